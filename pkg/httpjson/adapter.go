@@ -1,0 +1,168 @@
+package httpjson
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// Handler answers a request or returns an error; an error is answered by the
+// Adapter. A handler that has begun its answer can no longer choose another:
+// its error is then only logged.
+type Handler func(w http.ResponseWriter, r *http.Request) error
+
+// ErrorStatus says which problem the client is told of when a handler returns
+// Err, or an error that wraps it.
+type ErrorStatus struct {
+	Err     error
+	Problem Problem
+}
+
+// Adapter turns Handlers into http.Handlers. Its errors become problem details
+// in this order: a *Problem is sent as it is, then the first matching entry of
+// the table, else a plain 500 whose cause is logged and never sent.
+// It is safe for concurrent use.
+type Adapter struct {
+	log      *slog.Logger
+	statuses []ErrorStatus
+}
+
+// NewAdapter makes an Adapter that logs to log and maps errors by statuses.
+func NewAdapter(log *slog.Logger, statuses []ErrorStatus) *Adapter {
+	return &Adapter{log: log, statuses: statuses}
+}
+
+// Handle makes an http.HandlerFunc of h. A panic of h is answered with 500 and
+// logged with its stack; http.ErrAbortHandler keeps its meaning.
+func (a *Adapter) Handle(h Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer := &response{ResponseWriter: w}
+		defer a.recover(answer, r)
+		if err := h(answer, r); err != nil {
+			a.fail(answer, r, err)
+		}
+	}
+}
+
+// NotFound answers 404 as problem+json. It is for chi's Router.NotFound.
+func (a *Adapter) NotFound(w http.ResponseWriter, r *http.Request) {
+	a.send(w, r, NewProblem(http.StatusNotFound, "not-found", ""))
+}
+
+// MethodNotAllowed answers 405 as problem+json, with the Allow header that
+// RFC 9110 section 15.5.6 requires. It is for chi's Router.MethodNotAllowed.
+func (a *Adapter) MethodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Allow", strings.Join(allowed(r), ", "))
+	a.send(w, r, NewProblem(http.StatusMethodNotAllowed, "method-not-allowed", ""))
+}
+
+// allowed asks the router anew: chi keeps the methods it found to itself.
+func allowed(r *http.Request) []string {
+	routing := chi.RouteContext(r.Context())
+	if routing == nil || routing.Routes == nil {
+		return nil
+	}
+	path := r.URL.RawPath
+	if path == "" {
+		path = r.URL.Path
+	}
+	var methods []string
+	for _, method := range []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut,
+		http.MethodPatch, http.MethodDelete, http.MethodOptions,
+	} {
+		if routing.Routes.Match(chi.NewRouteContext(), method, path) {
+			methods = append(methods, method)
+		}
+	}
+	return methods
+}
+
+func (a *Adapter) fail(w *response, r *http.Request, err error) {
+	if w.begun {
+		a.logFailure(r, slog.LevelError, "answer cut short", err)
+		return
+	}
+	a.send(w, r, a.problem(r, err))
+}
+
+// problem chooses what the client is told of err, and logs what it is not told.
+func (a *Adapter) problem(r *http.Request, err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	for _, s := range a.statuses {
+		if errors.Is(err, s.Err) {
+			return &s.Problem
+		}
+	}
+	// Not a fault of ours: the client left, or the request's time was over.
+	if ended := r.Context().Err(); ended != nil && errors.Is(err, ended) {
+		a.logFailure(r, slog.LevelInfo, "request ended before its answer", err)
+		return NewProblem(http.StatusServiceUnavailable, "unavailable", "the request ended before its answer")
+	}
+	a.logFailure(r, slog.LevelError, "request failed", err)
+	return internal()
+}
+
+func (a *Adapter) recover(w *response, r *http.Request) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(http.ErrAbortHandler)
+	}
+	a.logFailure(r, slog.LevelError, "handler panicked", fmt.Errorf("%v\n%s", cause, debug.Stack()))
+	if w.begun {
+		// What was sent is half an answer: the connection must not end as
+		// if it were a whole one.
+		panic(http.ErrAbortHandler)
+	}
+	a.send(w, r, internal())
+}
+
+func internal() *Problem {
+	return NewProblem(http.StatusInternalServerError, "internal", "")
+}
+
+func (a *Adapter) send(w http.ResponseWriter, r *http.Request, p *Problem) {
+	if err := p.Write(w); err != nil {
+		a.logFailure(r, slog.LevelInfo, "problem not sent", err)
+	}
+}
+
+// logFailure leaves out the query, which may hold a mail address.
+func (a *Adapter) logFailure(r *http.Request, level slog.Level, message string, err error) {
+	a.log.LogAttrs(context.WithoutCancel(r.Context()), level, message,
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
+}
+
+// response remembers whether an answer has begun.
+type response struct {
+	http.ResponseWriter
+	begun bool
+}
+
+// WriteHeader passes the status on. An informational one (1xx) is no beginning
+// of the answer.
+func (w *response) WriteHeader(status int) {
+	w.begun = w.begun || status >= 200
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write passes the bytes on.
+func (w *response) Write(b []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }

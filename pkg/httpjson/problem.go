@@ -1,0 +1,67 @@
+package httpjson
+
+import (
+	"net/http"
+)
+
+// typePrefix starts the type of every problem this module's services answer
+// with. The URNs are stable: clients may compare them.
+const typePrefix = "urn:micromachine:problem:"
+
+// Problem is a problem detail of RFC 9457. It is an error, so a handler may
+// return one to say exactly what the client is told.
+type Problem struct {
+	// Type is a stable URN, "urn:micromachine:problem:not-found".
+	Type string `json:"type"`
+	// Title is a short summary, the same for every problem of the type.
+	Title string `json:"title"`
+	// Status is the HTTP status that the problem is sent with.
+	Status int `json:"status"`
+	// Detail explains this occurrence. It is read by the client: it holds
+	// no cause that is the server's own business.
+	Detail string `json:"detail,omitempty"`
+	// Errors names the faulty members of a request's body.
+	Errors []FieldError `json:"errors,omitempty"`
+}
+
+// FieldError says what is wrong with one member of a request's body.
+type FieldError struct {
+	// Field is a JSON pointer (RFC 6901) into the body: "/user". The empty
+	// string is the body as a whole.
+	Field string `json:"field"`
+	// Detail completes a sentence that starts with the field: "must be a string".
+	Detail string `json:"detail"`
+}
+
+// NewProblem makes a problem of the type urn:micromachine:problem:name, titled
+// with the status's standard text. A detail may be empty.
+func NewProblem(status int, name, detail string) *Problem {
+	return &Problem{Type: typePrefix + name, Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// InvalidFields makes the 422 problem for a body which is well-formed JSON but
+// whose named members cannot be accepted.
+func InvalidFields(fields ...FieldError) *Problem {
+	p := NewProblem(http.StatusUnprocessableEntity, "invalid-field", "")
+	p.Errors = fields
+	return p
+}
+
+// Error returns the problem's title and, where there is one, its detail.
+func (p *Problem) Error() string {
+	message := p.Title
+	if p.Detail != "" {
+		message += ": " + p.Detail
+	}
+	for _, e := range p.Errors {
+		message += ": " + e.Field + " " + e.Detail
+	}
+	return message
+}
+
+// Write sends the problem as application/problem+json. A problem tells of one
+// request alone and is never to be cached.
+func (p *Problem) Write(w http.ResponseWriter) error {
+	w.Header().Set("Cache-Control", "no-store")
+	return write(w, p.Status, "application/problem+json", p)
+}

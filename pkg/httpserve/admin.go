@@ -1,0 +1,103 @@
+package httpserve
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// checkTimeout bounds all checks of one readiness request together.
+const checkTimeout = 2 * time.Second
+
+// Check says whether something that a service needs is there.
+type Check func(ctx context.Context) error
+
+// Readiness answers whether a service should be sent requests: all its checks
+// pass and it is not draining. It is safe for concurrent use.
+type Readiness struct {
+	log      *slog.Logger
+	checks   map[string]Check
+	draining atomic.Bool
+}
+
+// NewReadiness makes a Readiness of checks by name. The names are shown to
+// whoever asks; the errors of failing checks are logged only.
+func NewReadiness(log *slog.Logger, checks map[string]Check) *Readiness {
+	return &Readiness{log: log, checks: checks}
+}
+
+// Drain makes the service unready for good.
+func (r *Readiness) Drain() { r.draining.Store(true) }
+
+// ServeHTTP answers 200, or 503 naming what is amiss.
+func (r *Readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if r.draining.Load() {
+		answer(w, http.StatusServiceUnavailable, "draining")
+		return
+	}
+	ctx, cancel := context.WithTimeout(req.Context(), checkTimeout)
+	defer cancel()
+	for name, check := range r.checks {
+		if err := check(ctx); err != nil {
+			r.log.WarnContext(ctx, "not ready", "check", name, "error", err)
+			answer(w, http.StatusServiceUnavailable, name+" not ready")
+			return
+		}
+	}
+	answer(w, http.StatusOK, "ready")
+}
+
+// AdminHandler serves what operators ask a service, for a listener that the
+// public cannot reach: /healthz (the process runs) and /readyz.
+func AdminHandler(ready *Readiness) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /readyz", ready)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, "healthy")
+	})
+	return mux
+}
+
+func answer(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	fmt.Fprintln(w, text)
+}
+
+// Healthcheck asks the admin listener at addr, as Config.Addr has it, for
+// /readyz. It returns nil when the service is ready. A container's health check
+// is this call; it gives up after 5 s.
+func Healthcheck(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+dialable(addr)+"/readyz", nil)
+	if err != nil {
+		return fmt.Errorf("asking for readiness: %w", err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("asking for readiness: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("asking for readiness: answered %s", res.Status)
+	}
+	return nil
+}
+
+// dialable replaces the wildcard addresses of a listener by loopback.
+func dialable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

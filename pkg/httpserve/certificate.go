@@ -1,0 +1,78 @@
+package httpserve
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// checkInterval is how often, at most, the certificate's files are looked at.
+const checkInterval = time.Second
+
+// certificate is a key pair that follows its files.
+type certificate struct {
+	certFile, keyFile string
+	log               *slog.Logger
+
+	mu      sync.Mutex
+	pair    *tls.Certificate
+	seen    string // the files' state when they were last read
+	checked time.Time
+}
+
+func loadCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
+	c := &certificate{certFile: certFile, keyFile: keyFile, log: log, checked: time.Now()}
+	c.seen = c.state()
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("loading certificate: %w", err)
+	}
+	c.pair = &pair
+	return c, nil
+}
+
+// get is a tls.Config's GetCertificate.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.checked) >= checkInterval {
+		c.checked = time.Now()
+		c.reload()
+	}
+	return c.pair, nil
+}
+
+// reload reads the files when they have changed. A pair that does not load, as
+// while only one file is yet replaced, leaves the old one in use.
+func (c *certificate) reload() {
+	state := c.state()
+	if state == c.seen {
+		return
+	}
+	c.seen = state
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		c.log.Error("new certificate not usable, keeping the old one", "error", err)
+		return
+	}
+	c.pair = &pair
+	c.log.Info("certificate reloaded", "file", c.certFile)
+}
+
+// state tells two versions of the files apart. It is taken before they are
+// read: a change in between is then seen as one the next time.
+func (c *certificate) state() string {
+	var state string
+	for _, file := range []string{c.certFile, c.keyFile} {
+		info, err := os.Stat(file)
+		if err != nil {
+			state += err.Error() + ";"
+			continue
+		}
+		state += fmt.Sprintf("%d %d;", info.ModTime().UnixNano(), info.Size())
+	}
+	return state
+}
