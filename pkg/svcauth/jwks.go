@@ -1,0 +1,156 @@
+package svcauth
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Where every service publishes its keys, relative to its base URL, and how long a receiver may keep them.
+const (
+	JWKSPath   = ".well-known/jwks.json"
+	jwksMaxAge = 5 * time.Minute
+)
+
+// Bounds on a key set that is read or fetched.
+const (
+	maxJWKSBytes = 256 << 10
+	maxJWKSKeys  = 100
+)
+
+// JWKSHandler serves the public halves of keys as a JWK Set (RFC 7517 section 5), cacheable for five minutes. A service
+// mounts it, without authentication, at its base URL plus [JWKSPath].
+func JWKSHandler(keys ...*PrivateKey) http.Handler {
+	body, err := MarshalJWKS(keys...)
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err != nil {
+			http.Error(w, "key set unavailable", http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/jwk-set+json")
+		w.Header().Set("Cache-Control", "public, max-age="+strconv.Itoa(int(jwksMaxAge.Seconds())))
+		_, _ = w.Write(body) // the client may be gone
+	})
+}
+
+// MarshalJWKS returns the public halves of keys as the JSON of a JWK Set (RFC 7517 section 5).
+func MarshalJWKS(keys ...*PrivateKey) ([]byte, error) {
+	set := jose.JSONWebKeySet{Keys: make([]jose.JSONWebKey, 0, len(keys))}
+	for _, k := range keys {
+		set.Keys = append(set.Keys, jose.JSONWebKey{
+			Key: k.public.key, KeyID: k.public.id, Algorithm: string(k.public.alg), Use: "sig",
+		})
+	}
+	data, err := json.Marshal(set)
+	if err != nil {
+		return nil, fmt.Errorf("encoding key set: %w", err)
+	}
+	return data, nil
+}
+
+// A keyMap holds an issuer's public keys by their key ID.
+type keyMap map[string]publicKey
+
+func (m keyMap) add(k publicKey) error {
+	if _, ok := m[k.id]; ok {
+		return fmt.Errorf("two keys with the kid %q", k.id)
+	}
+	m[k.id] = k
+	return nil
+}
+
+// parseKeyFile reads the keys of a trust file's key file: PEM blocks or a JWK Set. Here every key must be good.
+func parseKeyFile(data []byte) (keyMap, error) {
+	if strings.HasPrefix(strings.TrimSpace(string(data)), "{") {
+		keys, skipped, err := parseJWKS(data)
+		return keys, errors.Join(append(skipped, err)...)
+	}
+	return parsePublicPEM(data)
+}
+
+func parsePublicPEM(data []byte) (keyMap, error) {
+	keys := keyMap{}
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "PUBLIC KEY" {
+			return nil, fmt.Errorf("a PEM block of type %q where \"PUBLIC KEY\" is wanted", block.Type)
+		}
+		parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("parsing public key: %w", err)
+		}
+		key, err := newPublicKey(parsed)
+		if err != nil {
+			return nil, err
+		}
+		if err := keys.add(key); err != nil {
+			return nil, err
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("neither PEM public keys nor a JWK Set")
+	}
+	return keys, nil
+}
+
+// parseJWKS reads a JWK Set (RFC 7517 section 5). A bad key is skipped and its fault returned in skipped; a set that
+// cannot be read, has too many keys or not one good key is an error.
+func parseJWKS(data []byte) (keys keyMap, skipped []error, err error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(data, &set); err != nil {
+		return nil, nil, fmt.Errorf("parsing JWK Set: %w", err)
+	}
+	if len(set.Keys) > maxJWKSKeys {
+		return nil, nil, fmt.Errorf("a JWK Set of %d keys: at most %d are read", len(set.Keys), maxJWKSKeys)
+	}
+	keys = keyMap{}
+	for i, raw := range set.Keys {
+		key, err := parseJWK(raw)
+		if err == nil {
+			err = keys.add(key)
+		}
+		if err != nil {
+			skipped = append(skipped, fmt.Errorf("key %d of the JWK Set: %w", i, err))
+		}
+	}
+	if len(keys) == 0 {
+		return nil, skipped, errors.New("no usable key in the JWK Set")
+	}
+	return keys, skipped, nil
+}
+
+func parseJWK(raw []byte) (publicKey, error) {
+	if _, err := scanObject(raw); err != nil {
+		return publicKey{}, err
+	}
+	var jwk jose.JSONWebKey
+	if err := json.Unmarshal(raw, &jwk); err != nil {
+		return publicKey{}, fmt.Errorf("parsing JWK: %w", err)
+	}
+	if !jwk.IsPublic() {
+		return publicKey{}, errors.New("not a public key")
+	}
+	if jwk.Use != "" && jwk.Use != "sig" {
+		return publicKey{}, fmt.Errorf("a key for use %q, not for signatures", jwk.Use)
+	}
+	key, err := newPublicKey(jwk.Key)
+	if err != nil {
+		return publicKey{}, err
+	}
+	if jwk.Algorithm != "" && jwk.Algorithm != string(key.alg) {
+		return publicKey{}, fmt.Errorf("unknown algorithm %q for this key: it is for %s", jwk.Algorithm, key.alg)
+	}
+	if jwk.KeyID != "" {
+		key.id = jwk.KeyID
+	}
+	return key, nil
+}

@@ -1,0 +1,148 @@
+package svcauth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// A pathPattern matches paths segment by segment: a segment stands for itself, "*" for any one segment. A slash at the
+// end, of the pattern or of the path, makes no difference.
+type pathPattern []string
+
+func parsePathPattern(pattern string) (pathPattern, error) {
+	if pattern != "/" && !cleanPath(strings.ReplaceAll(pattern, "*", "x")) {
+		return nil, fmt.Errorf("%q is not a clean path that starts with a slash", pattern)
+	}
+	segments := pathSegments(pattern)
+	for _, s := range segments {
+		if s != "*" && strings.Contains(s, "*") {
+			return nil, fmt.Errorf("in %q, a * must stand for a whole segment", pattern)
+		}
+	}
+	return segments, nil
+}
+
+func (p pathPattern) match(path string) bool {
+	if path != "/" && !cleanPath(path) {
+		return false
+	}
+	segments := pathSegments(path)
+	if len(segments) != len(p) {
+		return false
+	}
+	for i, s := range segments {
+		if p[i] != "*" && p[i] != s {
+			return false
+		}
+	}
+	return true
+}
+
+func pathSegments(path string) []string {
+	path = strings.Trim(path, "/")
+	if path == "" {
+		return nil
+	}
+	return strings.Split(path, "/")
+}
+
+// cleanPath reports whether every router reads path alike: it starts with a slash, has no empty, "." or ".." segment, no
+// parameter (";"), no backslash, and percent-encodes in upper case only what must be encoded and is neither a slash nor a
+// control character. One slash at the end is clean.
+func cleanPath(path string) bool {
+	rest, ok := strings.CutPrefix(path, "/")
+	if !ok {
+		return false
+	}
+	for s := range strings.SplitSeq(strings.TrimSuffix(rest, "/"), "/") {
+		if s == "" || s == "." || s == ".." || !cleanSegment(s) {
+			return false
+		}
+	}
+	return true
+}
+
+const (
+	unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
+	segmentSet = unreserved + "!$&'()*+,=:@"
+	upperHex   = "0123456789ABCDEF"
+)
+
+func cleanSegment(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			if strings.IndexByte(segmentSet, s[i]) < 0 {
+				return false
+			}
+			continue
+		}
+		if i+2 >= len(s) {
+			return false
+		}
+		high, low := strings.IndexByte(upperHex, s[i+1]), strings.IndexByte(upperHex, s[i+2])
+		if high < 0 || low < 0 {
+			return false
+		}
+		decoded := byte(high<<4 | low)
+		if decoded < ' ' || decoded == 0x7f || strings.IndexByte(unreserved+`/\`, decoded) >= 0 {
+			return false
+		}
+		i += 2
+	}
+	return true
+}
+
+// A callPattern is a trust file's "allow" line, such as "GET /user/*": a method and the paths it may be used on. GET
+// allows HEAD too, which asks for the same with less of an answer.
+type callPattern struct {
+	method string
+	path   pathPattern
+}
+
+func parseCallPattern(line string) (callPattern, error) {
+	method, path, ok := strings.Cut(line, " ")
+	if !ok || method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return callPattern{}, fmt.Errorf("%q is not a method in capitals, a space and a path", line)
+	}
+	pattern, err := parsePathPattern(path)
+	if err != nil {
+		return callPattern{}, err
+	}
+	return callPattern{method: method, path: pattern}, nil
+}
+
+func (p callPattern) match(method, path string) bool {
+	return (method == p.method || method == http.MethodHead && p.method == http.MethodGet) && p.path.match(path)
+}
+
+// A subjectPattern is a trust file's "act_for" line, such as "https://census.service/user/*". The origin stands for
+// itself, byte for byte, so that no user info, port, case or encoding in a subject can widen it.
+type subjectPattern struct {
+	origin string
+	path   pathPattern
+}
+
+func parseSubjectPattern(line string) (subjectPattern, error) {
+	if strings.ContainsAny(line, "?#") {
+		return subjectPattern{}, errors.New("a subject has neither query nor fragment")
+	}
+	if err := checkServiceName(origin(line) + "/"); err != nil {
+		return subjectPattern{}, err
+	}
+	rest, ok := strings.CutPrefix(line, origin(line))
+	if !ok {
+		return subjectPattern{}, fmt.Errorf("%q is not an https URL", line)
+	}
+	path, err := parsePathPattern(rest)
+	if err != nil {
+		return subjectPattern{}, err
+	}
+	return subjectPattern{origin: origin(line), path: path}, nil
+}
+
+func (p subjectPattern) match(subject string) bool {
+	path, ok := strings.CutPrefix(subject, p.origin)
+	return ok && p.path.match(path)
+}

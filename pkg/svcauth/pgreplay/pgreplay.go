@@ -1,0 +1,76 @@
+// Package pgreplay is a replay store for package svcauth that all replicas of a service share, in the service's own
+// PostgreSQL database. Its table is made by the service's migrations:
+//
+//	create table svcauth_replay (id bytea primary key, expires_at timestamptz not null);
+//	create index on svcauth_replay (expires_at);
+package pgreplay
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	sweepEvery = 10 * time.Second
+	sweepBatch = 1000
+)
+
+// A Store implements svcauth.ReplayStore. It is safe for concurrent use, by any number of processes.
+type Store struct {
+	pool *pgxpool.Pool
+}
+
+// New returns a store in the pool's database.
+func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+
+// Burn records the use of a token and reports whether it was the first. It is exact across processes: the primary key
+// lets one of any number of concurrent inserts through.
+func (s *Store) Burn(ctx context.Context, issuer, id string, until time.Time) (bool, error) {
+	key := sha256.Sum256([]byte(issuer + "\x00" + id))
+	expires := pgtype.Timestamptz{Time: until, Valid: true}
+	if until.IsZero() {
+		expires.InfinityModifier = pgtype.Infinity
+	}
+	tag, err := s.pool.Exec(ctx,
+		`insert into svcauth_replay (id, expires_at) values ($1, $2) on conflict do nothing`, key[:], expires)
+	if err != nil {
+		return false, fmt.Errorf("recording token: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// Run deletes what has expired, in batches that lock no other row, until ctx ends.
+func (s *Store) Run(ctx context.Context, log *slog.Logger) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			log.Warn("expired tokens cannot be deleted", "error", err)
+		}
+	}
+}
+
+// Sweep deletes once what has expired. Several at a time share the work.
+func (s *Store) Sweep(ctx context.Context) error {
+	for {
+		tag, err := s.pool.Exec(ctx, `delete from svcauth_replay where id in (
+			select id from svcauth_replay where expires_at < now() limit $1 for update skip locked)`, sweepBatch)
+		if err != nil {
+			return fmt.Errorf("deleting expired tokens: %w", err)
+		}
+		if tag.RowsAffected() < sweepBatch {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package svcauth
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+// A TransportConfig says what a [Transport] needs to know.
+type TransportConfig struct {
+	// Signer signs the calls. Required.
+	Signer *Signer
+	// Audience is the name, the base URL, of the service that is called. A request to any other URL is an error and is
+	// not sent. Required.
+	Audience string
+	// Base sends the signed requests; the default is the transport of what [NewHTTPClient] makes of an empty config.
+	Base http.RoundTripper
+}
+
+// A Transport is an [http.RoundTripper] that signs each request before it is sent, on behalf of the subject that
+// [ActFor] put in the request's context; a context without one is an error. It is safe for concurrent use. The body is
+// read into memory to be hashed. Each signed request works once: a retry must go through the transport again, as
+// [http.Client] does it.
+type Transport struct {
+	config TransportConfig
+}
+
+// NewTransport checks the config; a missing field is an error that names it.
+func NewTransport(config TransportConfig) (*Transport, error) {
+	if config.Signer == nil {
+		return nil, errors.New("svcauth: transport without signer")
+	}
+	if err := checkServiceName(config.Audience); err != nil {
+		return nil, fmt.Errorf("svcauth: audience: %w", err)
+	}
+	if config.Base == nil {
+		client, err := NewHTTPClient(HTTPClientConfig{})
+		if err != nil {
+			return nil, err
+		}
+		config.Base = client.Transport
+	}
+	return &Transport{config: config}, nil
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	subject, ok := r.Context().Value(actForKey{}).(Subject)
+	if !ok {
+		return nil, errors.Join(errors.New("svcauth: the request's context has no subject: use ActFor"), closeBody(r))
+	}
+	signed := r.Clone(r.Context())
+	if err := t.config.Signer.Sign(signed, t.config.Audience, subject); err != nil {
+		return nil, errors.Join(err, closeBody(r))
+	}
+	signed.GetBody = nil // or net/http would send the same token twice on a connection that broke
+	return t.config.Base.RoundTrip(signed)
+}
+
+// closeBody keeps the promise of a RoundTripper to close the body whatever happens.
+func closeBody(r *http.Request) error {
+	if r.Body == nil {
+		return nil
+	}
+	return r.Body.Close()
+}
+
+// An HTTPClientConfig says what [NewHTTPClient] needs to know. The zero value is usable.
+type HTTPClientConfig struct {
+	// CAFile names a PEM file of certificate authorities to trust beside the system's. Empty: none.
+	CAFile string
+	// ConnectTo sends connections for some hosts elsewhere, in the syntax of curl's --connect-to: a list, separated by
+	// commas, of HOST1:PORT1:HOST2:PORT2. The certificate is still checked against HOST1. Empty: none.
+	ConnectTo string
+}
+
+// NewHTTPClient returns a client for calls between services: it verifies certificates, follows no redirect, gives up on
+// a silent server, and keeps enough connections open for many calls at once. Callers bound a whole call by its context.
+func NewHTTPClient(config HTTPClientConfig) (*http.Client, error) {
+	roots, err := loadRoots(config.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	dial, err := connectTo(config.ConnectTo)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			DialContext:            dial,
+			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout:    5 * time.Second,
+			ResponseHeaderTimeout:  10 * time.Second,
+			IdleConnTimeout:        90 * time.Second,
+			MaxIdleConnsPerHost:    128,
+			MaxResponseHeaderBytes: 64 << 10,
+		},
+	}, nil
+}
+
+func loadRoots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil //nolint:nilnil // nil stands for the system's roots
+	}
+	data, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, fmt.Errorf("reading CA file: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("reading the system's certificate authorities: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("reading CA file: no certificate in %s", file)
+	}
+	return roots, nil
+}
+
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// connectTo returns a dial function that sends some addresses elsewhere.
+func connectTo(rules string) (dialFunc, error) {
+	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
+	if rules == "" {
+		return dialer.DialContext, nil
+	}
+	elsewhere := map[string]string{}
+	for rule := range strings.SplitSeq(rules, ",") {
+		parts := strings.Split(strings.TrimSpace(rule), ":")
+		if len(parts) != 4 || parts[0] == "" || parts[1] == "" || parts[2] == "" || parts[3] == "" {
+			return nil, fmt.Errorf("connecting elsewhere: %q is not of the form HOST1:PORT1:HOST2:PORT2", rule)
+		}
+		elsewhere[net.JoinHostPort(parts[0], parts[1])] = net.JoinHostPort(parts[2], parts[3])
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if other, ok := elsewhere[address]; ok {
+			address = other
+		}
+		return dialer.DialContext(ctx, network, address)
+	}, nil
+}
