@@ -1,0 +1,79 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// minVersion is the oldest major version of PostgreSQL that is accepted.
+const minVersion = 15
+
+// errNoServer ends a search that found nothing.
+var errNoServer = errors.New(`no PostgreSQL found: set DATABASE_URL, start Docker, or install it:
+  Debian, Ubuntu  sudo apt-get install postgresql
+  Fedora          sudo dnf install postgresql-server
+  macOS           brew install postgresql@17`)
+
+// Find returns the first PostgreSQL server, version 15 or later, of:
+//
+//  1. the one that the environment variable DATABASE_URL names, by a user who
+//     may create databases; when the variable is set, nothing else is tried;
+//  2. a Docker container of postgres:17-trixie, when the image is present or can
+//     be pulled within 20 s;
+//  3. the PostgreSQL programs of this machine, run in a temporary directory,
+//     listening on 127.0.0.1 alone.
+//
+// It says by logf which one it took and why it passed over the others. The
+// caller stops the server.
+func Find(ctx context.Context, logf func(format string, args ...any)) (*Server, error) {
+	if databaseURL := os.Getenv("DATABASE_URL"); databaseURL != "" {
+		if err := checkServer(ctx, databaseURL); err != nil {
+			return nil, fmt.Errorf("using DATABASE_URL: %w", err)
+		}
+		logf("PostgreSQL: the server of DATABASE_URL")
+		return &Server{URL: databaseURL, stop: func() error { return nil }, logf: logf}, nil
+	}
+	logf("DATABASE_URL: not set")
+	for _, place := range []struct {
+		name  string
+		start func(context.Context, func(string, ...any)) (*Server, error)
+	}{{"Docker", startContainer}, {"installed programs", startInstalled}} {
+		server, err := place.start(ctx, logf)
+		if err == nil {
+			server.logf = logf
+			return server, nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("searching PostgreSQL: %w", ctx.Err())
+		}
+		logf("%s: %v", place.name, err)
+	}
+	return nil, errNoServer
+}
+
+// checkServer says why a server cannot be used, or nil.
+func checkServer(ctx context.Context, databaseURL string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return withConn(ctx, databaseURL, func(conn *pgx.Conn) error {
+		var version int
+		var mayCreate bool
+		err := conn.QueryRow(ctx, `
+			select current_setting('server_version_num')::int / 10000, rolcreatedb or rolsuper
+			from pg_roles where rolname = current_user`).Scan(&version, &mayCreate)
+		switch {
+		case err != nil:
+			return fmt.Errorf("asking for the version: %w", err)
+		case version < minVersion:
+			return fmt.Errorf("the server is PostgreSQL %d, needed is %d or later", version, minVersion)
+		case !mayCreate:
+			return errors.New("its user may not create databases (alter role … createdb)")
+		}
+		return nil
+	})
+}

@@ -1,0 +1,138 @@
+package pgtest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Server is a PostgreSQL server on which databases may be created. It is safe
+// for concurrent use.
+type Server struct {
+	// URL connects to the server's maintenance database.
+	URL string
+
+	stop func() error
+	logf func(format string, args ...any)
+}
+
+// TempName makes a new name, "mm_what_random", for a temporary database.
+func TempName(what string) string {
+	return "mm_" + what + "_" + strings.ToLower(rand.Text()[:12])
+}
+
+// CreateDatabase creates an empty database and returns its URL.
+func (s *Server) CreateDatabase(ctx context.Context, name string) (string, error) {
+	return s.create(ctx, name, "template1")
+}
+
+func (s *Server) create(ctx context.Context, name, template string) (string, error) {
+	if err := s.exec(ctx, "create database "+quote(name)+" template "+quote(template)); err != nil {
+		return "", fmt.Errorf("creating database %s: %w", name, err)
+	}
+	return s.databaseURL(name)
+}
+
+// DropDatabase drops a database, if there is one of that name, and ends the
+// connections to it.
+func (s *Server) DropDatabase(ctx context.Context, name string) error {
+	if err := s.exec(ctx, "drop database if exists "+quote(name)+" with (force)"); err != nil {
+		return fmt.Errorf("dropping database %s: %w", name, err)
+	}
+	return nil
+}
+
+// Stop stops a server that Find started and removes its data. The server of
+// DATABASE_URL is left alone.
+func (s *Server) Stop() {
+	if err := s.stop(); err != nil {
+		s.logf("stopping PostgreSQL: %v", err)
+	}
+}
+
+func (s *Server) databaseURL(name string) (string, error) {
+	u, err := url.Parse(s.URL)
+	if err != nil {
+		return "", fmt.Errorf("parsing database URL: %w", err)
+	}
+	u.Path = "/" + name
+	return u.String(), nil
+}
+
+func (s *Server) exec(ctx context.Context, sql string) error {
+	return withConn(ctx, s.URL, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, sql)
+		return err
+	})
+}
+
+func withConn(ctx context.Context, databaseURL string, do func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, databaseURL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return do(conn)
+}
+
+func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// settings of every server that we start. They trade durability, of which a
+// temporary database has no need, for speed.
+var settings = []string{
+	"max_connections=300", "fsync=off", "full_page_writes=off", "max_wal_size=2GB", "timezone=UTC",
+}
+
+// flags makes arguments for postgres of settings.
+func flags(settings []string) []string {
+	var args []string
+	for _, setting := range settings {
+		args = append(args, "-c", setting)
+	}
+	return args
+}
+
+// serverURL is the URL of the maintenance database of a server that we started.
+func serverURL(host string, port int, password string) string {
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword("postgres", password),
+		Host: net.JoinHostPort(host, strconv.Itoa(port)), Path: "/postgres", RawQuery: "sslmode=disable",
+	}
+	return u.String()
+}
+
+// ready polls a server that is starting, at several addresses where it is not
+// known which is right, and returns the first URL that answers. It gives up when
+// ctx ends or exited is closed. What answers is ours: no other server takes the
+// password.
+func ready(ctx context.Context, exited <-chan struct{}, urls ...string) (string, error) {
+	for {
+		var err error
+		for _, u := range urls {
+			if err = ping(ctx, u); err == nil {
+				return u, nil
+			}
+		}
+		select {
+		case <-exited:
+			return "", errors.New("the server ended")
+		case <-ctx.Done():
+			return "", fmt.Errorf("the server does not answer: %w", err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func ping(ctx context.Context, databaseURL string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return withConn(ctx, databaseURL, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+}
