@@ -81,9 +81,7 @@ func reachDocker(ctx context.Context) (*testcontainers.DockerProvider, error) {
 			}
 			found <- r
 		}()
-		if r.docker, r.err = testcontainers.NewDockerProvider(); r.err == nil {
-			r.err = r.docker.Health(ctx)
-		}
+		r.docker, r.err = dockerProvider(ctx)
 	}()
 	select {
 	case r := <-found:
@@ -91,6 +89,18 @@ func reachDocker(ctx context.Context) (*testcontainers.DockerProvider, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+func dockerProvider(ctx context.Context) (*testcontainers.DockerProvider, error) {
+	docker, err := testcontainers.NewDockerProvider()
+	if err != nil {
+		return nil, err
+	}
+	// testcontainers goes on to look elsewhere; who set the variable meant it.
+	if want := os.Getenv(client.EnvOverrideHost); want != "" && want != docker.Client().DaemonHost() {
+		return nil, fmt.Errorf("%s does not answer", want)
+	}
+	return docker, docker.Health(ctx)
 }
 
 // ensureImage pulls the image unless the engine has it. Unlike testcontainers,

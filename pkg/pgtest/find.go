@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -60,6 +61,9 @@ func Find(ctx context.Context, logf func(format string, args ...any)) (*Server, 
 func checkServer(ctx context.Context, databaseURL string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	if !strings.HasPrefix(databaseURL, "postgres://") && !strings.HasPrefix(databaseURL, "postgresql://") {
+		return errors.New("it is not a postgres:// URL")
+	}
 	return withConn(ctx, databaseURL, func(conn *pgx.Conn) error {
 		var version int
 		var mayCreate bool

@@ -32,20 +32,19 @@ var process *session
 // stops the server if one was started. An interrupt or SIGTERM is followed by
 // the same cleaning up. The server is only searched for by the first New.
 func Main(m *testing.M) {
-	s := &session{templates: map[uintptr]*template{}, databases: map[string]bool{}}
-	process = s
+	process = newSession()
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		if sig, ok := <-signals; ok {
-			s.close()
+			process.close()
 			os.Exit(128 + int(sig.(syscall.Signal)))
 		}
 	}()
 	m.Run()
 	signal.Stop(signals)
 	close(signals)
-	s.close()
+	process.close()
 }
 
 // New returns the URL of a fresh database, which is dropped when the test ends.
@@ -81,7 +80,10 @@ type template struct {
 }
 
 type session struct {
-	find   sync.Once
+	ctx    context.Context // ends when the session closes
+	cancel context.CancelFunc
+
+	search sync.Once
 	server *Server
 	err    error
 
@@ -90,15 +92,23 @@ type session struct {
 	databases map[string]bool // everything to drop at the end
 }
 
+func newSession() *session {
+	s := &session{templates: map[uintptr]*template{}, databases: map[string]bool{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+func (s *session) find() { s.server, s.err = Find(s.ctx, logf) }
+
 func (s *session) database(ctx context.Context, migrate migration) (name, databaseURL string, err error) {
-	s.find.Do(func() { s.server, s.err = Find(context.WithoutCancel(ctx), logf) })
+	s.search.Do(s.find)
 	if s.err != nil {
 		return "", "", s.err
 	}
 	source := "template1"
 	if migrate != nil {
 		t := s.template(reflect.ValueOf(migrate).Pointer())
-		t.once.Do(func() { t.name, t.err = s.prepare(context.WithoutCancel(ctx), migrate) })
+		t.once.Do(func() { t.name, t.err = s.prepare(s.ctx, migrate) })
 		if t.err != nil {
 			return "", "", t.err
 		}
@@ -153,7 +163,11 @@ func (s *session) drop(name string) error {
 	return s.server.DropDatabase(ctx, name)
 }
 
+// close drops what there is and stops the server. A search or migration under
+// way is cut short and waited for, so that no server is left behind.
 func (s *session) close() {
+	s.cancel()
+	s.search.Do(func() {})
 	if s.server == nil {
 		return
 	}
