@@ -34,6 +34,10 @@ func main() {
 
 // run returns the command's exit status, or an error when it could not be run.
 func run(command []string) (int, error) {
+	path, err := exec.LookPath(command[0])
+	if err != nil {
+		return 0, fmt.Errorf("finding command: %w", err)
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	server, err := find(signals)
@@ -41,7 +45,7 @@ func run(command []string) (int, error) {
 		return 0, err
 	}
 	defer server.Stop()
-	cmd := exec.Command(command[0], command[1:]...)
+	cmd := exec.Command(path, command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+server.URL)
 	// With a process group of its own the command and its children get each
