@@ -1,7 +1,6 @@
 package httpjson
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,7 +25,7 @@ type ErrorStatus struct {
 
 // Adapter turns Handlers into http.Handlers. Its errors become problem details
 // in this order: a *Problem is sent as it is, then the first matching entry of
-// the table, else a plain 500 whose cause is logged and never sent.
+// the table, else a plain 500. The cause of a 5xx is logged and never sent.
 // It is safe for concurrent use.
 type Adapter struct {
 	log      *slog.Logger
@@ -99,9 +98,13 @@ func (a *Adapter) problem(r *http.Request, err error) *Problem {
 		return p
 	}
 	for _, s := range a.statuses {
-		if errors.Is(err, s.Err) {
-			return &s.Problem
+		if !errors.Is(err, s.Err) {
+			continue
 		}
+		if s.Problem.Status >= http.StatusInternalServerError {
+			a.logFailure(r, slog.LevelError, "request failed", err)
+		}
+		return &s.Problem
 	}
 	// Not a fault of ours: the client left, or the request's time was over.
 	if ended := r.Context().Err(); ended != nil && errors.Is(err, ended) {
@@ -141,7 +144,7 @@ func (a *Adapter) send(w http.ResponseWriter, r *http.Request, p *Problem) {
 
 // logFailure leaves out the query, which may hold a mail address.
 func (a *Adapter) logFailure(r *http.Request, level slog.Level, message string, err error) {
-	a.log.LogAttrs(context.WithoutCancel(r.Context()), level, message,
+	a.log.LogAttrs(r.Context(), level, message,
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 }
 

@@ -8,8 +8,8 @@ import (
 	"mime"
 	"net/http"
 	"os"
-	"reflect"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -92,55 +92,38 @@ func readBody(r *http.Request, maxBytes int64) ([]byte, error) {
 	return body, nil
 }
 
+// checkSyntax finds out whether body is exactly one JSON value (RFC 8259, and
+// the stricter I-JSON of RFC 7493 as far as names and UTF-8 go).
 func checkSyntax(body []byte) error {
-	d := jsontext.NewDecoder(bytes.NewReader(body))
-	_, err := d.ReadValue()
-	if err == nil {
-		_, err = d.ReadToken()
-		if err == nil {
-			err = errTrailing
-		}
-	}
 	switch {
-	case errors.Is(err, io.EOF) && d.InputOffset() > 0:
-		return nil
-	case errors.Is(err, io.EOF):
+	case len(bytes.TrimSpace(body)) == 0:
 		return malformed("the body is empty")
+	case !utf8.Valid(body):
+		return malformed("the body is not UTF-8")
 	}
-	return malformed("")
+	d := jsontext.NewDecoder(bytes.NewReader(body))
+	if _, err := d.ReadValue(); err != nil {
+		return syntaxProblem(err)
+	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return malformed("there is more after the JSON value")
+	}
+	return nil
 }
 
-var errTrailing = errors.New("trailing data")
+func syntaxProblem(err error) *Problem {
+	var syntax *jsontext.SyntacticError
+	switch {
+	case !errors.As(err, &syntax):
+		return malformed("")
+	case errors.Is(syntax.Err, jsontext.ErrDuplicateName):
+		return malformed(fmt.Sprintf("the member %s is given twice", syntax.JSONPointer))
+	case errors.Is(syntax.Err, io.ErrUnexpectedEOF):
+		return malformed("the body is cut short")
+	}
+	return malformed(fmt.Sprintf("the body is not JSON at byte %d", syntax.ByteOffset))
+}
 
 func malformed(detail string) *Problem {
 	return NewProblem(http.StatusBadRequest, "malformed-json", detail)
-}
-
-var strict = json.JoinOptions(
-	json.RejectUnknownMembers(true),
-	json.WithUnmarshalers(json.UnmarshalFromFunc(refuseNull)),
-)
-
-var errNull = errors.New("must not be null")
-
-func refuseNull(d *jsontext.Decoder, v any) error {
-	if d.PeekKind() != 'n' {
-		return errors.ErrUnsupported
-	}
-	switch v.(type) {
-	case json.Unmarshaler, json.UnmarshalerFrom:
-		return errors.ErrUnsupported
-	}
-	if reflect.TypeOf(v).Elem().Kind() == reflect.Interface {
-		return errors.ErrUnsupported
-	}
-	return errNull
-}
-
-func fieldProblem(err error) *Problem {
-	var semantic *json.SemanticError
-	if !errors.As(err, &semantic) {
-		return InvalidFields(FieldError{Detail: "is not acceptable"})
-	}
-	return InvalidFields(FieldError{Field: string(semantic.JSONPointer), Detail: err.Error()})
 }

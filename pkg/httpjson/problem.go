@@ -1,6 +1,7 @@
 package httpjson
 
 import (
+	"cmp"
 	"net/http"
 )
 
@@ -54,7 +55,7 @@ func (p *Problem) Error() string {
 		message += ": " + p.Detail
 	}
 	for _, e := range p.Errors {
-		message += ": " + e.Field + " " + e.Detail
+		message += ": " + cmp.Or(e.Field, "the body") + " " + e.Detail
 	}
 	return message
 }

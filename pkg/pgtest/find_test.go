@@ -60,7 +60,7 @@ func TestFindTakesDatabaseURL(t *testing.T) {
 
 func TestFindRefusesDatabaseURL(t *testing.T) {
 	admin := pgtest.New(t, nil)
-	exec(t, connect(t, admin), `create role mm_powerless login password 'secret'`)
+	execute(t, connect(t, admin), `create role mm_powerless login password 'secret'`)
 	t.Cleanup(func() {
 		conn, err := pgx.Connect(context.Background(), admin)
 		if err == nil {

@@ -56,7 +56,7 @@ func query[T any](tb testing.TB, conn *pgx.Conn, sql string, args ...any) T {
 	return v
 }
 
-func exec(tb testing.TB, conn *pgx.Conn, sql string) {
+func execute(tb testing.TB, conn *pgx.Conn, sql string) {
 	tb.Helper()
 	if _, err := conn.Exec(tb.Context(), sql); err != nil {
 		tb.Fatalf("%s: %v", sql, err)
@@ -72,7 +72,7 @@ func TestNewGivesEachTestItsOwn(t *testing.T) {
 			if n := query[int](t, conn, `select count(*) from note`); n != 0 {
 				t.Errorf("fresh database has %d notes", n)
 			}
-			exec(t, conn, `insert into note values ('mine')`)
+			execute(t, conn, `insert into note values ('mine')`)
 			if n := query[int](t, conn, `select count(*) from note`); n != 1 {
 				t.Errorf("database has %d notes, want the one of this test", n)
 			}

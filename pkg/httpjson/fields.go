@@ -1,0 +1,83 @@
+package httpjson
+
+import (
+	"encoding"
+	"errors"
+	"reflect"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// strict is how a body's values become Go values.
+var strict = json.JoinOptions(
+	json.RejectUnknownMembers(true),
+	json.WithUnmarshalers(json.UnmarshalFromFunc(refuseNull)),
+)
+
+var errNull = errors.New("null")
+
+// refuseNull is asked before each value is decoded, v being a pointer to where
+// it goes. It leaves everything but a null to the package, which by itself
+// would take one for the zero value of any type.
+func refuseNull(d *jsontext.Decoder, v any) error {
+	if d.PeekKind() != 'n' {
+		return errors.ErrUnsupported
+	}
+	switch v.(type) {
+	case json.Unmarshaler, json.UnmarshalerFrom, *any:
+		return errors.ErrUnsupported
+	}
+	return errNull
+}
+
+// fieldProblem says in the client's terms why a value could not be decoded.
+func fieldProblem(err error) *Problem {
+	var semantic *json.SemanticError
+	if !errors.As(err, &semantic) {
+		return InvalidFields(FieldError{Detail: notAcceptable})
+	}
+	return InvalidFields(FieldError{Field: string(semantic.JSONPointer), Detail: fieldDetail(semantic)})
+}
+
+const notAcceptable = "is not acceptable"
+
+func fieldDetail(err *json.SemanticError) string {
+	switch {
+	case errors.Is(err.Err, json.ErrUnknownName):
+		return "is not a known member"
+	case errors.Is(err.Err, errNull):
+		return "must not be null"
+	case errors.Is(err.Err, strconv.ErrRange):
+		return "is out of range"
+	case err.Err == nil, errors.Is(err.Err, strconv.ErrSyntax):
+		return mustBe(err.GoType)
+	}
+	return notAcceptable
+}
+
+func mustBe(t reflect.Type) string {
+	if t == nil {
+		return notAcceptable
+	}
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		return "must be a string"
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "must be a string"
+	case reflect.Bool:
+		return "must be true or false"
+	case reflect.Float32, reflect.Float64:
+		return "must be a number"
+	case reflect.Struct, reflect.Map:
+		return "must be an object"
+	case reflect.Slice, reflect.Array:
+		return "must be an array"
+	}
+	if t.Kind() >= reflect.Int && t.Kind() <= reflect.Uintptr {
+		return "must be a whole number"
+	}
+	return notAcceptable
+}
