@@ -1,0 +1,236 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// A call is what the flags of token and request say: a request, who signs it, and for whom.
+type call struct {
+	key, issuer, audience, subject string
+	profile                        string
+	lifetime                       time.Duration
+
+	method   string
+	headers  []header
+	body     *string
+	bodyFile string
+
+	ca, connectTo string
+}
+
+// A header is one header line of a request.
+type header struct{ name, value string }
+
+// callArgs is how the usage lines of token and request begin.
+const callArgs = "--key FILE --issuer URL --subject URI [FLAG…]"
+
+// define adds the flags.
+func (c *call) define(fs *flag.FlagSet) {
+	fs.StringVar(&c.key, "key", "", "the calling service's private key: a PKCS #8 PEM `FILE`")
+	fs.StringVar(&c.issuer, "issuer", "", "the calling service's name, its base `URL`")
+	fs.StringVar(&c.audience, "audience", "", "the called service's name, its base `URL`; by default scheme and host of the request's URL")
+	fs.StringVar(&c.subject, "subject", "", "on whose behalf: a user's `URI`, or the issuer's own name")
+	fs.StringVar(&c.profile, "profile", string(svcauth.Bound), "the token's `PROFILE`: bound (the default) or article")
+	fs.DurationVar(&c.lifetime, "lifetime", svcauth.DefaultLifetime, "how long the token is valid: a `DURATION` in whole seconds up to 5m; 60s by default")
+	fs.StringVar(&c.method, "method", "", "the request's `METHOD`; by default GET, or POST when there is a body")
+	fs.Func("header", "a further header `LINE` such as 'Accept: text/html'; may be repeated. A body is application/json unless a Content-Type is given", c.addHeader)
+	fs.Func("body", "the request's body: a `STRING`", func(s string) error { c.body = &s; return nil })
+	fs.StringVar(&c.bodyFile, "body-file", "", "the request's body: a `FILE`, or - for standard input")
+	fs.StringVar(&c.ca, "ca", "", "certificate authorities for the connection: a PEM `FILE`")
+	fs.StringVar(&c.connectTo, "connect-to", "", "connect elsewhere: a `LIST` of HOST1:PORT1:HOST2:PORT2, separated by commas, as for curl")
+}
+
+func (c *call) addHeader(line string) error {
+	name, value, ok := strings.Cut(line, ":")
+	value = strings.TrimSpace(value)
+	switch {
+	case !ok || value == "":
+		return errors.New("not of the form NAME: VALUE")
+	case !isToken(name):
+		return fmt.Errorf("%q is no header name", name)
+	case strings.ContainsFunc(value, isControl):
+		return errors.New("a control character in the value")
+	}
+	switch http.CanonicalHeaderKey(name) {
+	case http.CanonicalHeaderKey(svcauth.Header):
+		return fmt.Errorf("this command makes the %s header itself", svcauth.Header)
+	case "Content-Length", "Transfer-Encoding", "Connection", "Trailer":
+		return fmt.Errorf("%s is not for the user to set", name)
+	}
+	c.headers = append(c.headers, header{name, value})
+	return nil
+}
+
+// isToken reports whether s is a token (RFC 9110 section 5.6.2), as names of methods and headers are.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// A content is a request's body.
+type content struct {
+	given bool
+	data  []byte
+	file  string // the regular file that holds it; empty when it came from elsewhere
+}
+
+// A signedCall is a request that is ready to be sent.
+type signedCall struct {
+	req     *http.Request
+	headers []header
+	body    content
+}
+
+// sign makes the request to the URL in args and signs it.
+func (c *call) sign(ctx context.Context, stdin io.Reader, args []string) (*signedCall, error) {
+	target, err := c.check(args)
+	if err != nil {
+		return nil, err
+	}
+	key, err := svcauth.LoadKey(c.key)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := svcauth.NewSigner(svcauth.SignerConfig{
+		Issuer: c.issuer, Key: key, Profile: svcauth.Profile(c.profile), Lifetime: c.lifetime,
+	})
+	if err != nil {
+		return nil, usagef("%s", oneLine(err))
+	}
+	body, err := c.readBody(stdin)
+	if err != nil {
+		return nil, fmt.Errorf("reading body: %w", err)
+	}
+	s, err := c.request(ctx, target, body)
+	if err != nil {
+		return nil, err
+	}
+	if err := signer.Sign(s.req, c.audience, svcauth.Subject(c.subject)); err != nil {
+		return nil, usagef("%s", oneLine(err))
+	}
+	return s, nil
+}
+
+// check finds what is missing or wrong in the command line before anything is read, and fills in the defaults.
+func (c *call) check(args []string) (*url.URL, error) {
+	if len(args) != 1 {
+		return nil, usagef("exactly one URL is wanted, not %d", len(args))
+	}
+	for _, required := range []struct{ flag, value string }{
+		{"--key", c.key}, {"--issuer", c.issuer}, {"--subject", c.subject},
+	} {
+		if required.value == "" {
+			return nil, usagef("%s is missing", required.flag)
+		}
+	}
+	target, err := parseTarget(args[0])
+	if err != nil {
+		return nil, err
+	}
+	if c.audience == "" {
+		c.audience = "https://" + target.Host + "/"
+	}
+	hasBody := c.body != nil || c.bodyFile != ""
+	switch {
+	case c.method == "" && hasBody:
+		c.method = http.MethodPost
+	case c.method == "":
+		c.method = http.MethodGet
+	}
+	switch {
+	case !isToken(c.method):
+		return nil, usagef("--method %q is no method", c.method)
+	case c.method == http.MethodHead && hasBody:
+		return nil, usagef("a HEAD request has no body")
+	case c.body != nil && c.bodyFile != "":
+		return nil, usagef("--body and --body-file exclude each other")
+	case c.lifetime == 0:
+		return nil, usagef("--lifetime 0: the token would never be valid")
+	}
+	return target, nil
+}
+
+// parseTarget parses the request's URL and brings it into the form in which it is signed and sent.
+func parseTarget(raw string) (*url.URL, error) {
+	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, usagef("the URL %q has characters that must be percent-encoded", raw)
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, usagef("parsing URL: %v", err)
+	}
+	if u.Scheme != "https" || u.Host == "" {
+		return nil, usagef("%q is not an https URL", raw)
+	}
+	u.Host = strings.TrimSuffix(strings.ToLower(u.Host), ":443")
+	u.Fragment, u.RawFragment = "", ""
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return u, nil
+}
+
+func (c *call) readBody(stdin io.Reader) (content, error) {
+	switch c.bodyFile {
+	case "":
+		if c.body == nil {
+			return content{}, nil
+		}
+		return content{given: true, data: []byte(*c.body)}, nil
+	case "-":
+		data, err := io.ReadAll(stdin)
+		return content{given: true, data: data}, err
+	}
+	data, err := os.ReadFile(c.bodyFile)
+	if err != nil {
+		return content{}, err
+	}
+	body := content{given: true, data: data}
+	if info, err := os.Stat(c.bodyFile); err == nil && info.Mode().IsRegular() {
+		body.file = c.bodyFile // a pipe could not be read a second time
+	}
+	return body, nil
+}
+
+func (c *call) request(ctx context.Context, target *url.URL, body content) (*signedCall, error) {
+	req, err := http.NewRequestWithContext(ctx, c.method, target.String(), bytes.NewReader(body.data))
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	for _, h := range c.headers {
+		if strings.EqualFold(h.name, "Host") {
+			req.Host = h.value
+			continue
+		}
+		req.Header.Add(h.name, h.value)
+	}
+	headers := c.headers
+	if body.given && req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/json")
+		headers = append(headers, header{"Content-Type", "application/json"})
+	}
+	return &signedCall{req, headers, body}, nil
+}
+
+// client returns the client for the connection that --ca and --connect-to describe.
+func (c *call) client() (*http.Client, error) {
+	if _, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{ConnectTo: c.connectTo}); err != nil {
+		return nil, usagef("--connect-to: %v", err)
+	}
+	return svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: c.ca, ConnectTo: c.connectTo})
+}

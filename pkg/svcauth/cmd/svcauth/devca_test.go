@@ -1,0 +1,202 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// runDevCA runs dev-ca and returns what it did with each file, by base name, with the reason after a colon.
+func runDevCA(tb testing.TB, dir string, hosts ...string) map[string]string {
+	tb.Helper()
+	var done []outcome
+	if err := json.Unmarshal([]byte(succeed(tb, append([]string{"dev-ca", "--json", "--dir", dir}, hosts...)...)), &done); err != nil {
+		tb.Fatal(err)
+	}
+	actions := map[string]string{}
+	for _, o := range done {
+		actions[filepath.Base(o.File)] = o.Action
+		if o.Reason != "" {
+			actions[filepath.Base(o.File)] += ": " + o.Reason
+		}
+	}
+	return actions
+}
+
+// verifyHost checks that the certificate of host convinces a client that trusts ca.pem.
+func verifyHost(tb testing.TB, dir, host string) *x509.Certificate {
+	tb.Helper()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(read(tb, filepath.Join(dir, "ca.pem"))))
+	cert, err := readCertificate(filepath.Join(dir, host+".pem"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := cert.Verify(x509.VerifyOptions{DNSName: host, Roots: roots}); err != nil {
+		tb.Error(err)
+	}
+	return cert
+}
+
+func TestDevCA(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "new", "tls")
+	runDevCA(t, dir, "census.service", "127.0.0.1", "::1")
+	for _, host := range []string{"census.service", "127.0.0.1", "::1"} {
+		cert := verifyHost(t, dir, host)
+		if days := time.Until(cert.NotAfter).Hours() / 24; days < 360 || days > 366 {
+			t.Errorf("the certificate of %s is valid for %.0f days", host, days)
+		}
+		if cert.VerifyHostname("herald.service") == nil {
+			t.Errorf("the certificate of %s serves for another host", host)
+		}
+		checkMode(t, filepath.Join(dir, host+"-key.pem"), 0o600)
+		checkMode(t, filepath.Join(dir, host+".pem"), 0o644)
+	}
+	checkMode(t, filepath.Join(dir, "ca-key.pem"), 0o600)
+}
+
+func TestDevCAKeepsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	runDevCA(t, dir, "census.service")
+	before := contents(t, dir)
+	actions := runDevCA(t, dir, "census.service", "herald.service")
+	for name, want := range map[string]string{
+		"ca.pem": "kept", "ca-key.pem": "kept", "census.service.pem": "kept", "census.service-key.pem": "kept",
+		"herald.service.pem": "made", "herald.service-key.pem": "made",
+	} {
+		if actions[name] != want {
+			t.Errorf("%s: %q, want %q", name, actions[name], want)
+		}
+	}
+	after := contents(t, dir)
+	for name, data := range before {
+		if after[name] != data {
+			t.Errorf("%s was changed", name)
+		}
+	}
+	if len(after) != 6 {
+		t.Errorf("%d files, want 6", len(after))
+	}
+	verifyHost(t, dir, "herald.service")
+}
+
+func TestDevCAReplaces(t *testing.T) {
+	t.Parallel()
+	madeYearsAgo := func(years int) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			ca := &devCA{dir: dir, now: time.Now().AddDate(-years, 0, 0)}
+			if err := ca.makeAll([]string{"a.service"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	overwrite := func(name string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			runDevCA(t, dir, "a.service")
+			other := t.TempDir()
+			runDevCA(t, other, "a.service")
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(read(t, filepath.Join(other, name))), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		prepare func(*testing.T, string)
+		want    map[string]string
+	}{
+		"expired":           {madeYearsAgo(2), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it expired on "}},
+		"expired authority": {madeYearsAgo(11), map[string]string{"ca.pem": "replaced: it expired on ", "a.service.pem": "replaced: it expired on "}},
+		"foreign":           {overwrite("a.service.pem"), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it was not for the key in "}},
+		"other key":         {overwrite("a.service-key.pem"), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it was not for the key in "}},
+		"other authority":   {overwrite("ca.pem"), map[string]string{"ca.pem": "replaced: it was not for the key in ", "a.service.pem": "kept"}},
+		"other signer":      {overwrite("ca-key.pem"), map[string]string{"ca.pem": "replaced: ", "a.service.pem": "replaced: it was not signed by "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			test.prepare(t, dir)
+			keys := read(t, filepath.Join(dir, "ca-key.pem")) + read(t, filepath.Join(dir, "a.service-key.pem"))
+			actions := runDevCA(t, dir, "a.service")
+			for file, want := range test.want {
+				if !strings.HasPrefix(actions[file], want) {
+					t.Errorf("%s: %q, want %q", file, actions[file], want)
+				}
+			}
+			if read(t, filepath.Join(dir, "ca-key.pem"))+read(t, filepath.Join(dir, "a.service-key.pem")) != keys {
+				t.Error("a private key was changed")
+			}
+			verifyHost(t, dir, "a.service")
+		})
+	}
+}
+
+func TestDevCARefuses(t *testing.T) {
+	t.Parallel()
+	t.Run("authority without its key", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		runDevCA(t, dir, "a.service")
+		if err := os.Remove(filepath.Join(dir, "ca-key.pem")); err != nil {
+			t.Fatal(err)
+		}
+		execute(t, "", "dev-ca", "--dir", dir, "b.service").mustFail(t, exitFailed, "put the key back")
+	})
+	for _, name := range []string{"ca.pem", "ca-key.pem", "a.service.pem", "a.service-key.pem"} {
+		t.Run("something else in "+name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			runDevCA(t, dir, "a.service")
+			file := filepath.Join(dir, name)
+			if err := os.WriteFile(file, []byte("my notes"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			execute(t, "", "dev-ca", "--dir", dir, "a.service").mustFail(t, exitFailed, file)
+			if read(t, file) != "my notes" {
+				t.Error("it was overwritten")
+			}
+		})
+	}
+	for _, host := range []string{"", "ca", "a-key", "../up", "a/b", "*.service", "A.service", "a..b", "-a", "a b", "0:0::1", strings.Repeat("a", 64)} {
+		t.Run("host "+host, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "new")
+			execute(t, "", "dev-ca", "--dir", dir, "--", host).mustFail(t, exitUsage, host)
+			if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+				t.Error("something was made")
+			}
+		})
+	}
+}
+
+func TestDevCAText(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	want := "made " + filepath.Join(dir, "ca-key.pem") + "\nmade " + filepath.Join(dir, "ca.pem") +
+		"\nmade " + filepath.Join(dir, "a.service-key.pem") + "\nmade " + filepath.Join(dir, "a.service.pem") + "\n"
+	if got := succeed(t, "dev-ca", "a.service", "--dir", dir); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func contents(tb testing.TB, dir string) map[string]string {
+	tb.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, e := range entries {
+		files[e.Name()] = read(tb, filepath.Join(dir, e.Name()))
+	}
+	return files
+}

@@ -1,0 +1,104 @@
+// Command svcauth makes keys, tokens and development certificates for package svcauth, reads tokens, and sends signed
+// requests:
+//
+//	svcauth keygen --out shop.pem
+//	svcauth request --key shop.pem --issuer https://shop.service/ --subject https://census.service/user/21/ \
+//		https://census.service/user/42/
+//
+// "svcauth help" lists the commands, "svcauth help COMMAND" explains one. The exit status is 0 when all went well, 1 when
+// something failed or was refused, and 2 when the command line is not understood.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// The exit statuses.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// commands are the subcommands, in the order in which the overview lists them.
+var commands = []command{
+	keygenCommand,
+	jwksCommand,
+	tokenCommand,
+	requestCommand,
+	inspectCommand,
+	devCACommand,
+}
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run runs one command line and returns the exit status. What goes wrong is one line on stderr.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		_ = writeOverview(stderr) // nobody to tell
+		return exitUsage
+	}
+	name, args := args[0], args[1:]
+	var err error
+	switch name {
+	case "help", "-h", "-help", "--help":
+		name, err = "help", help(stdout, args)
+	default:
+		err = dispatch(ctx, name, args, stdio{stdin, stdout, stderr})
+	}
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "svcauth %s: %s\n", name, oneLine(err))
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func dispatch(ctx context.Context, name string, args []string, std stdio) error {
+	c, err := find(name)
+	if err != nil {
+		return err
+	}
+	err = c.run(ctx, args, std)
+	if errors.Is(err, flag.ErrHelp) {
+		return c.writeHelp(std.out)
+	}
+	return err
+}
+
+func find(name string) (command, error) {
+	for _, c := range commands {
+		if c.name == name {
+			return c, nil
+		}
+	}
+	return command{}, usagef("there is no such command: see \"svcauth help\"")
+}
+
+// help writes the overview, or the help of the command that args name.
+func help(w io.Writer, args []string) error {
+	if len(args) == 0 {
+		return writeOverview(w)
+	}
+	c, err := find(args[0])
+	if err != nil {
+		return err
+	}
+	return c.writeHelp(w)
+}
+
+// oneLine returns an error's text without what this program's name says already, and without line breaks.
+func oneLine(err error) string {
+	text := strings.TrimPrefix(err.Error(), "svcauth: ")
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
