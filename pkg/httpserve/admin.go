@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -41,14 +44,23 @@ func (r *Readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), checkTimeout)
 	defer cancel()
-	for name, check := range r.checks {
-		if err := check(ctx); err != nil {
-			r.log.WarnContext(ctx, "not ready", "check", name, "error", err)
-			answer(w, http.StatusServiceUnavailable, name+" not ready")
-			return
-		}
+	if failed := r.failing(ctx); len(failed) > 0 {
+		answer(w, http.StatusServiceUnavailable, "not ready: "+strings.Join(failed, ", "))
+		return
 	}
 	answer(w, http.StatusOK, "ready")
+}
+
+// failing names the checks that do not pass.
+func (r *Readiness) failing(ctx context.Context) []string {
+	var failed []string
+	for _, name := range slices.Sorted(maps.Keys(r.checks)) {
+		if err := r.checks[name](ctx); err != nil {
+			r.log.WarnContext(ctx, "not ready", "check", name, "error", err)
+			failed = append(failed, name)
+		}
+	}
+	return failed
 }
 
 // AdminHandler serves what operators ask a service, for a listener that the
@@ -79,7 +91,10 @@ func Healthcheck(ctx context.Context, addr string) error {
 	if err != nil {
 		return fmt.Errorf("asking for readiness: %w", err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	// Not by the default client, which would ask through a proxy of the
+	// environment.
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("asking for readiness: %w", err)
 	}

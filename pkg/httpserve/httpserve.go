@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,10 +59,14 @@ type Config struct {
 	// closes it, so that it is not we who close it while a request is sent.
 	IdleTimeout time.Duration
 
-	// DrainDelay is how long, once it is to stop, the server goes on as before
-	// but asks clients to leave: it is not ready, and each answer closes its
-	// connection. 500 ms by default.
+	// DrainDelay is how long the server, once it is to stop, goes on as before
+	// but for not being ready: the time for a load balancer to look elsewhere.
+	// 500 ms by default.
 	DrainDelay time.Duration
+	// Linger is how long the server, its listener then closed, waits for a last
+	// request on each connection that a client keeps, to answer it and close.
+	// It ends sooner when no connection is left. 500 ms by default.
+	Linger time.Duration
 	// Grace is the time that unfinished requests have after that, 20 s by default.
 	Grace time.Duration
 }
@@ -71,23 +76,29 @@ const maxHeaderBytes = 16 << 10
 
 // Server is a listener and what serves it.
 type Server struct {
-	http       *http.Server
-	listener   net.Listener
-	tls        bool
-	readiness  *Readiness
-	draining   atomic.Bool
-	drainDelay time.Duration
-	grace      time.Duration
+	http        *http.Server
+	listener    net.Listener
+	tls         bool
+	readiness   *Readiness
+	connections sync.WaitGroup
+	draining    atomic.Bool
+	drainDelay  time.Duration
+	linger      time.Duration
+	grace       time.Duration
 }
 
 // Listen opens the listener that c describes. Connections are accepted by the
 // operating system from then on and wait for Serve. An unusable certificate is
 // an error here.
 func Listen(c Config) (*Server, error) {
+	if c.Handler == nil {
+		return nil, errors.New("listening: no handler")
+	}
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	s := &Server{
 		readiness:  c.Readiness,
 		drainDelay: cmp.Or(c.DrainDelay, 500*time.Millisecond),
+		linger:     cmp.Or(c.Linger, 500*time.Millisecond),
 		grace:      cmp.Or(c.Grace, 20*time.Second),
 	}
 	s.http = &http.Server{
@@ -97,6 +108,7 @@ func Listen(c Config) (*Server, error) {
 		ReadTimeout:       cmp.Or(c.ReadTimeout, 15*time.Second),
 		WriteTimeout:      cmp.Or(c.WriteTimeout, 30*time.Second),
 		IdleTimeout:       cmp.Or(c.IdleTimeout, 2*time.Minute),
+		ConnState:         s.countConnections,
 		ErrorLog:          slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn),
 	}
 	if c.CertFile != "" || c.KeyFile != "" {
@@ -119,44 +131,51 @@ func Listen(c Config) (*Server, error) {
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Close gives up a listener that is not going to be served.
-func (s *Server) Close() error { return s.http.Close() }
+func (s *Server) Close() error { return s.listener.Close() }
 
-// Serve answers requests until ctx ends, then drains: first the server is not
-// ready and asks clients to leave (for Config.DrainDelay), then the listener is
-// closed, and requests in flight are answered (within Config.Grace). It returns
-// nil after an orderly end.
+// Serve answers requests until ctx ends, then drains: the server is not ready
+// (for Config.DrainDelay), the listener is closed, the connections that clients
+// keep are closed with their next answer (for Config.Linger), and what is left
+// in flight is answered (within Config.Grace). It returns nil after an orderly end.
 func (s *Server) Serve(ctx context.Context) error {
 	served := make(chan error, 1)
-	go func() { served <- s.serve() }()
+	go func() { served <- s.accept() }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serving %s: %w", s.Addr(), err)
 	case <-ctx.Done():
 	}
-	s.announceDrain()
+	if s.readiness != nil {
+		s.readiness.Drain()
+	}
 	select {
 	case err := <-served:
 		return fmt.Errorf("serving %s: %w", s.Addr(), err)
 	case <-time.After(s.drainDelay):
 	}
-	return s.shutdown(context.WithoutCancel(ctx))
+	return s.drain(context.WithoutCancel(ctx), served)
 }
 
-func (s *Server) serve() error {
+// accept takes connections until the listener is closed.
+func (s *Server) accept() error {
 	if s.tls {
 		return s.http.ServeTLS(s.listener, "", "")
 	}
 	return s.http.Serve(s.listener)
 }
 
-func (s *Server) announceDrain() {
-	if s.readiness != nil {
-		s.readiness.Drain()
-	}
+// drain does not begin with http.Server's Shutdown, which closes every waiting
+// connection and drops every request that it has not read yet: both may belong
+// to a client that has sent its request. So the listener is closed by itself,
+// each connection is given time for one more answer, and what Shutdown finds
+// after that is either at work or long silent.
+func (s *Server) drain(ctx context.Context, served <-chan error) error {
 	s.draining.Store(true)
-}
-
-func (s *Server) shutdown(ctx context.Context) error {
+	if err := s.listener.Close(); err != nil {
+		return fmt.Errorf("closing listener %s: %w", s.Addr(), err)
+	}
+	<-served
+	s.awaitConnections(s.linger)
 	ctx, cancel := context.WithTimeout(ctx, s.grace)
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {
@@ -165,10 +184,31 @@ func (s *Server) shutdown(ctx context.Context) error {
 	return nil
 }
 
+// countConnections is the http.Server's ConnState.
+func (s *Server) countConnections(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.connections.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.connections.Done()
+	}
+}
+
+// awaitConnections returns when there is no connection any more, or after d.
+func (s *Server) awaitConnections(d time.Duration) {
+	gone := make(chan struct{})
+	go func() {
+		s.connections.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+	case <-time.After(d):
+	}
+}
+
 // closeWhenDraining makes each answer of a draining server the last one on its
-// connection (for HTTP/2, net/http makes a GOAWAY of the header). The server's
-// SetKeepAlivesEnabled(false) would do so too, but it also closes the waiting
-// connections at once, and with them requests already on their way.
+// connection. For HTTP/2, net/http turns the header into a GOAWAY.
 func (s *Server) closeWhenDraining(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.draining.Load() {
@@ -179,8 +219,9 @@ func (s *Server) closeWhenDraining(next http.Handler) http.Handler {
 }
 
 // Run serves both until ctx ends or one of them fails. The admin server ends
-// last, so that it tells of the public one's drain to its end.
+// last, at once, so that it tells of the public one's drain while that lasts.
 func Run(ctx context.Context, public, admin *Server) error {
+	admin.drainDelay = 0
 	group, ctx := errgroup.WithContext(ctx)
 	adminCtx, stopAdmin := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error {

@@ -1,0 +1,176 @@
+package httpserve_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/micromachine/pkg/httpserve"
+)
+
+// pair is a certificate's files and the authority that signs for them.
+type pair struct {
+	cert, key string
+	ca        *x509.Certificate
+	caKey     *ecdsa.PrivateKey
+}
+
+func newPair(t *testing.T) pair {
+	t.Helper()
+	dir := t.TempDir()
+	p := pair{cert: filepath.Join(dir, "tls.pem"), key: filepath.Join(dir, "tls-key.pem"), caKey: newKey(t)}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1000), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	p.ca = sign(t, template, template, p.caKey, p.caKey)
+	p.write(t, 1)
+	return p
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func sign(t *testing.T, template, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) *x509.Certificate {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+// write replaces the files by a new pair for "test.service".
+func (p pair) write(t *testing.T, serial int64) {
+	t.Helper()
+	key := newKey(t)
+	cert := sign(t, &x509.Certificate{
+		SerialNumber: big.NewInt(serial), DNSNames: []string{"test.service"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}, p.ca, key, p.caKey)
+	keyBytes, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace(t, p.cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}))
+	replace(t, p.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyBytes}))
+}
+
+// replace writes a file as deployments do: a new one takes the old one's name.
+func replace(t *testing.T, name string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(name+".new", content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(name+".new", name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p pair) clientConfig() *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AddCert(p.ca)
+	return &tls.Config{RootCAs: roots, ServerName: "test.service"}
+}
+
+// logBuffer is a log that a test reads while it is written.
+type logBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.Write(b)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.String()
+}
+
+func (l *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// running is a server that is being served.
+type running struct {
+	*httpserve.Server
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// start serves what c describes, on a free port, until the test ends.
+func start(t *testing.T, c httpserve.Config) *running {
+	t.Helper()
+	c.Addr = "127.0.0.1:0"
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	server, err := httpserve.Listen(c)
+	if err != nil {
+		t.Fatalf("Listen: %v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{Server: server, stop: cancel, ended: make(chan error, 1)}
+	go func() { r.ended <- server.Serve(ctx); close(r.ended) }()
+	t.Cleanup(func() {
+		cancel()
+		for range r.ended {
+		}
+	})
+	return r
+}
+
+// end stops the server and returns what Serve did.
+func (r *running) end() error {
+	r.stop()
+	return <-r.ended
+}
+
+func say(text string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(text)) })
+}
+
+// closed says whether nobody listens at addr any more.
+func closed(addr net.Addr) bool {
+	conn, err := net.Dial("tcp", addr.String())
+	if err == nil {
+		conn.Close()
+	}
+	return err != nil
+}
+
+// eventually polls until done, and fails the test when that takes too long.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
