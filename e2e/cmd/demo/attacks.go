@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+
+	"example.com/micromachine/e2e/stack"
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// An attack is a request that must be refused.
+type attack struct {
+	name string
+	want int
+	send func(context.Context, *story) (*stack.Response, error)
+}
+
+var attacks = []attack{
+	{"the body is changed after signing", http.StatusUnauthorized, changedBody},
+	{"a token for Census is shown to Herald", http.StatusUnauthorized, otherAudience},
+	{"an issuer that Herald does not know", http.StatusUnauthorized, unknownIssuer},
+	{"the same token a second time", http.StatusUnauthorized, replay},
+	{"user 63, who may not see user 42", http.StatusForbidden, blindSubject},
+	{"shop.service may read users, and tries to delete one", http.StatusForbidden, forbiddenCall},
+}
+
+func (s *story) attack(ctx context.Context) error {
+	s.title("Attacks, and what they got")
+	before, err := s.mails()
+	if err != nil {
+		return err
+	}
+	for _, a := range attacks {
+		res, err := a.send(ctx, s)
+		if err != nil {
+			return fmt.Errorf("attack %q: %w", a.name, err)
+		}
+		s.line("%d %-12s  %s", res.Status, http.StatusText(res.Status), a.name)
+		s.check(res.Status == a.want, "%s: status %d, not %d", a.name, res.Status, a.want)
+	}
+	after, err := s.mails()
+	s.line("")
+	s.line("mails sent by the refused requests: %d", after-before)
+	s.check(after == before, "the attacks caused %d mails", after-before)
+	return err
+}
+
+func (s *story) mails() (int, error) {
+	files, err := filepath.Glob(filepath.Join(s.MailDir, "*.eml"))
+	return len(files), err
+}
+
+// post makes the request that shop.service may make, and that the attacks spoil.
+func (s *story) post(ctx context.Context, subject svcauth.Subject) (*http.Request, error) {
+	return s.Shop.Request(ctx, http.MethodPost, stack.HeraldURL+"notification/", welcome, subject)
+}
+
+func changedBody(ctx context.Context, s *story) (*stack.Response, error) {
+	r, err := s.post(ctx, stack.Reader.Subject())
+	if err != nil {
+		return nil, err
+	}
+	changed := strings.Replace(welcome, "/42/", "/21/", 1)
+	r.Body, r.GetBody = io.NopCloser(strings.NewReader(changed)), nil
+	return s.Shop.Send(r)
+}
+
+func otherAudience(ctx context.Context, s *story) (*stack.Response, error) {
+	url := stack.HeraldURL + "notification/"
+	r, err := s.Shop.RequestFor(ctx, http.MethodPost, url, welcome, stack.Reader.Subject(), stack.CensusURL)
+	if err != nil {
+		return nil, err
+	}
+	return s.Shop.Send(r)
+}
+
+func unknownIssuer(ctx context.Context, s *story) (*stack.Response, error) {
+	stranger, err := s.Shop.Stranger("https://stranger.service/")
+	if err != nil {
+		return nil, err
+	}
+	return stranger.Call(ctx, http.MethodPost, stack.HeraldURL+"notification/", welcome, stack.Reader.Subject())
+}
+
+// replay takes a token that Herald has accepted; that the request it was for asks for something impossible does not
+// make it fresh again.
+func replay(ctx context.Context, s *story) (*stack.Response, error) {
+	r, err := s.Shop.Request(ctx, http.MethodPost, stack.HeraldURL+"notification/", `{"user":"?","type":"?"}`, stack.Reader.Subject())
+	if err != nil {
+		return nil, err
+	}
+	first, err := s.Shop.Send(r.Clone(ctx))
+	if err != nil {
+		return nil, err
+	}
+	s.check(first.Status == http.StatusUnprocessableEntity, "the token to be replayed got status %d at first", first.Status)
+	if r.Body, err = r.GetBody(); err != nil {
+		return nil, err
+	}
+	return s.Shop.Send(r)
+}
+
+func blindSubject(ctx context.Context, s *story) (*stack.Response, error) {
+	r, err := s.post(ctx, stack.Stranger.Subject())
+	if err != nil {
+		return nil, err
+	}
+	return s.Shop.Send(r)
+}
+
+func forbiddenCall(ctx context.Context, s *story) (*stack.Response, error) {
+	return s.Shop.Call(ctx, http.MethodDelete, stack.CensusUser.URI(), "", stack.CensusUser.Subject())
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"example.com/micromachine/e2e/stack"
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// mailWithin is how long the mail and the record of its sending may take.
+const mailWithin = 15 * time.Second
+
+const welcome = `{"user":"https://census.service/user/42/","type":"welcome-message"}`
+
+// wire keeps what Herald asked Census.
+type wire struct {
+	mu        sync.Mutex
+	exchanges []stack.Exchange
+}
+
+func (w *wire) add(e stack.Exchange) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.exchanges = append(w.exchanges, e)
+}
+
+// first returns the first exchange.
+func (w *wire) first() (e stack.Exchange, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.exchanges) == 0 {
+		return e, false
+	}
+	return w.exchanges[0], true
+}
+
+// A story is the article's, played on a running system.
+type story struct {
+	*printer
+	*stack.Stack
+	wire *wire
+}
+
+func (s *story) play(ctx context.Context) error {
+	s.introduce()
+	for _, chapter := range []func(context.Context) error{s.ask, s.attack} {
+		if err := chapter(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *story) introduce() {
+	s.title("What runs")
+	s.line("Census  %s  at %s, on PostgreSQL", stack.CensusURL, s.CensusAddr)
+	s.line("Herald  %s  at %s, on PostgreSQL", stack.HeraldURL, s.HeraldAddr)
+	s.line("mail server           at %s, STARTTLS required", s.Mail.Addr)
+	s.line("users   21 %s, 42 %s, 63 %s; 21 may see 42", stack.Reader.Name, stack.CensusUser.Name, stack.Stranger.Name)
+}
+
+// ask is the article's story: another.service wants user 42 to be welcomed, on behalf of user 21.
+func (s *story) ask(ctx context.Context) error {
+	s.title("another.service asks Herald to welcome user 42, on behalf of user 21")
+	r, err := s.Another.Request(ctx, http.MethodPost, stack.HeraldURL+"notification/", welcome, stack.Reader.Subject())
+	if err != nil {
+		return err
+	}
+	s.line("POST %s", r.URL)
+	s.line("%s", welcome)
+	s.token(r.Header.Get(svcauth.Header))
+	res, err := s.Another.Send(r)
+	if err != nil {
+		return err
+	}
+	location := res.Header.Get("Location")
+	s.line("--> %d %s", res.Status, http.StatusText(res.Status))
+	s.line("Location: %s", location)
+	s.json(res.Body)
+	s.check(res.Status == http.StatusCreated, "POST got status %d", res.Status)
+	s.check(strings.HasPrefix(location, stack.HeraldURL+"notification/"), "Location is %q", location)
+
+	s.showCensusCall()
+	if err := s.showMail(ctx); err != nil {
+		return err
+	}
+	return s.showStatus(ctx, location)
+}
+
+func (s *story) showCensusCall() {
+	s.title("Herald asks Census for the address, with its own key, in the name of user 21")
+	e, ok := s.wire.first()
+	s.check(ok, "Herald did not ask Census")
+	if !ok {
+		return
+	}
+	s.line("%s https://census.service%s", e.Method, e.Path)
+	s.token(e.Token)
+	s.line("--> %d %s", e.Status, http.StatusText(e.Status))
+	s.check(e.Status == http.StatusOK, "Census answered Herald with %d", e.Status)
+}
+
+func (s *story) showMail(ctx context.Context) error {
+	s.title("The mail, as the mail server received it")
+	var files []string
+	err := await(ctx, "the mail", func() (bool, error) {
+		var err error
+		files, err = filepath.Glob(filepath.Join(s.MailDir, "*.eml"))
+		return len(files) > 0, err
+	})
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil {
+		return fmt.Errorf("reading the mail: %w", err)
+	}
+	s.block(string(data))
+	message, err := mail.ReadMessage(strings.NewReader(string(data)))
+	if err != nil {
+		return fmt.Errorf("reading the mail: %w", err)
+	}
+	to, err := mail.ParseAddress(message.Header.Get("To"))
+	s.check(err == nil && to.Address == stack.CensusUser.Email, "the mail went to %q", message.Header.Get("To"))
+	return nil
+}
+
+func (s *story) showStatus(ctx context.Context, location string) error {
+	s.title("What became of the notification: shop.service asks, in the name of user 21")
+	s.line("GET %s", location)
+	var res *stack.Response
+	err := await(ctx, "status sent", func() (bool, error) {
+		var err error
+		if res, err = s.Shop.Call(ctx, http.MethodGet, location, "", stack.Reader.Subject()); err != nil {
+			return false, err
+		}
+		var n struct{ Status string }
+		err = res.JSON(&n)
+		return n.Status == "sent", err
+	})
+	if err != nil {
+		return err
+	}
+	s.line("--> %d %s", res.Status, http.StatusText(res.Status))
+	s.json(res.Body)
+	return nil
+}
+
+// await asks again and again until it is told yes, or time is up.
+func await(ctx context.Context, what string, ask func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, mailWithin)
+	defer cancel()
+	for {
+		if ok, err := ask(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("waiting for %s: none within %v", what, mailWithin), context.Cause(ctx))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

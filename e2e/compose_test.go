@@ -1,0 +1,151 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"example.com/micromachine/e2e/stack"
+)
+
+// Where the compose file publishes the services on the host.
+const (
+	composeCensus = "127.0.0.1:8441"
+	composeHerald = "127.0.0.1:8442"
+	composeMail   = "http://127.0.0.1:8025"
+)
+
+// compose is the system as the compose project of this checkout, which is up already.
+type compose struct {
+	keys string // the callers' keys, copied out of their volume
+}
+
+func newCompose(ctx context.Context, dir string) (system, error) {
+	keys := filepath.Join(dir, "callers")
+	if _, err := docker(ctx, "compose", "cp", "setup:/setup/callers", keys); err != nil {
+		return nil, err
+	}
+	return compose{keys: keys}, nil
+}
+
+// docker runs the docker command in the directory of the compose file and returns what it printed.
+func docker(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "docker", args...)
+	cmd.Dir = ".."
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("docker %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+func (c compose) callers(herald string) (another, shop, office *stack.Caller, err error) {
+	if herald == "" {
+		herald = composeHerald
+	}
+	return stack.NewCallers(c.keys, stack.ConnectTo(composeCensus, herald))
+}
+
+func (c compose) stop(ctx context.Context, service string) error {
+	_, err := docker(ctx, "compose", "stop", service)
+	return err
+}
+
+func (c compose) kill(ctx context.Context, service string) error {
+	_, err := docker(ctx, "compose", "kill", "-s", "SIGKILL", service)
+	return err
+}
+
+func (c compose) start(ctx context.Context, service string) error {
+	_, err := docker(ctx, "compose", "up", "--no-deps", "--no-recreate", "--wait", service)
+	return err
+}
+
+func (c compose) secondHerald(ctx context.Context) (string, func() error, error) {
+	name := fmt.Sprintf("herald-second-%d", os.Getpid())
+	_, err := docker(ctx, "compose", "run", "--detach", "--no-deps", "--name", name, "--publish", "127.0.0.1::443", "herald")
+	if err != nil {
+		return "", nil, err
+	}
+	remove := func() error {
+		_, err := docker(context.Background(), "rm", "--force", name)
+		return err
+	}
+	addr, err := docker(ctx, "port", name, "443/tcp")
+	if err == nil {
+		err = awaitHealthy(ctx, name)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("%w (and removing it: %v)", err, remove())
+	}
+	return addr, func() error {
+		if _, err := docker(context.Background(), "stop", name); err != nil {
+			return err
+		}
+		return remove()
+	}, nil
+}
+
+func awaitHealthy(ctx context.Context, container string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		health, err := docker(ctx, "inspect", "--format", "{{.State.Health.Status}}", container)
+		if err != nil || health == "healthy" {
+			return err
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// mails asks Mailpit's API.
+func (c compose) mails(ctx context.Context, messageID string) ([]string, error) {
+	found, err := get(ctx, composeMail+"/api/v1/search?query="+url.QueryEscape("message-id:"+messageID))
+	if err != nil {
+		return nil, err
+	}
+	var list struct {
+		Messages []struct{ ID string }
+	}
+	if err := json.Unmarshal(found, &list); err != nil {
+		return nil, fmt.Errorf("reading the list of mails: %w", err)
+	}
+	var mails []string
+	for _, m := range list.Messages {
+		raw, err := get(ctx, composeMail+"/api/v1/message/"+m.ID+"/raw")
+		if err != nil {
+			return nil, err
+		}
+		mails = append(mails, string(raw))
+	}
+	return mails, nil
+}
+
+func get(ctx context.Context, url string) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s", url, res.Status)
+	}
+	return io.ReadAll(res.Body)
+}
+
+// close leaves the project up, as it was.
+func (c compose) close() error { return nil }

@@ -1,0 +1,201 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/micromachine/e2e/stack"
+)
+
+// A retry comes after 10 s at the earliest, and a killed process is noticed within seconds.
+const recoverWithin = 45 * time.Second
+
+func TestCensusDownAndBack(t *testing.T) {
+	another, _, _ := callers(t)
+	if err := sys.stop(t.Context(), "census"); err != nil {
+		t.Fatal(err)
+	}
+	restore(t, "census")
+	n := post(t, another)
+	await(t, "failed attempt", 15*time.Second, func() bool { return len(status(t, n).Attempts) > 0 })
+	if got := status(t, n); got.Status != "queued" {
+		t.Errorf("while Census is down: %+v", got)
+	}
+	if err := sys.start(t.Context(), "census"); err != nil {
+		t.Fatal(err)
+	}
+	awaitOneMail(t, n, recoverWithin)
+}
+
+func TestMailServerDownAndBack(t *testing.T) {
+	another, _, _ := callers(t)
+	if err := sys.stop(t.Context(), "mail"); err != nil {
+		t.Fatal(err)
+	}
+	restore(t, "mail")
+	n := post(t, another)
+	await(t, "failed attempt", 15*time.Second, func() bool { return len(status(t, n).Attempts) > 0 })
+	if got := status(t, n); got.Status != "queued" {
+		t.Errorf("while the mail server is down: %+v", got)
+	}
+	if err := sys.start(t.Context(), "mail"); err != nil {
+		t.Fatal(err)
+	}
+	awaitOneMail(t, n, recoverWithin)
+}
+
+// Herald is killed at many moments between 201 and the mail. Nothing it promised may be lost; a mail that went out twice
+// is marked.
+func TestHeraldKilled(t *testing.T) {
+	another, _, _ := callers(t)
+	var promised []notification
+	for range 5 {
+		restore(t, "herald")
+		promised = append(promised, burst(t, another, 8)...)
+		if err := sys.kill(t.Context(), "herald"); err != nil {
+			t.Fatal(err)
+		}
+		if err := sys.start(t.Context(), "herald"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range promised {
+		mails := awaitSent(t, n, recoverWithin)
+		if len(mails) == 0 || len(mails) > 1 && !status(t, n).PossibleDuplicate {
+			t.Errorf("%d mails of %+v", len(mails), status(t, n))
+		}
+	}
+}
+
+// burst posts n notifications at once and returns as soon as all are accepted.
+func burst(t *testing.T, caller *stack.Caller, n int) []notification {
+	t.Helper()
+	promised := make([]notification, n)
+	var wait sync.WaitGroup
+	for i := range promised {
+		wait.Go(func() {
+			res, err := caller.Call(t.Context(), http.MethodPost, notifications, welcome, stack.Reader.Subject())
+			if err == nil {
+				promised[i], err = accepted(res)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return promised
+}
+
+func TestTwoHeralds(t *testing.T) {
+	addr, stop, err := sys.secondHerald(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	first, _, _ := callers(t)
+	second, secondShop, _, err := sys.callers(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range append(burst(t, first, 20), burst(t, second, 20)...) {
+		awaitOneMail(t, n, 15*time.Second)
+	}
+	replayAcross(t, secondShop)
+}
+
+// replayAcross shows one token to both Heralds at once: one of them takes it.
+func replayAcross(t *testing.T, second *stack.Caller) {
+	t.Helper()
+	_, first, _ := callers(t)
+	for range 20 {
+		req, err := first.Request(t.Context(), http.MethodPost, notifications, welcome, stack.Reader.Subject())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got [2]int
+		var wait sync.WaitGroup
+		for i, herald := range []*stack.Caller{first, second} {
+			wait.Go(func() {
+				again := req.Clone(t.Context())
+				again.Body, _ = req.GetBody()
+				res, err := herald.Send(again)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				got[i] = res.Status
+			})
+		}
+		wait.Wait()
+		if got != [2]int{201, 401} && got != [2]int{401, 201} {
+			t.Errorf("one token at two Heralds: %v", got)
+		}
+	}
+}
+
+// SIGTERM under load: a request either finds nobody there or is answered, and each 201 becomes one mail.
+func TestHeraldStopsUnderLoad(t *testing.T) {
+	another, _, _ := callers(t)
+	restore(t, "herald")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var mu sync.Mutex
+	var promised []notification
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for ctx.Err() == nil {
+				res, err := another.Call(ctx, http.MethodPost, notifications, welcome, stack.Reader.Subject())
+				if neverReached(err) {
+					return
+				}
+				var n notification
+				if err == nil {
+					n, err = accepted(res)
+				}
+				if err != nil {
+					t.Errorf("a request that had reached Herald: %v", err)
+					return
+				}
+				mu.Lock()
+				promised = append(promised, n)
+				mu.Unlock()
+			}
+		})
+	}
+	await(t, "load", 30*time.Second, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(promised) >= 50
+	})
+	if err := sys.stop(t.Context(), "herald"); err != nil {
+		t.Error(err)
+	}
+	wait.Wait()
+	if err := sys.start(t.Context(), "herald"); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d notifications were accepted", len(promised))
+	for _, n := range promised {
+		awaitOneMail(t, n, recoverWithin)
+	}
+}
+
+// neverReached reports whether a request failed because nobody listens.
+func neverReached(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}

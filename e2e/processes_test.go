@@ -1,0 +1,89 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"example.com/micromachine/e2e/stack"
+)
+
+// processes is the system as processes on this machine.
+type processes struct{ *stack.Stack }
+
+func newProcesses(ctx context.Context, dir string) (system, error) {
+	bin, err := builtPrograms(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := stack.Start(ctx, stack.Config{BinDir: bin, Dir: dir, Logf: func(string, ...any) {}})
+	if err != nil {
+		return nil, err
+	}
+	return processes{s}, nil
+}
+
+func (p processes) callers(herald string) (another, shop, office *stack.Caller, err error) {
+	if herald == "" {
+		return p.Another, p.Shop, p.Office, nil
+	}
+	return stack.NewCallers(filepath.Join(p.Dir, "callers"), stack.ConnectTo(p.CensusAddr, herald))
+}
+
+func (p processes) stop(_ context.Context, service string) error {
+	if service == "mail" {
+		return p.Mail.Stop()
+	}
+	return p.process(service).Stop()
+}
+
+func (p processes) kill(_ context.Context, service string) error {
+	if service == "mail" {
+		return p.Mail.Stop()
+	}
+	return p.process(service).Kill()
+}
+
+func (p processes) start(ctx context.Context, service string) error {
+	if service == "mail" {
+		return p.Mail.Start()
+	}
+	return p.process(service).Start(ctx)
+}
+
+func (p processes) process(service string) *stack.Process {
+	if service == "census" {
+		return p.Census
+	}
+	return p.Herald
+}
+
+func (p processes) secondHerald(ctx context.Context) (string, func() error, error) {
+	second, addr, err := p.SecondHerald(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	return addr, second.Stop, nil
+}
+
+func (p processes) mails(_ context.Context, messageID string) ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(p.MailDir, "*.eml"))
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("reading mail: %w", err)
+		}
+		if strings.Contains(string(data), messageID) {
+			found = append(found, string(data))
+		}
+	}
+	return found, nil
+}
+
+func (p processes) close() error { return p.Close() }

@@ -1,0 +1,145 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// A Caller is a service that calls Census and Herald.
+type Caller struct {
+	URL     string
+	KeyFile string // empty for a key that is on no disk
+	key     *svcauth.PrivateKey
+	signer  *svcauth.Signer
+	client  *http.Client
+}
+
+// A Response is an answer, read to its end.
+type Response struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// JSON decodes the answer's body.
+func (r *Response) JSON(v any) error {
+	if err := json.Unmarshal(r.Body, v); err != nil {
+		return fmt.Errorf("decoding answer %q: %w", r.Body, err)
+	}
+	return nil
+}
+
+// ConnectTo returns the setting by which the services' names lead to these addresses.
+func ConnectTo(censusAddr, heraldAddr string) string {
+	return "census.service:443:" + censusAddr + ",herald.service:443:" + heraldAddr
+}
+
+// NewCallers returns the callers whose keys [Prepare] made in dir.
+func NewCallers(dir, connectTo string) (another, shop, office *Caller, err error) {
+	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: filepath.Join(dir, "ca.pem"), ConnectTo: connectTo})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	client.Timeout = 30 * time.Second
+	made := map[string]*Caller{}
+	for name, profile := range map[string]svcauth.Profile{
+		"another": svcauth.Article, "shop": svcauth.Bound, "office": svcauth.Bound,
+	} {
+		file := filepath.Join(dir, name+".pem")
+		key, err := svcauth.LoadKey(file)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if made[name], err = newCaller("https://"+name+".service/", key, profile, client); err != nil {
+			return nil, nil, nil, err
+		}
+		made[name].KeyFile = file
+	}
+	return made["another"], made["shop"], made["office"], nil
+}
+
+func newCaller(url string, key *svcauth.PrivateKey, profile svcauth.Profile, client *http.Client) (*Caller, error) {
+	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: url, Key: key, Profile: profile})
+	if err != nil {
+		return nil, err
+	}
+	return &Caller{URL: url, key: key, signer: signer, client: client}, nil
+}
+
+// Stranger returns a caller with a key of its own, of whom nobody has heard, that connects as c does.
+func (c *Caller) Stranger(url string) (*Caller, error) {
+	key, err := svcauth.GenerateKey(svcauth.EdDSA)
+	if err != nil {
+		return nil, err
+	}
+	return newCaller(url, key, svcauth.Bound, c.client)
+}
+
+// KeyID returns the identifier of the caller's key.
+func (c *Caller) KeyID() string { return c.key.ID() }
+
+// Request makes a signed request on behalf of a user. A body is JSON; an empty one is none.
+func (c *Caller) Request(ctx context.Context, method, url, body string, subject svcauth.Subject) (*http.Request, error) {
+	return c.RequestFor(ctx, method, url, body, subject, audienceOf(url))
+}
+
+// RequestFor is Request with a token for an audience of one's choice.
+func (c *Caller) RequestFor(
+	ctx context.Context, method, url, body string, subject svcauth.Subject, audience string,
+) (*http.Request, error) {
+	signed, err := http.NewRequestWithContext(ctx, method, audience+strings.TrimPrefix(url, audienceOf(url)), strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if err := c.signer.Sign(signed, audience, subject); err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set(svcauth.Header, signed.Header.Get(svcauth.Header))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r, nil
+}
+
+// audienceOf returns the name of the service that a URL belongs to.
+func audienceOf(url string) string {
+	if strings.HasPrefix(url, HeraldURL) {
+		return HeraldURL
+	}
+	return CensusURL
+}
+
+// Call makes a signed request and sends it.
+func (c *Caller) Call(ctx context.Context, method, url, body string, subject svcauth.Subject) (*Response, error) {
+	r, err := c.Request(ctx, method, url, body, subject)
+	if err != nil {
+		return nil, err
+	}
+	return c.Send(r)
+}
+
+// Send sends a request and reads the answer.
+func (c *Caller) Send(r *http.Request) (*Response, error) {
+	res, err := c.client.Do(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading answer: %w", err)
+	}
+	return &Response{Status: res.StatusCode, Header: res.Header, Body: bytes.TrimSpace(body)}, res.Body.Close()
+}

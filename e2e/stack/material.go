@@ -1,0 +1,107 @@
+package stack
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// trustFiles are the two services' trust files, in the demo and in compose alike.
+//
+//go:embed trust/census.yaml trust/herald.yaml
+var trustFiles embed.FS
+
+// callers are the services that only call; the names of their files.
+var callers = []string{"another", "shop", "office"}
+
+// Prepare makes the keys, the development CA and its certificates, and lays them and the trust files out below dir, for
+// each service just what it needs:
+//
+//	census/, herald/  key.pem, tls.pem, tls-key.pem, ca.pem, trust.yaml and the callers' public keys
+//	mail/             tls.pem, tls-key.pem
+//	callers/          another.pem, shop.pem, office.pem, ca.pem; ca/ with the development CA
+//
+// What is there already is kept. The svcauth program in binDir makes all of it.
+func Prepare(ctx context.Context, binDir, dir string) error {
+	svcauth := filepath.Join(binDir, "svcauth")
+	ca := filepath.Join(dir, "callers", "ca")
+	if err := run(ctx, svcauth, "dev-ca", "--dir", ca, "census.service", "herald.service", "mail.service", "localhost"); err != nil {
+		return err
+	}
+	keys := map[string]string{"census": "census/key.pem", "herald": "herald/key.pem"}
+	for _, name := range callers {
+		keys[name] = "callers/" + name + ".pem"
+	}
+	for _, file := range keys {
+		if err := keygen(ctx, svcauth, filepath.Join(dir, file)); err != nil {
+			return err
+		}
+	}
+	for _, service := range []string{"census", "herald", "mail"} {
+		if err := layOut(dir, service); err != nil {
+			return fmt.Errorf("laying out the files of %s: %w", service, err)
+		}
+	}
+	return copyFile(filepath.Join(ca, "ca.pem"), filepath.Join(dir, "callers", "ca.pem"), 0o644)
+}
+
+func keygen(ctx context.Context, svcauth, file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return run(ctx, svcauth, "keygen", "--out", file)
+}
+
+// layOut copies to a service's directory what is made elsewhere.
+func layOut(dir, service string) error {
+	to := filepath.Join(dir, service)
+	from := filepath.Join(dir, "callers")
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	err := errors.Join(
+		copyFile(filepath.Join(from, "ca", service+".service.pem"), filepath.Join(to, "tls.pem"), 0o644),
+		copyFile(filepath.Join(from, "ca", service+".service-key.pem"), filepath.Join(to, "tls-key.pem"), 0o600),
+	)
+	if service == "mail" || err != nil {
+		return err
+	}
+	for _, name := range callers {
+		err = errors.Join(err, copyFile(filepath.Join(from, name+".pub.pem"), filepath.Join(to, name+".pub.pem"), 0o644))
+	}
+	trust, readErr := trustFiles.ReadFile("trust/" + service + ".yaml")
+	return errors.Join(err, readErr,
+		os.WriteFile(filepath.Join(to, "trust.yaml"), trust, 0o644), //nolint:gosec // holds no secret
+		copyFile(filepath.Join(from, "ca", "ca.pem"), filepath.Join(to, "ca.pem"), 0o644))
+}
+
+func copyFile(from, to string, mode os.FileMode) error {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, mode)
+}
+
+// run runs a program to its end; what it printed is part of the error.
+func run(ctx context.Context, program string, args ...string) error {
+	return runEnv(ctx, nil, program, args...)
+}
+
+func runEnv(ctx context.Context, env []string, program string, args ...string) error {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("running %s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}

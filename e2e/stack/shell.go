@@ -1,0 +1,15 @@
+package stack
+
+import "strings"
+
+// Quote returns s as one word of a POSIX shell, untouched where nothing in it needs quoting.
+func Quote(s string) string {
+	if s != "" && strings.IndexFunc(s, special) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+func special(r rune) bool {
+	return !strings.ContainsRune("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./:@%+=,?", r)
+}

@@ -1,0 +1,235 @@
+// Package stack sets up the whole system from the built programs: PostgreSQL, a mail server that catches what it is
+// sent, Census and Herald as processes of their own, with TLS and keys made on the spot. The demo shows it, the
+// end-to-end tests run against it. It knows the services only from outside, by their settings and their API.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"example.com/micromachine/pkg/pgtest"
+)
+
+// The names of the two services, in every mode.
+const (
+	CensusURL = "https://census.service/"
+	HeraldURL = "https://herald.service/"
+)
+
+// A Config says what [Start] needs to know.
+type Config struct {
+	// BinDir holds the built programs census, herald and svcauth.
+	BinDir string
+	// Dir takes keys, logs and mails. It must exist.
+	Dir string
+	// Logf is told what is going on.
+	Logf func(format string, args ...any)
+	// TapCensus puts a proxy between Herald and Census that is shown Herald's requests. Nil: none.
+	TapCensus func(Exchange)
+}
+
+// A Stack is the running system.
+type Stack struct {
+	Config
+	CensusAddr, HeraldAddr               string // host:port
+	CAFile                               string
+	CensusDatabaseURL, HeraldDatabaseURL string
+	MailDir                              string // one .eml file for each mail received
+
+	Census, Herald *Process
+	Mail           *Mail
+	Another, Shop  *Caller // the callers that Herald's trust file names
+	Office         *Caller // manages users at Census
+
+	censusFromHerald string // where Herald connects to for Census
+	closers          []func() error
+}
+
+// Start brings the system up: databases, keys, mail, Census, its users, Herald. When it fails nothing is left behind.
+func Start(ctx context.Context, config Config) (*Stack, error) {
+	s := &Stack{Config: config, MailDir: filepath.Join(config.Dir, "mail")}
+	for _, step := range []func(context.Context) error{
+		s.prepare, s.createDatabases, s.startMail, s.chooseAddresses, s.startCensus, s.makeCallers, s.addUsers, s.startHerald,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	return s, nil
+}
+
+// Close ends everything in the reverse order of its start.
+func (s *Stack) Close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+func (s *Stack) onClose(f func() error) { s.closers = append(s.closers, f) }
+
+func (s *Stack) prepare(ctx context.Context) error {
+	s.CAFile = filepath.Join(s.Dir, "callers", "ca.pem")
+	return Prepare(ctx, s.BinDir, s.Dir)
+}
+
+func (s *Stack) createDatabases(ctx context.Context) error {
+	server, err := pgtest.Find(ctx, s.Logf)
+	if err != nil {
+		return err
+	}
+	s.onClose(func() error { server.Stop(); return nil })
+	for name, url := range map[string]*string{"census": &s.CensusDatabaseURL, "herald": &s.HeraldDatabaseURL} {
+		database := pgtest.TempName("demo_" + name)
+		if *url, err = server.CreateDatabase(ctx, database); err != nil {
+			return fmt.Errorf("creating a database for %s: %w", name, err)
+		}
+		s.onClose(func() error {
+			return server.DropDatabase(context.Background(), database)
+		})
+	}
+	return nil
+}
+
+func (s *Stack) startMail(context.Context) (err error) {
+	ca := filepath.Join(s.Dir, "callers", "ca")
+	if s.Mail, err = newMail(filepath.Join(ca, "localhost.pem"), filepath.Join(ca, "localhost-key.pem"), s.MailDir); err != nil {
+		return err
+	}
+	s.onClose(s.Mail.Stop)
+	return s.Mail.Start()
+}
+
+// chooseAddresses settles where the services listen before either starts, as each is told of the other.
+func (s *Stack) chooseAddresses(context.Context) (err error) {
+	if s.CensusAddr, err = freeAddr(); err != nil {
+		return err
+	}
+	if s.HeraldAddr, err = freeAddr(); err != nil {
+		return err
+	}
+	s.censusFromHerald = s.CensusAddr
+	if s.TapCensus == nil {
+		return nil
+	}
+	tap, err := newTap(s.service("census"), s.CensusAddr, s.CAFile, s.TapCensus)
+	if err != nil {
+		return err
+	}
+	s.onClose(tap.Close)
+	s.censusFromHerald = tap.addr
+	return nil
+}
+
+// service returns the directory of a service's files.
+func (s *Stack) service(name string) string { return filepath.Join(s.Dir, name) }
+
+func (s *Stack) startCensus(ctx context.Context) error {
+	env := append(s.commonEnv("CENSUS", "census", s.CensusAddr), "CENSUS_DATABASE_URL="+s.CensusDatabaseURL,
+		"CENSUS_CONNECT_TO=herald.service:443:"+s.HeraldAddr)
+	process, err := s.startService(ctx, "census", env)
+	s.Census = process
+	return err
+}
+
+func (s *Stack) startHerald(ctx context.Context) error {
+	process, err := s.startService(ctx, "herald", s.heraldEnv(s.HeraldAddr))
+	s.Herald = process
+	return err
+}
+
+func (s *Stack) heraldEnv(addr string) []string {
+	return append(s.commonEnv("HERALD", "herald", addr), "HERALD_DATABASE_URL="+s.HeraldDatabaseURL,
+		"HERALD_CONNECT_TO=census.service:443:"+s.censusFromHerald, "HERALD_SMTP_ADDR="+s.Mail.Addr,
+		"HERALD_MAIL_FROM=Herald <herald@example.com>")
+}
+
+func (s *Stack) commonEnv(prefix, service, addr string) []string {
+	dir := s.service(service)
+	return []string{
+		prefix + "_LISTEN=" + addr,
+		prefix + "_TLS_CERT_FILE=" + filepath.Join(dir, "tls.pem"),
+		prefix + "_TLS_KEY_FILE=" + filepath.Join(dir, "tls-key.pem"),
+		prefix + "_KEY_FILE=" + filepath.Join(dir, "key.pem"),
+		prefix + "_TRUST_FILE=" + filepath.Join(dir, "trust.yaml"),
+		prefix + "_CA_FILE=" + filepath.Join(dir, "ca.pem"),
+	}
+}
+
+// startService migrates a service's database and starts the service.
+func (s *Stack) startService(ctx context.Context, name string, env []string) (*Process, error) {
+	program := filepath.Join(s.BinDir, name)
+	if err := runEnv(ctx, env, program, "migrate"); err != nil {
+		return nil, err
+	}
+	return s.serve(ctx, name, name, env)
+}
+
+// serve starts one process of a service. Its ready state is asked of the admin listener by the program itself, as
+// compose does it.
+func (s *Stack) serve(ctx context.Context, name, label string, env []string) (*Process, error) {
+	admin, err := freeAddr()
+	if err != nil {
+		return nil, err
+	}
+	adminSetting := map[string]string{"census": "CENSUS_ADMIN_LISTEN=", "herald": "HERALD_ADMIN_LISTEN="}[name] + admin
+	program := filepath.Join(s.BinDir, name)
+	env = append(env, adminSetting)
+	p := &Process{
+		program: program, args: []string{"serve"}, env: env, logFile: filepath.Join(s.Dir, label+".log"),
+		ready: func(ctx context.Context) error { return runEnv(ctx, env, program, "healthcheck") },
+	}
+	s.onClose(p.Stop)
+	s.Logf("starting %s", label)
+	return p, p.Start(ctx)
+}
+
+// SecondHerald starts another Herald on the same database and returns it with its address.
+func (s *Stack) SecondHerald(ctx context.Context) (*Process, string, error) {
+	addr, err := freeAddr()
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := s.serve(ctx, "herald", "herald-2", s.heraldEnv(addr))
+	return p, addr, err
+}
+
+func (s *Stack) makeCallers(context.Context) (err error) {
+	connectTo := ConnectTo(s.CensusAddr, s.HeraldAddr)
+	s.Another, s.Shop, s.Office, err = NewCallers(filepath.Join(s.Dir, "callers"), connectTo)
+	return err
+}
+
+func (s *Stack) addUsers(ctx context.Context) error {
+	return AddUsers(ctx, filepath.Join(s.BinDir, "census"), []string{"CENSUS_DATABASE_URL=" + s.CensusDatabaseURL}, s.Office)
+}
+
+// EnvFile returns what a shell needs to know to go on by hand, as "export NAME=value" lines.
+func (s *Stack) EnvFile() []byte {
+	var out []byte
+	for _, v := range [][2]string{
+		{"CENSUS_ADDR", s.CensusAddr}, {"HERALD_ADDR", s.HeraldAddr}, {"CA_FILE", s.CAFile},
+		{"CENSUS_DATABASE_URL", s.CensusDatabaseURL}, {"HERALD_DATABASE_URL", s.HeraldDatabaseURL},
+		{"MAIL_DIR", s.MailDir},
+		{"ANOTHER_KEY", s.Another.KeyFile},
+		{"SHOP_KEY", s.Shop.KeyFile}, {"SHOP_KID", s.Shop.KeyID()},
+		{"OFFICE_KEY", s.Office.KeyFile},
+	} {
+		out = fmt.Appendf(out, "export %s=%s\n", v[0], Quote(v[1]))
+	}
+	return out
+}
+
+// WriteEnv writes EnvFile to a file at one go, so that whoever finds it finds it complete.
+func (s *Stack) WriteEnv(file string) error {
+	part := file + ".part"
+	if err := os.WriteFile(part, s.EnvFile(), 0o600); err != nil {
+		return fmt.Errorf("writing %s: %w", file, err)
+	}
+	return os.Rename(part, file)
+}

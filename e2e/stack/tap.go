@@ -1,0 +1,69 @@
+package stack
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// An Exchange is a request that passed a tap, and the status of its answer.
+type Exchange struct {
+	Method, Path, Token string
+	Status              int
+}
+
+// A tap stands between a client and Census, ends the TLS of one and begins that of the other, and changes nothing:
+// what it shows is what is on the wire.
+type tap struct {
+	addr   string
+	server *http.Server
+	served chan error
+}
+
+// newTap starts a tap with the certificate of Census, which is in dir.
+func newTap(dir, censusAddr, caFile string, show func(Exchange)) (*tap, error) {
+	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: caFile, ConnectTo: "census.service:443:" + censusAddr})
+	if err != nil {
+		return nil, err
+	}
+	proxy := &httputil.ReverseProxy{
+		Transport: client.Transport,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "https", Host: "census.service"})
+			r.Out.Host = r.In.Host
+		},
+		ModifyResponse: func(res *http.Response) error {
+			r := res.Request
+			show(Exchange{r.Method, r.URL.Path, r.Header.Get(svcauth.Header), res.StatusCode})
+			return nil
+		},
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listening for the tap: %w", err)
+	}
+	t := &tap{
+		addr: listener.Addr().String(), served: make(chan error, 1),
+		server: &http.Server{Handler: proxy, ReadHeaderTimeout: 5 * time.Second},
+	}
+	go func() {
+		t.served <- t.server.ServeTLS(listener, filepath.Join(dir, "tls.pem"), filepath.Join(dir, "tls-key.pem"))
+	}()
+	return t, nil
+}
+
+// Close ends the tap.
+func (t *tap) Close() error {
+	err := t.server.Close()
+	if served := <-t.served; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, fmt.Errorf("serving the tap: %w", served))
+	}
+	return err
+}
