@@ -126,7 +126,7 @@ func (s *jsonScanner) object(depth int) ([]member, error) {
 		}
 		for _, seen := range members {
 			if seen.name == m.name {
-				return nil, fmt.Errorf("duplicate name %q", m.name)
+				return nil, fmt.Errorf("duplicate name %q", clip(m.name))
 			}
 		}
 		if members = append(members, m); len(members) > maxJSONMembers {

@@ -112,7 +112,7 @@ func readHeader(data []byte) (joseHeader, error) {
 		case "typ":
 			field, h.hasTyp = &h.typ, true
 		default:
-			return joseHeader{}, fmt.Errorf("member %q is not allowed", m.name)
+			return joseHeader{}, fmt.Errorf("member %q is not allowed", clip(m.name))
 		}
 		if *field, err = m.text(); err != nil {
 			return joseHeader{}, err

@@ -208,6 +208,9 @@ func (v *Verifier) Require(maxBody int64) func(http.Handler) http.Handler {
 			if refusal := check.run(); refusal != nil {
 				refusal.log(r.Context(), v.log, r)
 				v.onRefusal(r.Context(), refusal)
+				if r.ProtoMajor == 1 && r.ContentLength != 0 && refusal.Check != CheckReplay {
+					w.Header().Set("Connection", "close") // or net/http reads the body, to use the connection again
+				}
 				refusal.write(w, v.audience)
 				return
 			}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -93,7 +94,7 @@ func (v *verification) authenticate() *Refusal {
 		return key.key, nil
 	})
 	if err != nil {
-		return refuse(checkOf(err), err)
+		return refuse(v.checkOf(err), err)
 	}
 	if err := v.checkLifetime(); err != nil {
 		return refuse(CheckTime, err)
@@ -126,12 +127,12 @@ func (v *verification) key() (publicKey, error) {
 	return key, nil
 }
 
-// checkOf names the check that an error of golang-jwt stands for.
-func checkOf(err error) Check {
+// checkOf names the check that an error of golang-jwt stands for, to which a missing aud is like a missing exp.
+func (v *verification) checkOf(err error) Check {
 	switch {
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
 		return CheckSignature
-	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+	case errors.Is(err, jwt.ErrTokenInvalidAudience), v.token.claims.Audience == "":
 		return CheckAudience
 	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet),
 		errors.Is(err, jwt.ErrTokenUsedBeforeIssued), errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
@@ -175,6 +176,8 @@ func (v *verification) checkClaims() error {
 		return errors.New("jti is too long")
 	case v.session && (bound || v.hasBody):
 		return errors.New("a session token with htm, htu or bdy")
+	case v.issuer.profile == Article && bound:
+		return errors.New("an article token with htm or htu")
 	case v.session:
 		return nil
 	case v.issuer.profile == Bound && len(c.ID) < minTokenID:
@@ -199,15 +202,22 @@ func (v *verification) checkRequest() error {
 	if c.Method != v.req.Method {
 		return fmt.Errorf("htm %q is not the method", clip(c.Method))
 	}
-	if c.URL != origin(v.audience)+v.req.URL.RequestURI() {
+	if _, ok := sentPath(v.req.URL); !ok || c.URL != origin(v.audience)+v.req.URL.RequestURI() {
 		return errors.New("htu is not the URL")
 	}
 	return nil
 }
 
+// sentPath returns the path as it was sent. It reports false where net/url had to mend it, for a character that must be
+// encoded, or found none: the path it then shows is one spelling among several.
+func sentPath(u *url.URL) (path string, ok bool) {
+	path = u.EscapedPath()
+	return path, u.Opaque == "" && (u.RawPath == "" || u.RawPath == path)
+}
+
 // authorize checks that the trust entry allows the call and the subject.
 func (v *verification) authorize() *Refusal {
-	if path := v.req.URL.EscapedPath(); !v.session && !v.issuer.allowsCall(v.req.Method, path) {
+	if path, ok := sentPath(v.req.URL); !v.session && (!ok || !v.issuer.allowsCall(v.req.Method, path)) {
 		return refuse(CheckAllow, errors.New("the trust file does not allow this issuer this call"))
 	}
 	if sub := v.token.claims.Subject; !v.issuer.allowsSubject(sub, v.session) {

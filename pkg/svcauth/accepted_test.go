@@ -1,0 +1,168 @@
+package svcauth_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// The edges from the inside: what looks like an attack of the table and is let in on purpose.
+func TestAccepted(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct {
+		name   string
+		valid  kind
+		change mutation
+	}{
+		{"token of nearly 8 KiB", boundRead, addClaim("pad", quote(strings.Repeat("x", 5500)))},
+		{"header name in lower case", boundRead, wire(func(c *call) { c.lines, c.token = append(c.lines, "jwt:"+c.token), "" })},
+		{"foreign claims of every type", boundRead, addClaim("x", `{"a":[1e9,-0,1.50,null,true,"😀\ud83d\ude00"]}`)},
+		{"depth of 8", boundRead, addClaim("x", strings.Repeat("[", 7)+strings.Repeat("]", 7))},
+		{"white space around the claims", boundRead, claimsText(func(s string) string { return "\r\n\t " + s + " \n" })},
+		{"escapes in a claim", boundRead, as("sub", swap("user", `\u0075ser`))},
+		{"escapes in a claim's name", boundRead, all(noClaim("sub"), addClaim(`s\u0075b`, quote(user21)))},
+		{"expired within the leeway", boundRead, all(at("iat", -60), at("exp", -9))},
+		{"issued in the future within the leeway", boundRead, at("iat", 10)},
+		{"not yet valid within the leeway", boundRead, at("nbf", 10)},
+		{"lifetime of 5 minutes", boundRead, at("exp", 300)},
+		{"session of 15 minutes", session, at("exp", 900)},
+		{"RS256", boundBy(shopRSA), all()},
+		{"ES256", boundBy(shopEC), all()},
+		{"article token without kid", articleRead, noHeader("kid")},
+		{"article token without typ", articleRead, noHeader("typ")},
+		{"article token as the article prints it", articleWrite, all(noHeader("kid"), noHeader("typ"), noClaim("iat", "jti"))},
+		{"article token without iat that expires in 310 s", articleWrite, all(noClaim("iat"), at("exp", 310))},
+		{"article token without jti, used again", articleWrite, all(noClaim("jti"), replayed)},
+		{"ageless token with an expiry", agelessWrite, at("exp", 60)},
+		{"read token used again", boundRead, replayed},
+		{"session token used again", session, replayed},
+		{"session token on a write", sessionWrite, all()},
+		{"HEAD where GET is allowed", boundRead, to("HEAD", readPath)},
+		{"slash at the end left out", boundRead, to("GET", "/user/42")},
+		{"user beyond ASCII", boundRead, to("GET", "/user/%C3%A9/")},
+		{"absolute form", boundRead, target("http://10.0.0.7:8443" + readPath)},
+		{"Host rewritten by a proxy", boundRead, wire(func(c *call) { c.host = "10.0.0.7:8443" })},
+		{"for itself", boundRead, says("sub", herald)},
+		{"subject without its last slash", boundRead, says("sub", "https://census.service/user/21")},
+		{"empty body", boundWrite, signedBody("")},
+		{"chunked body", boundWrite, framed((*call).chunked)},
+		{"chunked empty body", boundWrite, all(signedBody(""), framed((*call).chunked))},
+		{"body at the limit", boundWrite, signedBody(strings.Repeat("x", maxBody))},
+		{"signed body on GET", boundRead, signedBody(newUser)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := tt.valid(t, w)
+			tt.change(c)
+			c.sign()
+			c.mustPass()
+		})
+	}
+}
+
+// The handler learns who calls and for whom, in two different types, and reads the body as it was sent.
+func TestIdentities(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct {
+		name  string
+		valid kind
+		want  identity
+	}{
+		{"bound", boundRead, identity{svcauth.Caller{Issuer: herald, KeyID: w.herald.kid}, user21, ""}},
+		{"bound write", boundWrite, identity{svcauth.Caller{Issuer: herald, KeyID: w.herald.kid}, user21, newUser}},
+		{"article write", articleWrite, identity{svcauth.Caller{Issuer: another, KeyID: w.another.kid}, user21, newUser}},
+		{"session write", sessionWrite, identity{svcauth.Caller{Issuer: login, KeyID: w.login.kid, Session: true}, login + "user/21/", newUser}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := tt.valid(t, w)
+			c.sign()
+			if got := c.mustPass(); got != tt.want {
+				t.Errorf("%+v, want %+v", got, tt.want)
+			}
+		})
+	}
+	if caller, ok := svcauth.CallerFrom(t.Context()); ok {
+		t.Errorf("caller %v in a context that no verifier made", caller)
+	}
+	if subject, ok := svcauth.SubjectFrom(t.Context()); ok {
+		t.Errorf("subject %v in a context that no verifier made", subject)
+	}
+}
+
+// A session token says nothing of the body, whose limit holds all the same.
+func TestSessionBodyOverLimit(t *testing.T) {
+	w := newWorld(t)
+	c := sessionWrite(t, w)
+	c.body = strings.Repeat("x", maxBody+1)
+	c.sign()
+	if a := c.send(); a.status != http.StatusRequestEntityTooLarge {
+		t.Errorf("status %d", a.status)
+	}
+}
+
+// A client that asks for a go-ahead gets it for a good token alone, and a bad one is answered without its body.
+func TestUnauthenticatedBodyIsNotRead(t *testing.T) {
+	w := newWorld(t)
+	const expect, bad = "Expect: 100-continue\r\n", "JWT: bad\r\n"
+	good := boundWrite(t, w)
+	good.sign()
+	for _, tt := range []struct {
+		name, header string
+		want         string
+	}{
+		{"go-ahead, good token", expect + "JWT: " + good.token + "\r\n", "HTTP/1.1 100 Continue\r\n"},
+		{"go-ahead, bad token", expect + bad, "HTTP/1.1 401 Unauthorized\r\n"},
+		{"no go-ahead, bad token", bad, "HTTP/1.1 401 Unauthorized\r\n"},
+		{"no go-ahead, no token", "", "HTTP/1.1 401 Unauthorized\r\n"},
+	} {
+		for _, framing := range []string{fmt.Sprintf("Content-Length: %d", len(newUser)), "Transfer-Encoding: chunked"} {
+			t.Run(tt.name+", "+framing, func(t *testing.T) {
+				conn, err := net.Dial("tcp", w.address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+				_, _ = io.WriteString(conn, "POST /user/ HTTP/1.1\r\nHost: census.service\r\n"+framing+"\r\n"+tt.header+"\r\n")
+				got, err := bufio.NewReader(conn).ReadString('\n')
+				if err != nil || got != tt.want {
+					t.Errorf("%q, %v; want %q", got, err, tt.want)
+				}
+			})
+		}
+	}
+}
+
+// What a stranger sends does not fill the log.
+func TestLogLineIsShort(t *testing.T) {
+	w := newWorld(t)
+	for _, change := range []mutation{
+		header(strings.Repeat("x", 5000), "1"),
+		all(addClaim(strings.Repeat("x", 2500), "1"), addClaim(strings.Repeat("x", 2500), "1")),
+		addClaim(strings.Repeat("<", 5000), "1e"),
+		says("iss", strings.Repeat("x", 5000)),
+		header("kid", quote(strings.Repeat("x", 5000))),
+		header("typ", quote(strings.Repeat("x", 5000))),
+		says("htm", strings.Repeat("x", 5000)),
+		says("sub", strings.Repeat("x", 5000)),
+		to("GET", "/"+strings.Repeat("x", 4000)),
+	} {
+		c := boundRead(t, w)
+		change(c)
+		c.sign()
+		w.log.Reset()
+		a := c.send()
+		if a.refusal == nil {
+			t.Fatalf("not refused:\n%s", c.text())
+		}
+		if size := w.log.Len(); size > 1500 {
+			t.Errorf("refused by check %s with a log line of %d bytes", a.refusal.Check, size)
+		}
+	}
+}

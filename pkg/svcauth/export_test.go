@@ -1,0 +1,74 @@
+package svcauth
+
+// What the fuzz targets reach for behind the package's surface.
+
+// A Member is a name of a JSON object with its value as it was sent.
+type Member struct {
+	Name string
+	Raw  []byte
+	m    member
+}
+
+// Text returns the value of a string.
+func (m Member) Text() (string, error) { return m.m.text() }
+
+// Seconds returns the value of a whole number of seconds.
+func (m Member) Seconds() (int64, error) { return m.m.seconds() }
+
+// ScanObject is the strict reader of JSON.
+func ScanObject(data []byte) ([]Member, error) {
+	scanned, err := scanObject(data)
+	members := make([]Member, 0, len(scanned))
+	for _, m := range scanned {
+		members = append(members, Member{Name: m.name, Raw: m.raw, m: m})
+	}
+	return members, err
+}
+
+// ReadToken reads a token as the first two steps of verification do, and returns what it says by the names of header
+// members and claims; strings and int64.
+func ReadToken(compact string) (header, claims map[string]any, err error) {
+	h, p, err := decodeCompact(compact)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := readToken(compact, h, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	header = said(map[string]any{"alg": t.header.alg, "kid": t.header.kid})
+	if t.header.hasTyp {
+		header["typ"] = t.header.typ
+	}
+	c := t.claims
+	return header, said(map[string]any{
+		"iss": c.Issuer, "aud": c.Audience, "sub": c.Subject, "jti": c.ID, "htm": c.Method, "htu": c.URL, "bdy": c.Body,
+		"iat": c.IssuedAt, "nbf": c.NotBefore, "exp": c.ExpiresAt,
+	}), nil
+}
+
+// said leaves out what is absent.
+func said(all map[string]any) map[string]any {
+	for name, value := range all {
+		if value == "" || value == int64(0) {
+			delete(all, name)
+		}
+	}
+	return all
+}
+
+// LoadTrust reads a trust file without putting it in force.
+func LoadTrust(file string) error {
+	_, err := loadTrust(file)
+	return err
+}
+
+// ParseJWKS reads a key set and returns the algorithm of each key by its ID, and how many keys it skipped.
+func ParseJWKS(data []byte) (algorithms map[string]Algorithm, skipped int, err error) {
+	keys, faults, err := parseJWKS(data)
+	algorithms = map[string]Algorithm{}
+	for id, k := range keys {
+		algorithms[id] = k.alg
+	}
+	return algorithms, len(faults), err
+}

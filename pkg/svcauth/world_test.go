@@ -1,0 +1,326 @@
+package svcauth_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// The services of the tests' world, by what Census trusts them with.
+const (
+	census  = "https://census.service/"  // the receiver
+	herald  = "https://herald.service/"  // bound tokens, one EdDSA key
+	shop    = "https://shop.service/"    // bound tokens, a key of each algorithm
+	another = "https://another.service/" // article tokens, one key
+	pair    = "https://pair.service/"    // article tokens, two keys
+	ageless = "https://ageless.service/" // article tokens that need not expire
+	login   = "https://login.service/"   // session tokens and no other
+)
+
+const (
+	user21   = "https://census.service/user/21/"
+	maxBody  = 1 << 10
+	readPath = "/user/42/?expand=viewer"
+	newUser  = `{"name":"Census User"}`
+)
+
+// A world is Census behind the real middleware on a real listener, and the keys of everybody who may call it.
+type world struct {
+	verifier *svcauth.Verifier
+	address  string
+	now      time.Time // the verifier's clock stands still
+
+	herald, shopRSA, shopEC, shopEd, another, pairA, pairB, ageless, login *forger
+
+	replay   *breakableReplay
+	refusals chan *svcauth.Refusal
+	log      bytes.Buffer // complete once an answer has come: one request at a time
+	reached  atomic.Int32 // how many requests got to the handler
+}
+
+func newWorld(tb testing.TB) *world {
+	tb.Helper()
+	w := &world{
+		now:    time.Now().Truncate(time.Second),
+		herald: newForger(tb, svcauth.EdDSA), another: newForger(tb, svcauth.EdDSA), login: newForger(tb, svcauth.EdDSA),
+		pairA: newForger(tb, svcauth.EdDSA), pairB: newForger(tb, svcauth.EdDSA), ageless: newForger(tb, svcauth.EdDSA),
+		shopRSA: newForger(tb, svcauth.RS256), shopEC: newForger(tb, svcauth.ES256), shopEd: newForger(tb, svcauth.EdDSA),
+		replay:   &breakableReplay{ReplayStore: svcauth.NewMemoryReplay()},
+		refusals: make(chan *svcauth.Refusal, 100),
+	}
+	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
+		Audience: census, TrustFile: w.trustFile(tb), Replay: w.replay,
+		Logger:    slog.New(slog.NewJSONHandler(&w.log, nil)),
+		OnRefusal: func(_ context.Context, r *svcauth.Refusal) { w.refusals <- r },
+		Now:       func() time.Time { return w.now },
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(verifier.Close)
+	w.verifier = verifier
+	server := httptest.NewServer(verifier.Require(maxBody)(http.HandlerFunc(w.whoAmI)))
+	tb.Cleanup(server.Close)
+	w.address = server.Listener.Addr().String()
+	return w
+}
+
+func (w *world) trustFile(tb testing.TB) string {
+	tb.Helper()
+	dir := tb.TempDir()
+	var yaml strings.Builder
+	yaml.WriteString("issuers:\n")
+	entry := func(issuer, more string, keys ...*forger) {
+		var public []byte
+		for _, k := range keys {
+			public = append(public, k.public...)
+		}
+		file := strings.TrimSuffix(strings.TrimPrefix(issuer, "https://"), ".service/") + ".pub.pem"
+		writeFile(tb, filepath.Join(dir, file), public)
+		fmt.Fprintf(&yaml, "  - issuer: %s\n    keys: %s\n%s", issuer, file, more)
+	}
+	const calls = "    allow: [GET /user/*, POST /user/, PUT /user/]\n    act_for: [https://census.service/user/*]\n"
+	entry(herald, calls, w.herald)
+	entry(shop, calls, w.shopRSA, w.shopEC, w.shopEd)
+	entry(another, calls+"    profile: article\n", w.another)
+	entry(pair, calls+"    profile: article\n", w.pairA, w.pairB)
+	entry(ageless, calls+"    profile: article\n    insecure_no_expiry: true\n", w.ageless)
+	entry(login, "    sessions: true\n", w.login)
+	file := filepath.Join(dir, "trust.yaml")
+	writeFile(tb, file, []byte(yaml.String()))
+	return file
+}
+
+// whoAmI answers with whom the middleware let in, and with the body as the handler reads it.
+func (w *world) whoAmI(rw http.ResponseWriter, r *http.Request) {
+	w.reached.Add(1)
+	caller, _ := svcauth.CallerFrom(r.Context())
+	subject, _ := svcauth.SubjectFrom(r.Context())
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	_ = json.NewEncoder(rw).Encode(identity{caller, subject, string(body)})
+}
+
+type identity struct {
+	Caller  svcauth.Caller
+	Subject svcauth.Subject
+	Body    string
+}
+
+// A breakableReplay is a replay store that can be down.
+type breakableReplay struct {
+	svcauth.ReplayStore
+	fault error
+}
+
+func (b *breakableReplay) Burn(ctx context.Context, issuer, id string, until time.Time) (bool, error) {
+	if b.fault != nil {
+		return false, b.fault
+	}
+	return b.ReplayStore.Burn(ctx, issuer, id, until)
+}
+
+// A call is a request and its token, in parts that can be tampered with before and after they are signed.
+type call struct {
+	tb             testing.TB
+	w              *world
+	method, target string
+	host           string
+	lines          []string            // header lines beside the token's and the body's
+	frame          func(*call) string  // the end of the header and the body, as sent
+	body           string              // as signed, and as sent unless frame does otherwise
+	header, claims object              // of the token
+	signer         *forger             // signs it
+	encode         func(string) string // the claims' JSON to what is signed, where that differs
+	encodeHeader   func(string) string
+	token          string        // finished
+	onWire         []func(*call) // what happens after signing
+}
+
+// newCall returns a call that the world accepts as it is: a token of issuer with everything that its kind needs.
+func newCall(tb testing.TB, w *world, issuer string, signer *forger, typ string) *call {
+	now := w.now.Unix()
+	return &call{
+		tb: tb, w: w, method: http.MethodGet, target: readPath, host: "census.service",
+		signer: signer, frame: (*call).contentLength,
+		header: object{{"alg", quote(signer.alg)}, {"kid", quote(signer.kid)}, {"typ", quote(typ)}},
+		claims: object{
+			{"iss", quote(issuer)}, {"aud", quote(census)}, {"sub", quote(user21)},
+			{"iat", strconv.FormatInt(now, 10)}, {"exp", strconv.FormatInt(now+60, 10)}, {"jti", quote(rand.Text())},
+		},
+	}
+}
+
+// A kind makes a valid call, which an attack is then made from.
+type kind func(testing.TB, *world) *call
+
+func boundRead(tb testing.TB, w *world) *call {
+	c := newCall(tb, w, herald, w.herald, "svcauth+jwt")
+	to(http.MethodGet, readPath)(c)
+	return c
+}
+
+func boundWrite(tb testing.TB, w *world) *call {
+	c := newCall(tb, w, herald, w.herald, "svcauth+jwt")
+	to(http.MethodPost, "/user/")(c)
+	c.body = newUser
+	c.claims.set("bdy", quote(sha256Body(newUser)))
+	return c
+}
+
+// boundBy returns a kind of read by shop, with one of its keys.
+func boundBy(key func(*world) *forger) kind {
+	return func(tb testing.TB, w *world) *call {
+		c := newCall(tb, w, shop, key(w), "svcauth+jwt")
+		to(http.MethodGet, readPath)(c)
+		return c
+	}
+}
+
+func articleRead(tb testing.TB, w *world) *call {
+	return newCall(tb, w, another, w.another, "JWT")
+}
+
+func articleWrite(tb testing.TB, w *world) *call {
+	return asArticleWrite(newCall(tb, w, another, w.another, "JWT"))
+}
+
+func pairRead(tb testing.TB, w *world) *call { return newCall(tb, w, pair, w.pairA, "JWT") }
+
+func agelessWrite(tb testing.TB, w *world) *call {
+	c := asArticleWrite(newCall(tb, w, ageless, w.ageless, "JWT"))
+	c.claims.remove("exp")
+	return c
+}
+
+func asArticleWrite(c *call) *call {
+	c.method, c.target, c.body = http.MethodPost, "/user/", newUser
+	c.claims.set("bdy", quote(md5Body(newUser)))
+	return c
+}
+
+func session(tb testing.TB, w *world) *call {
+	c := newCall(tb, w, login, w.login, "session+jwt")
+	c.claims.set("sub", quote(login+"user/21/"))
+	return c
+}
+
+func sessionWrite(tb testing.TB, w *world) *call {
+	c := session(tb, w)
+	c.method, c.target, c.body = http.MethodPost, "/user/", newUser
+	return c
+}
+
+// sign makes the token and then does what was to be done after signing.
+func (c *call) sign() {
+	c.tb.Helper()
+	header, claims := c.header.String(), c.claims.String()
+	if c.encodeHeader != nil {
+		header = c.encodeHeader(header)
+	}
+	if c.encode != nil {
+		claims = c.encode(claims)
+	}
+	input := base64URL([]byte(header)) + "." + base64URL([]byte(claims))
+	signature, err := c.signer.sign(input)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	c.token = input + "." + base64URL(signature)
+	for _, edit := range c.onWire {
+		edit(c)
+	}
+}
+
+// text returns the request as it goes over the wire.
+func (c *call) text() string {
+	lines := append([]string{c.method + " " + c.target + " HTTP/1.1", "Host: " + c.host, "Connection: close"}, c.lines...)
+	if c.token != "" {
+		lines = append(lines, "JWT: "+c.token)
+	}
+	return strings.Join(lines, "\r\n") + "\r\n" + c.frame(c)
+}
+
+func (c *call) contentLength() string {
+	if c.body == "" && c.method == http.MethodGet {
+		return "\r\n"
+	}
+	return fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(c.body), c.body)
+}
+
+func (c *call) chunked() string {
+	if c.body == "" {
+		return "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+	}
+	return fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(c.body), c.body)
+}
+
+// An answer is what came of a call: over the wire, and through OnRefusal where it was refused.
+type answer struct {
+	status  int
+	header  http.Header
+	body    string
+	refusal *svcauth.Refusal
+}
+
+// send sends the call over a connection of its own. net/http's client would refuse to send half of these.
+func (c *call) send() answer {
+	c.tb.Helper()
+	conn, err := net.Dial("tcp", c.w.address)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.WriteString(conn, c.text()); err != nil {
+		c.tb.Fatal(err)
+	}
+	_ = conn.(*net.TCPConn).CloseWrite() // there is no more to come
+	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: c.method})
+	if err != nil {
+		c.tb.Fatalf("no answer to %q: %v", c.text(), err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	a := answer{status: res.StatusCode, header: res.Header, body: string(body)}
+	select {
+	case a.refusal = <-c.w.refusals:
+	default:
+	}
+	return a
+}
+
+// mustPass sends the call and fails the test unless the handler answers it.
+func (c *call) mustPass() identity {
+	c.tb.Helper()
+	a := c.send()
+	if a.status != http.StatusOK {
+		c.tb.Fatalf("status %d, %v, where the call must pass:\n%s", a.status, a.refusal, c.text())
+	}
+	var who identity
+	if err := json.Unmarshal([]byte(a.body), &who); err != nil && c.method != http.MethodHead {
+		c.tb.Fatal(err)
+	}
+	return who
+}
