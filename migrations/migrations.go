@@ -14,7 +14,6 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
-	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -37,7 +36,7 @@ func Herald(ctx context.Context, databaseURL string) error {
 
 // up runs what has not been run yet of a folder's files and of more, which are
 // migrations written in Go.
-func up(ctx context.Context, databaseURL, folder string, more ...*goose.Migration) (err error) {
+func up(ctx context.Context, databaseURL, folder string, more ...*goose.Migration) error {
 	config, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
 		return fmt.Errorf("parsing database URL: %w", err)
@@ -58,12 +57,8 @@ func up(ctx context.Context, databaseURL, folder string, more ...*goose.Migratio
 	if err != nil {
 		return fmt.Errorf("reading migrations: %w", err)
 	}
-	results, err := provider.Up(ctx)
-	if err != nil {
+	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrating: %w", err)
-	}
-	for _, r := range results {
-		slog.InfoContext(ctx, "migrated", "service", folder, "version", r.Source.Version, "duration", r.Duration)
 	}
 	return nil
 }

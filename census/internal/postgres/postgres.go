@@ -1,0 +1,100 @@
+// Package postgres keeps the users of Census in PostgreSQL.
+//
+// No operation can be had without an actor: each decides in the very statement
+// that reads or writes whether the actor may, so that what was true a moment ago,
+// in a check of its own, opens nothing.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/micromachine/census"
+)
+
+// minMaxConns is the size that a pool may grow to at least. The default of pgx,
+// four, makes calls wait for each other on a small machine.
+const minMaxConns = 12
+
+// Connect returns a pool of connections to the database. It does not wait for the
+// database to be there.
+func Connect(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("parsing database URL: %w", err)
+	}
+	config.MaxConns = max(config.MaxConns, minMaxConns)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("preparing database pool: %w", err)
+	}
+	return pool, nil
+}
+
+// Store is Census's storage. It is safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+}
+
+// New returns a store in the pool's database, which migrations.Census has brought
+// up.
+func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+
+// Ready returns nil when the database answers and has its schema.
+func (s *Store) Ready(ctx context.Context) error {
+	if _, err := s.pool.Exec(ctx, `select from users limit 0`); err != nil {
+		return fmt.Errorf("asking the database: %w", err)
+	}
+	return nil
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// userColumns are the columns of census.User, from users as u.
+const userColumns = `u.id, u.name, u.email, u.locale, u.admin`
+
+// What an actor may do, as conditions on users as u. Their parameters come from
+// actorArgs. An actor who is no user meets none of them.
+const (
+	isAdmin = `(@operator::boolean or
+		@admin::boolean and exists (select from users a where a.id = @actor and a.admin))`
+	mayChange = `(u.id = @actor or ` + isAdmin + `)`
+	maySee    = `(u.id = @actor or
+		exists (select from viewers v where v.user_id = u.id and v.viewer_id = @actor) or ` + isAdmin + `)`
+)
+
+func actorArgs(actor census.Actor) pgx.NamedArgs {
+	return pgx.NamedArgs{"actor": actor.ID, "admin": actor.Admin, "operator": actor.IsOperator()}
+}
+
+// refusal says why a statement has found nobody: an actor who may see everybody
+// is told that there is nobody to be found. To all others the answer is the same,
+// whether the user exists or not.
+func (s *Store) refusal(ctx context.Context, actor census.Actor) error {
+	var seesAll bool
+	err := s.pool.QueryRow(ctx, `select `+isAdmin, actorArgs(actor)).Scan(&seesAll)
+	switch {
+	case err != nil:
+		return fmt.Errorf("looking for the actor: %w", err)
+	case seesAll:
+		return census.ErrNotFound
+	}
+	return census.ErrForbidden
+}
+
+// violated returns the name of the constraint that err is a violation of, or "".
+func violated(err error) string {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return ""
+	}
+	return pgErr.ConstraintName
+}

@@ -1,0 +1,172 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/micromachine/census"
+)
+
+// User returns a user whom the actor may see: himself, one who made him a viewer,
+// or anybody when he is an administrator.
+func (s *Store) User(ctx context.Context, actor census.Actor, id int64) (census.User, error) {
+	args := actorArgs(actor)
+	args["id"] = id
+	user, err := one(ctx, s.pool, `select `+userColumns+` from users u where u.id = @id and `+maySee, args)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return census.User{}, s.refusal(ctx, actor)
+	}
+	return user, err
+}
+
+// Users returns a page of all users to an administrator.
+func (s *Store) Users(ctx context.Context, actor census.Actor, query census.Query) (census.Page, error) {
+	args := actorArgs(actor)
+	args["after"], args["email"], args["rows"] = query.After, strings.ToLower(query.Email), query.Limit+1
+	sql := `select ` + userColumns + ` from users u where u.id > @after and ` + isAdmin
+	if query.Email != "" {
+		sql += ` and lower(u.email) = @email`
+	}
+	rows, err := s.pool.Query(ctx, sql+` order by u.id limit @rows`, args)
+	if err != nil {
+		return census.Page{}, fmt.Errorf("listing users: %w", err)
+	}
+	users, err := pgx.CollectRows(rows, pgx.RowToStructByName[census.User])
+	if err != nil {
+		return census.Page{}, fmt.Errorf("listing users: %w", err)
+	}
+	if len(users) == 0 { // the end of the list, or an actor who may not have it
+		if err := s.refusal(ctx, actor); !errors.Is(err, census.ErrNotFound) {
+			return census.Page{}, err
+		}
+	}
+	more := len(users) > query.Limit
+	return census.Page{Users: users[:min(len(users), query.Limit)], More: more}, nil
+}
+
+// CreateUser adds a user in the name of an administrator and returns him with his
+// ID. Only the operator may choose the ID, and others are then given higher ones.
+// Invalid fields are a *census.InvalidError.
+func (s *Store) CreateUser(ctx context.Context, actor census.Actor, user census.User) (census.User, error) {
+	user, err := user.Normalize()
+	if err != nil {
+		return census.User{}, err
+	}
+	if user.ID == 0 {
+		return insertUser(ctx, s.pool, actor, user)
+	}
+	if !actor.IsOperator() {
+		return census.User{}, census.ErrForbidden
+	}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// Until the commit nobody else takes an ID from the sequence, which
+		// could otherwise be moved back behind it.
+		if _, err := tx.Exec(ctx, `lock table users in share row exclusive mode`); err != nil {
+			return fmt.Errorf("locking users: %w", err)
+		}
+		if user, err = insertUser(ctx, tx, actor, user); err != nil {
+			return err
+		}
+		return skipIDs(ctx, tx, user.ID)
+	})
+	return user, err
+}
+
+func insertUser(ctx context.Context, q querier, actor census.Actor, user census.User) (census.User, error) {
+	args := actorArgs(actor)
+	args["id"], args["name"], args["email"] = user.ID, user.Name, user.Email
+	args["locale"], args["make_admin"] = user.Locale, user.Admin
+	user, err := one(ctx, q, `
+		insert into users as u (id, name, email, locale, admin)
+		select coalesce(nullif(@id::bigint, 0), nextval(pg_get_serial_sequence('users', 'id'))),
+			@name::text, @email::text, @locale::text, @make_admin::boolean
+		where `+isAdmin+`
+		returning `+userColumns, args)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return census.User{}, census.ErrForbidden
+	case violated(err) == "users_pkey":
+		return census.User{}, census.ErrIDTaken
+	}
+	return user, err
+}
+
+// skipIDs lets no user be given an ID up to id by the sequence.
+func skipIDs(ctx context.Context, tx pgx.Tx, id int64) error {
+	_, err := tx.Exec(ctx, `
+		select setval(pg_get_serial_sequence('users', 'id'), $1) from users_id_seq where last_value <= $1`, id)
+	if err != nil {
+		return fmt.Errorf("moving the sequence of IDs: %w", err)
+	}
+	return nil
+}
+
+// UpdateUser changes a user in the name of himself or an administrator and
+// returns him. Invalid fields are a *census.InvalidError.
+func (s *Store) UpdateUser(ctx context.Context, actor census.Actor, id int64, update census.Update) (census.User, error) {
+	update, err := update.Normalize()
+	if err != nil {
+		return census.User{}, err
+	}
+	args := actorArgs(actor)
+	args["id"], args["name"], args["email"], args["locale"] = id, update.Name, update.Email, update.Locale
+	user, err := one(ctx, s.pool, `
+		update users u
+		set name = coalesce(@name, name), email = coalesce(@email, email), locale = coalesce(@locale, locale)
+		where u.id = @id and `+mayChange+`
+		returning `+userColumns, args)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return census.User{}, s.refusal(ctx, actor)
+	}
+	return user, err
+}
+
+// DeleteUser removes a user, and with him all that he may see and all who may see
+// him, in the name of himself or an administrator.
+func (s *Store) DeleteUser(ctx context.Context, actor census.Actor, id int64) error {
+	args := actorArgs(actor)
+	args["id"] = id
+	deleted := false
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// Two users who see each other may be deleted at once. Each deletion
+		// takes both grants with it: in the same order, or they would wait for
+		// each other for ever.
+		_, err := tx.Exec(ctx, `
+			select from viewers g join users u on u.id = @id
+			where (g.user_id = u.id or g.viewer_id = u.id) and `+mayChange+`
+			order by g.user_id, g.viewer_id for update of g`, args)
+		if err != nil {
+			return fmt.Errorf("locking grants: %w", err)
+		}
+		tag, err := tx.Exec(ctx, `delete from users u where u.id = @id and `+mayChange, args)
+		if err != nil {
+			return fmt.Errorf("deleting user: %w", err)
+		}
+		deleted = tag.RowsAffected() > 0
+		return nil
+	})
+	if err == nil && !deleted {
+		return s.refusal(ctx, actor)
+	}
+	return err
+}
+
+// one runs a statement that is about one user, and returns him or pgx.ErrNoRows.
+func one(ctx context.Context, q querier, sql string, args pgx.NamedArgs) (census.User, error) {
+	rows, err := q.Query(ctx, sql, args)
+	if err != nil {
+		return census.User{}, fmt.Errorf("querying user: %w", err)
+	}
+	user, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[census.User])
+	switch {
+	case violated(err) == "users_email_key":
+		return census.User{}, census.ErrEmailTaken
+	case err != nil:
+		return census.User{}, fmt.Errorf("querying user: %w", err)
+	}
+	return user, nil
+}

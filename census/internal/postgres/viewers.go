@@ -1,0 +1,47 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"example.com/micromachine/census"
+)
+
+// AddViewer lets viewer see a user, in the name of that user or an administrator.
+// That he may already is no error.
+func (s *Store) AddViewer(ctx context.Context, actor census.Actor, id, viewer int64) error {
+	err := s.changeViewer(ctx, actor, id, viewer, `
+		insert into viewers (user_id, viewer_id) select id, @viewer::bigint from changeable on conflict do nothing`)
+	if violated(err) == "viewers_viewer_id_fkey" {
+		return census.ErrViewerNotFound
+	}
+	return err
+}
+
+// RemoveViewer undoes AddViewer, in the name of the same. That there is nothing
+// to undo is no error.
+func (s *Store) RemoveViewer(ctx context.Context, actor census.Actor, id, viewer int64) error {
+	return s.changeViewer(ctx, actor, id, viewer, `
+		delete from viewers using changeable where user_id = changeable.id and viewer_id = @viewer::bigint`)
+}
+
+// changeViewer runs a change of the viewers of changeable, which is the user if
+// the actor may change him, and nobody otherwise.
+func (s *Store) changeViewer(ctx context.Context, actor census.Actor, id, viewer int64, change string) error {
+	args := actorArgs(actor)
+	args["id"], args["viewer"] = id, viewer
+	var may bool
+	err := s.pool.QueryRow(ctx, `
+		with changeable as (select u.id from users u where u.id = @id and `+mayChange+`),
+			change as (`+change+`)
+		select exists (select from changeable)`, args).Scan(&may)
+	switch {
+	case violated(err) == "viewers_user_id_fkey": // the user was deleted meanwhile
+		return s.refusal(ctx, actor)
+	case err != nil:
+		return fmt.Errorf("changing viewers: %w", err)
+	case !may:
+		return s.refusal(ctx, actor)
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package census
+
+import (
+	"errors"
+	"net/mail"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/language"
+)
+
+// DefaultLocale is the locale of a user for whom none is given.
+const DefaultLocale = "en"
+
+// Bounds on a user's fields. That on an address is what fits into an SMTP path
+// (RFC 5321 section 4.5.3.1); that on a locale what BCP 47 section 4.4.1
+// recommends to make room for.
+const (
+	maxNameRunes  = 200
+	maxEmailBytes = 254
+	maxLocalBytes = 64
+	maxLocale     = 35
+)
+
+// A FieldError says what is wrong with one field of a user.
+type FieldError struct {
+	Field string // "name", "email" or "locale"
+	Err   error  // completes a sentence that starts with the field: "must not be empty"
+}
+
+// An InvalidError names all the fields of a user that cannot be accepted.
+type InvalidError struct {
+	Fields []FieldError
+}
+
+// Error names the fields and what is wrong with each. It does not repeat values.
+func (e *InvalidError) Error() string {
+	texts := make([]string, 0, len(e.Fields))
+	for _, f := range e.Fields {
+		texts = append(texts, f.Field+" "+f.Err.Error())
+	}
+	return strings.Join(texts, "; ")
+}
+
+// Normalize returns the user as Census keeps him: name without space around it,
+// email with a lower-case domain, canonical locale, DefaultLocale if there is
+// none. The error, if any, is an *InvalidError.
+func (u User) Normalize() (User, error) {
+	if u.Locale == "" {
+		u.Locale = DefaultLocale
+	}
+	update, err := Update{Name: &u.Name, Email: &u.Email, Locale: &u.Locale}.Normalize()
+	if err != nil {
+		return User{}, err
+	}
+	u.Name, u.Email, u.Locale = *update.Name, *update.Email, *update.Locale
+	return u, nil
+}
+
+// Normalize does for the fields that are given what User.Normalize does for all.
+func (u Update) Normalize() (Update, error) {
+	var invalid InvalidError
+	normalize := func(field string, value *string, rule func(string) (string, error)) *string {
+		if value == nil {
+			return nil
+		}
+		normal, err := rule(*value)
+		if err != nil {
+			invalid.Fields = append(invalid.Fields, FieldError{field, err})
+		}
+		return &normal
+	}
+	normal := Update{
+		Name:   normalize("name", u.Name, normalizeName),
+		Email:  normalize("email", u.Email, NormalizeEmail),
+		Locale: normalize("locale", u.Locale, normalizeLocale),
+	}
+	if len(invalid.Fields) > 0 {
+		return Update{}, &invalid
+	}
+	return normal, nil
+}
+
+// normalizeName refuses, besides what is no name, what could change the meaning
+// of a mail's header or of the text around the name.
+func normalizeName(s string) (string, error) {
+	name := strings.TrimSpace(s)
+	switch {
+	case !utf8.ValidString(name):
+		return "", errors.New("must be valid UTF-8")
+	case name == "":
+		return "", errors.New("must not be empty")
+	case utf8.RuneCountInString(name) > maxNameRunes:
+		return "", errors.New("must have at most 200 characters")
+	case strings.ContainsFunc(s, unfit):
+		return "", errors.New("must not contain control characters")
+	case strings.Contains(name, "=?"):
+		return "", errors.New("must not look like an encoded word of a mail header")
+	}
+	return name, nil
+}
+
+// unfit reports whether r ends a line, controls a device, or turns the writing
+// direction of what follows.
+func unfit(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
+}
+
+var (
+	errEmail = errors.New("must be a mail address such as user@example.com")
+
+	// The last label of a domain is not a number, or it would be an IP address.
+	domainPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
+)
+
+// NormalizeEmail returns a mail address with its domain in lower case. It accepts
+// an address alone, without a name, comment, quotes or space, in ASCII, whose
+// domain has a dot; and of these none that looks like an encoded word (RFC 2047).
+func NormalizeEmail(s string) (string, error) {
+	if len(s) > maxEmailBytes {
+		return "", errors.New("must have at most 254 characters")
+	}
+	parsed, err := mail.ParseAddress(s)
+	if err != nil || parsed.Address != s || strings.ContainsFunc(s, notGraphicASCII) || strings.Contains(s, "=?") {
+		return "", errEmail
+	}
+	at := strings.LastIndexByte(s, '@')
+	local, domain := s[:at], strings.ToLower(s[at+1:])
+	if len(local) > maxLocalBytes || strings.ContainsAny(local, `"\@`) || !domainPattern.MatchString(domain) {
+		return "", errEmail
+	}
+	return local + "@" + domain, nil
+}
+
+func notGraphicASCII(r rune) bool { return r <= ' ' || r > '~' }
+
+func normalizeLocale(s string) (string, error) {
+	errLocale := errors.New("must be a BCP 47 language tag such as en or de-AT")
+	if len(s) > maxLocale {
+		return "", errLocale
+	}
+	tag, err := language.Parse(s)
+	if err != nil || tag.IsRoot() {
+		return "", errLocale
+	}
+	return tag.String(), nil
+}
