@@ -178,7 +178,6 @@ func parseTarget(raw string) (*url.URL, error) {
 		return nil, usagef("%q is not an https URL", raw)
 	}
 	u.Host = strings.TrimSuffix(strings.ToLower(u.Host), ":443")
-	u.Fragment, u.RawFragment = "", ""
 	if u.Path == "" {
 		u.Path = "/"
 	}

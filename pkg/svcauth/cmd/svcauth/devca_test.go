@@ -99,6 +99,17 @@ func TestDevCAReplaces(t *testing.T) {
 			}
 		}
 	}
+	copyPair := func(from, to string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			runDevCA(t, dir, "a.service", "b.service")
+			for _, suffix := range []string{".pem", "-key.pem"} {
+				if err := os.WriteFile(filepath.Join(dir, to+suffix), []byte(read(t, filepath.Join(dir, from+suffix))), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
 	overwrite := func(name string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			t.Helper()
@@ -119,6 +130,8 @@ func TestDevCAReplaces(t *testing.T) {
 		"foreign":           {overwrite("a.service.pem"), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it was not for the key in "}},
 		"other key":         {overwrite("a.service-key.pem"), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it was not for the key in "}},
 		"other authority":   {overwrite("ca.pem"), map[string]string{"ca.pem": "replaced: it was not for the key in ", "a.service.pem": "kept"}},
+		"no authority":      {copyPair("a.service", "ca"), map[string]string{"ca.pem": "replaced: it was not that of an authority", "a.service.pem": "replaced: it was not signed by "}},
+		"other host":        {copyPair("b.service", "a.service"), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it was not for a.service"}},
 		"other signer":      {overwrite("ca-key.pem"), map[string]string{"ca.pem": "replaced: ", "a.service.pem": "replaced: it was not signed by "}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,7 +60,7 @@ func readToken(compact string, now time.Time) (*token, error) {
 	if t.rawHeader, t.header, err = t.object("header", parts[0]); err != nil {
 		return nil, err
 	}
-	if t.rawClaims, t.claims, err = t.object("claims", parts[1]); err != nil {
+	if t.rawClaims, t.claims, err = t.object("payload", parts[1]); err != nil {
 		return nil, err
 	}
 	t.checkHeader()
@@ -101,10 +100,12 @@ func (t *token) object(name, part string) (json.RawMessage, []member, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("the %s: %w", name, err)
 	}
-	for i, m := range members {
-		if slices.ContainsFunc(members[:i], func(other member) bool { return other.name == m.name }) {
+	seen := map[string]bool{}
+	for _, m := range members {
+		if seen[m.name] {
 			t.remark("the %s has %s twice", name, printable(m.name))
 		}
+		seen[m.name] = true
 	}
 	return data, members, nil
 }
@@ -211,7 +212,7 @@ func (t *token) checkTime(name string, at, now int64) {
 	}
 }
 
-// inWords says how far away a time is, in its two largest units.
+// inWords says how far away a time is.
 func inWords(seconds int64) string {
 	switch {
 	case seconds == 0:
@@ -223,21 +224,21 @@ func inWords(seconds int64) string {
 	}
 }
 
+// span returns a length of time in its largest unit, and the next smaller one when there is some of it.
 func span(seconds int64) string {
 	units := []struct {
-		name   string
-		length int64
-	}{{"years", 365 * 24 * 3600}, {"days", 24 * 3600}, {"h", 3600}, {"min", 60}, {"s", 1}}
+		one, many string
+		length    int64
+	}{{"year", "years", 365 * 24 * 3600}, {"day", "days", 24 * 3600}, {"h", "h", 3600}, {"min", "min", 60}, {"s", "s", 1}}
 	var words []string
 	for _, u := range units {
 		n := seconds / u.length
 		seconds %= u.length
-		if n > 0 {
-			name := u.name
-			if n == 1 {
-				name = strings.TrimSuffix(name, "s")
-			}
-			words = append(words, fmt.Sprintf("%d %s", n, name))
+		switch {
+		case n == 1:
+			words = append(words, "1 "+u.one)
+		case n > 1:
+			words = append(words, fmt.Sprintf("%d %s", n, u.many))
 		}
 		if len(words) == 2 || len(words) == 1 && n == 0 {
 			break
