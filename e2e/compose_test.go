@@ -30,7 +30,7 @@ type compose struct {
 
 func newCompose(ctx context.Context, dir string) (system, error) {
 	keys := filepath.Join(dir, "callers")
-	if _, err := docker(ctx, "compose", "cp", "setup:/setup/callers", keys); err != nil {
+	if _, err := docker(ctx, "compose", "cp", "setup:/material/callers", keys); err != nil {
 		return nil, err
 	}
 	return compose{keys: keys}, nil
