@@ -42,7 +42,7 @@ func NewAdapter(log *slog.Logger, statuses []ErrorStatus) *Adapter {
 func (a *Adapter) Handle(h Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		answer := &response{ResponseWriter: w}
-		defer a.recover(answer, r)
+		defer a.rescue(answer, r)
 		if err := h(answer, r); err != nil {
 			a.fail(answer, r, err)
 		}
@@ -85,7 +85,7 @@ func allowed(r *http.Request) []string {
 
 func (a *Adapter) fail(w *response, r *http.Request, err error) {
 	if w.begun {
-		a.logFailure(r, slog.LevelError, "answer cut short", err)
+		a.log.LogAttrs(r.Context(), slog.LevelError, "answer cut short", about(r, err))
 		return
 	}
 	a.send(w, r, a.problem(r, err))
@@ -93,8 +93,7 @@ func (a *Adapter) fail(w *response, r *http.Request, err error) {
 
 // problem chooses what the client is told of err, and logs what it is not told.
 func (a *Adapter) problem(r *http.Request, err error) *Problem {
-	var p *Problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
 	for _, s := range a.statuses {
@@ -102,20 +101,20 @@ func (a *Adapter) problem(r *http.Request, err error) *Problem {
 			continue
 		}
 		if s.Problem.Status >= http.StatusInternalServerError {
-			a.logFailure(r, slog.LevelError, "request failed", err)
+			a.log.LogAttrs(r.Context(), slog.LevelError, "request failed", about(r, err))
 		}
 		return &s.Problem
 	}
 	// Not a fault of ours: the client left, or the request's time was over.
 	if ended := r.Context().Err(); ended != nil && errors.Is(err, ended) {
-		a.logFailure(r, slog.LevelInfo, "request ended before its answer", err)
+		a.log.LogAttrs(r.Context(), slog.LevelInfo, "request ended before its answer", about(r, err))
 		return NewProblem(http.StatusServiceUnavailable, "unavailable", "the request ended before its answer")
 	}
-	a.logFailure(r, slog.LevelError, "request failed", err)
+	a.log.LogAttrs(r.Context(), slog.LevelError, "request failed", about(r, err))
 	return internal()
 }
 
-func (a *Adapter) recover(w *response, r *http.Request) {
+func (a *Adapter) rescue(w *response, r *http.Request) {
 	cause := recover()
 	if cause == nil {
 		return
@@ -123,7 +122,8 @@ func (a *Adapter) recover(w *response, r *http.Request) {
 	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler)
 	}
-	a.logFailure(r, slog.LevelError, "handler panicked", fmt.Errorf("%v\n%s", cause, debug.Stack()))
+	err := fmt.Errorf("%v\n%s", cause, debug.Stack())
+	a.log.LogAttrs(r.Context(), slog.LevelError, "handler panicked", about(r, err))
 	if w.begun {
 		// What was sent is half an answer: the connection must not end as
 		// if it were a whole one.
@@ -138,14 +138,14 @@ func internal() *Problem {
 
 func (a *Adapter) send(w http.ResponseWriter, r *http.Request, p *Problem) {
 	if err := p.Write(w); err != nil {
-		a.logFailure(r, slog.LevelInfo, "problem not sent", err)
+		a.log.LogAttrs(r.Context(), slog.LevelInfo, "problem not sent", about(r, err))
 	}
 }
 
-// logFailure leaves out the query, which may hold a mail address.
-func (a *Adapter) logFailure(r *http.Request, level slog.Level, message string, err error) {
-	a.log.LogAttrs(r.Context(), level, message,
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
+// about is what the log says of a request. It leaves out the query, which may
+// hold a mail address.
+func about(r *http.Request, err error) slog.Attr {
+	return slog.Group("", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 }
 
 // response remembers whether an answer has begun.

@@ -236,7 +236,7 @@ func TestDecodeUnreadable(t *testing.T) {
 func TestDecodeSlowBody(t *testing.T) {
 	t.Parallel()
 	api := httpjson.NewAdapter(quiet(), nil)
-	server := httptest.NewUnstartedServer(api.Handle(func(w http.ResponseWriter, r *http.Request) error {
+	server := httptest.NewUnstartedServer(api.Handle(func(_ http.ResponseWriter, r *http.Request) error {
 		_, err := httpjson.Decode[person](r, limit)
 		return err
 	}))

@@ -75,9 +75,10 @@ func mustBe(t reflect.Type) string {
 		return "must be an object"
 	case reflect.Slice, reflect.Array:
 		return "must be an array"
-	}
-	if t.Kind() >= reflect.Int && t.Kind() <= reflect.Uintptr {
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return "must be a whole number"
+	default:
+		return notAcceptable
 	}
-	return notAcceptable
 }

@@ -3,6 +3,7 @@ package httpjson
 import (
 	"cmp"
 	"net/http"
+	"strings"
 )
 
 // typePrefix starts the type of every problem this module's services answer
@@ -48,16 +49,16 @@ func InvalidFields(fields ...FieldError) *Problem {
 	return p
 }
 
-// Error returns the problem's title and, where there is one, its detail.
+// Error returns the problem's title, its detail and what is wrong with which field.
 func (p *Problem) Error() string {
-	message := p.Title
+	parts := []string{p.Title}
 	if p.Detail != "" {
-		message += ": " + p.Detail
+		parts = append(parts, p.Detail)
 	}
 	for _, e := range p.Errors {
-		message += ": " + cmp.Or(e.Field, "the body") + " " + e.Detail
+		parts = append(parts, cmp.Or(e.Field, "the body")+" "+e.Detail)
 	}
-	return message
+	return strings.Join(parts, ": ")
 }
 
 // Write sends the problem as application/problem+json. A problem tells of one

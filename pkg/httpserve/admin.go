@@ -87,7 +87,7 @@ func answer(w http.ResponseWriter, status int, text string) {
 func Healthcheck(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+dialable(addr)+"/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+dialable(addr)+"/readyz", http.NoBody)
 	if err != nil {
 		return fmt.Errorf("asking for readiness: %w", err)
 	}

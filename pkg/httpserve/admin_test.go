@@ -3,7 +3,6 @@ package httpserve_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,7 +15,7 @@ import (
 
 func get(h http.Handler, path string) (int, string) {
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
 	return w.Code, strings.TrimSpace(w.Body.String())
 }
 
@@ -112,15 +111,7 @@ func TestRunKeepsTheAdminListener(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- httpserve.Run(ctx, public, admin) }()
 
-	answered := make(chan error, 1)
-	go func() {
-		res, err := http.Get("http://" + public.Addr().String())
-		if err == nil {
-			_, err = io.Copy(io.Discard, res.Body)
-			res.Body.Close()
-		}
-		answered <- err
-	}()
+	answered := request(t, public.Addr())
 	<-entered
 	stop()
 	eventually(t, "the public listener is closed", func() bool { return closed(public.Addr()) })

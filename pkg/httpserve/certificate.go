@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 )
@@ -65,14 +66,14 @@ func (c *certificate) reload() {
 // state tells two versions of the files apart. It is taken before they are
 // read: a change in between is then seen as one the next time.
 func (c *certificate) state() string {
-	var state string
+	var state strings.Builder
 	for _, file := range []string{c.certFile, c.keyFile} {
 		info, err := os.Stat(file)
 		if err != nil {
-			state += err.Error() + ";"
+			fmt.Fprintln(&state, err)
 			continue
 		}
-		state += fmt.Sprintf("%d %d;", info.ModTime().UnixNano(), info.Size())
+		fmt.Fprintln(&state, info.ModTime().UnixNano(), info.Size())
 	}
-	return state
+	return state.String()
 }

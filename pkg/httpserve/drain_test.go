@@ -27,20 +27,21 @@ func TestDrainAnswersKeptAliveConnections(t *testing.T) {
 	})
 	conn := dial(t, server)
 	reader := bufio.NewReader(conn)
-	request := func() *http.Response {
+	lastAnswer := func() bool {
 		t.Helper()
 		fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
 		res, err := http.ReadResponse(reader, nil)
 		if err != nil {
 			t.Fatalf("reading answer: %v", err)
 		}
+		defer res.Body.Close()
 		body, err := io.ReadAll(res.Body)
 		if err != nil || string(body) != "hello" {
 			t.Fatalf("body %q, %v", body, err)
 		}
-		return res
+		return res.Close
 	}
-	if request().Close {
+	if lastAnswer() {
 		t.Error("the connection is not kept before the drain")
 	}
 	server.stop()
@@ -48,7 +49,7 @@ func TestDrainAnswersKeptAliveConnections(t *testing.T) {
 	if status, _ := get(ready, "/"); status != 503 {
 		t.Error("ready though the listener is closed")
 	}
-	if !request().Close {
+	if !lastAnswer() {
 		t.Error("the client is not asked to leave")
 	}
 	if _, err := reader.ReadByte(); !errors.Is(err, io.EOF) {
@@ -80,14 +81,7 @@ func TestDrainWaitsForSlowRequests(t *testing.T) {
 					}
 				}),
 			})
-			answered := make(chan error, 1)
-			go func() {
-				res, err := http.Get("http://" + server.Addr().String())
-				if err == nil {
-					res.Body.Close()
-				}
-				answered <- err
-			}()
+			answered := request(t, server.Addr())
 			<-entered
 			server.stop()
 			if test.fails {
@@ -116,6 +110,7 @@ func TestDrainWaitsForSlowRequests(t *testing.T) {
 // requests were not begun, and it may send those again; with HTTP/1.1 no second
 // try is allowed for.
 func TestDrainUnderLoad(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
@@ -135,7 +130,7 @@ func TestDrainUnderLoad(t *testing.T) {
 					if count.Add(1) == before {
 						close(enough)
 					}
-					time.Sleep(time.Duration(count.Load()%5) * time.Millisecond)
+					<-time.After(time.Duration(count.Load()%5) * time.Millisecond)
 					w.Write(body)
 				}),
 			})

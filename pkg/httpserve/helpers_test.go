@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -156,6 +157,22 @@ func say(text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(text)) })
 }
 
+// request asks the server at addr and reports how that went.
+func request(t *testing.T, addr net.Addr) <-chan error {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+	answered := make(chan error, 1)
+	go func() {
+		res, err := client.Get("http://" + addr.String())
+		if err == nil {
+			_, err = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+		}
+		answered <- err
+	}()
+	return answered
+}
+
 // closed says whether nobody listens at addr any more.
 func closed(addr net.Addr) bool {
 	conn, err := net.Dial("tcp", addr.String())
@@ -168,9 +185,12 @@ func closed(addr net.Addr) bool {
 // eventually polls until done, and fails the test when that takes too long.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	deadline := time.After(10 * time.Second)
+	for !done() {
+		select {
+		case <-deadline:
 			t.Fatalf("never: %s", what)
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }

@@ -174,7 +174,9 @@ func (s *Server) drain(ctx context.Context, served <-chan error) error {
 	if err := s.listener.Close(); err != nil {
 		return fmt.Errorf("closing listener %s: %w", s.Addr(), err)
 	}
-	<-served
+	if err := <-served; !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("serving %s: %w", s.Addr(), err)
+	}
 	s.awaitConnections(s.linger)
 	ctx, cancel := context.WithTimeout(ctx, s.grace)
 	defer cancel()
@@ -191,6 +193,7 @@ func (s *Server) countConnections(_ net.Conn, state http.ConnState) {
 		s.connections.Add(1)
 	case http.StateClosed, http.StateHijacked:
 		s.connections.Done()
+	default: // a connection that was counted and goes on
 	}
 }
 

@@ -110,7 +110,7 @@ func (c *cluster) run(server *exec.Cmd) error {
 		c.process = server.Process
 		started <- err
 		if err == nil {
-			server.Wait() // how it ended is in its log
+			_ = server.Wait() // how it ended is in its log
 			close(c.exited)
 		}
 	}()

@@ -32,6 +32,9 @@ var errNoServer = errors.New(`no PostgreSQL found: set DATABASE_URL, start Docke
 // It says by logf which one it took and why it passed over the others. The
 // caller stops the server.
 func Find(ctx context.Context, logf func(format string, args ...any)) (*Server, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("searching PostgreSQL: %w", err)
+	}
 	if databaseURL := os.Getenv("DATABASE_URL"); databaseURL != "" {
 		if err := checkServer(ctx, databaseURL); err != nil {
 			return nil, fmt.Errorf("using DATABASE_URL: %w", err)

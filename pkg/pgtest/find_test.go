@@ -36,6 +36,7 @@ func (m *messages) String() string {
 
 // withoutDocker has the search pass over Docker.
 func withoutDocker(t *testing.T) {
+	t.Helper()
 	t.Setenv("DATABASE_URL", "")
 	t.Setenv("DOCKER_HOST", "unix://"+filepath.Join(t.TempDir(), "no-docker.sock"))
 }
@@ -131,6 +132,32 @@ func TestFindRunsInstalledPrograms(t *testing.T) {
 	}
 }
 
+func TestFindRunsAContainer(t *testing.T) {
+	t.Setenv("DATABASE_URL", "")
+	var said messages
+	server, err := pgtest.Find(t.Context(), said.logf)
+	if err != nil {
+		t.Fatalf("Find: %v\n%s", err, &said)
+	}
+	stop := sync.OnceFunc(server.Stop)
+	t.Cleanup(stop)
+	if !strings.Contains(said.String(), "\nPostgreSQL: Docker, postgres:17-trixie") {
+		t.Skipf("no container to test:\n%s", &said)
+	}
+	conn := connect(t, server.URL)
+	if version := query[int](t, conn, `select current_setting('server_version_num')::int / 10000`); version != 17 {
+		t.Errorf("version %d, want 17", version)
+	}
+	if got := query[string](t, conn, `show fsync`); got != "off" {
+		t.Errorf("fsync is %s", got)
+	}
+	stop()
+	if conn, err := pgx.Connect(t.Context(), server.URL); err == nil {
+		conn.Close(t.Context())
+		t.Error("the server outlives Stop")
+	}
+}
+
 func TestFindAsksForThePassword(t *testing.T) {
 	withoutDocker(t)
 	server, err := pgtest.Find(t.Context(), t.Logf)
@@ -175,7 +202,7 @@ func TestFindCancelledLeavesNothing(t *testing.T) {
 	go func() {
 		defer cancel()
 		for ctx.Err() == nil && len(entries(t, dir)) == 0 {
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 		}
 	}()
 	server, err := pgtest.Find(ctx, t.Logf)
@@ -191,22 +218,20 @@ func TestFindCancelledLeavesNothing(t *testing.T) {
 	}
 }
 
-// sharedTempDir is a temporary directory that other users can look into, as
-// those of testing.T are not.
+// sharedTempDir is a temporary directory that other users can look into.
 func sharedTempDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pgtest_")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return dir
 }
 
 func entries(t *testing.T, dir string) []os.DirEntry {
+	t.Helper()
 	found, err := os.ReadDir(dir)
 	if err != nil {
 		t.Errorf("reading %s: %v", dir, err)

@@ -25,6 +25,9 @@ import (
 	"time"
 )
 
+// patience bounds what goes on behind a test, on a machine that may be busy.
+const patience = 2 * time.Minute
+
 // process is what the tests of one process share; Main makes it.
 var process *session
 
@@ -36,9 +39,9 @@ func Main(m *testing.M) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
-		if sig, ok := <-signals; ok {
+		if sig, ok := (<-signals).(syscall.Signal); ok {
 			process.close()
-			os.Exit(128 + int(sig.(syscall.Signal)))
+			os.Exit(128 + int(sig))
 		}
 	}()
 	m.Run()
@@ -56,14 +59,16 @@ func New(tb testing.TB, migrate func(ctx context.Context, databaseURL string) er
 	if process == nil {
 		tb.Fatal("pgtest.New: TestMain must call pgtest.Main")
 	}
-	ctx, cancel := context.WithTimeout(tb.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	name, databaseURL, err := process.database(ctx, migrate)
 	if err != nil {
 		tb.Fatalf("pgtest.New: %v", err)
 	}
 	tb.Cleanup(func() {
-		if err := process.drop(name); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := process.drop(ctx, name); err != nil {
 			tb.Errorf("pgtest.New: %v", err)
 		}
 	})
@@ -72,67 +77,53 @@ func New(tb testing.TB, migrate func(ctx context.Context, databaseURL string) er
 
 type migration = func(ctx context.Context, databaseURL string) error
 
-// template is a database that is migrated once and then only copied.
-type template struct {
-	once sync.Once
-	name string
-	err  error
-}
-
+// session is a server and the databases made on it.
 type session struct {
-	ctx    context.Context // ends when the session closes
-	cancel context.CancelFunc
-
-	search sync.Once
-	server *Server
-	err    error
+	server func() (*Server, error) // searches once
+	cancel context.CancelFunc      // ends the search
 
 	mu        sync.Mutex
-	templates map[uintptr]*template
-	databases map[string]bool // everything to drop at the end
+	templates map[uintptr]func() (string, error) // by migration; each makes its template once
+	databases map[string]bool                    // everything to drop at the end
 }
 
 func newSession() *session {
-	s := &session{templates: map[uintptr]*template{}, databases: map[string]bool{}}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	return s
+	ctx, cancel := context.WithCancel(context.Background())
+	return &session{
+		server:    sync.OnceValues(func() (*Server, error) { return Find(ctx, logf) }),
+		cancel:    cancel,
+		templates: map[uintptr]func() (string, error){},
+		databases: map[string]bool{},
+	}
 }
 
-func (s *session) find() { s.server, s.err = Find(s.ctx, logf) }
-
 func (s *session) database(ctx context.Context, migrate migration) (name, databaseURL string, err error) {
-	s.search.Do(s.find)
-	if s.err != nil {
-		return "", "", s.err
-	}
-	source := "template1"
+	template := "template1"
 	if migrate != nil {
-		t := s.template(reflect.ValueOf(migrate).Pointer())
-		t.once.Do(func() { t.name, t.err = s.prepare(s.ctx, migrate) })
-		if t.err != nil {
-			return "", "", t.err
+		if template, err = s.template(migrate)(); err != nil {
+			return "", "", err
 		}
-		source = t.name
 	}
 	name = TempName("test")
-	databaseURL, err = s.create(ctx, name, source)
+	databaseURL, err = s.create(ctx, name, template)
 	return name, databaseURL, err
 }
 
-func (s *session) template(key uintptr) *template {
+func (s *session) template(migrate migration) func() (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.templates[key]
-	if t == nil {
-		t = &template{}
-		s.templates[key] = t
+	key := reflect.ValueOf(migrate).Pointer()
+	if s.templates[key] == nil {
+		s.templates[key] = sync.OnceValues(func() (string, error) { return s.makeTemplate(migrate) })
 	}
-	return t
+	return s.templates[key]
 }
 
-// prepare makes a template. It lets nobody connect afterwards: a template can
-// only be copied while nobody is.
-func (s *session) prepare(ctx context.Context, migrate migration) (string, error) {
+// makeTemplate does not depend on the test that happens to ask first. It lets
+// nobody connect afterwards: a database can only be copied while nobody is.
+func (s *session) makeTemplate(migrate migration) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	name := TempName("template")
 	databaseURL, err := s.create(ctx, name, "template1")
 	if err != nil {
@@ -141,46 +132,57 @@ func (s *session) prepare(ctx context.Context, migrate migration) (string, error
 	if err := migrate(ctx, databaseURL); err != nil {
 		return "", fmt.Errorf("migrating template: %w", err)
 	}
-	if err := s.server.exec(ctx, "alter database "+quote(name)+" with allow_connections false"); err != nil {
+	server, err := s.server()
+	if err != nil {
+		return "", err
+	}
+	if err := server.exec(ctx, "alter database "+quote(name)+" with allow_connections false"); err != nil {
 		return "", fmt.Errorf("closing template: %w", err)
 	}
 	return name, nil
 }
 
-func (s *session) create(ctx context.Context, name, source string) (string, error) {
+func (s *session) create(ctx context.Context, name, template string) (string, error) {
+	server, err := s.server()
+	if err != nil {
+		return "", err
+	}
 	s.mu.Lock()
 	s.databases[name] = true
 	s.mu.Unlock()
-	return s.server.create(ctx, name, source)
+	return server.create(ctx, name, template)
 }
 
-func (s *session) drop(name string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
+func (s *session) drop(ctx context.Context, name string) error {
+	server, err := s.server()
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	delete(s.databases, name)
 	s.mu.Unlock()
-	return s.server.DropDatabase(ctx, name)
+	return server.DropDatabase(ctx, name)
 }
 
-// close drops what there is and stops the server. A search or migration under
-// way is cut short and waited for, so that no server is left behind.
+// close drops what there is and stops the server. A search under way is cut
+// short and waited for, so that no server is left behind; one that has not
+// begun finds nothing any more.
 func (s *session) close() {
 	s.cancel()
-	s.search.Do(func() {})
-	if s.server == nil {
+	server, err := s.server()
+	if err != nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	for name := range s.databases {
-		if err := s.server.DropDatabase(ctx, name); err != nil {
+		if err := server.DropDatabase(ctx, name); err != nil {
 			logf("cleaning up: %v", err)
 		}
 	}
-	s.server.Stop()
+	server.Stop()
 }
 
 func logf(format string, args ...any) {

@@ -105,7 +105,7 @@ func TestNewTellsMigrationsApart(t *testing.T) {
 	}
 }
 
-func TestNewDropsWhenTheTestEnds(t *testing.T) {
+func TestNewDropsWhenTheTestEnds(t *testing.T) { //nolint:tparallel // the end of its subtest is what it waits for
 	t.Parallel()
 	watcher := connect(t, pgtest.New(t, nil))
 	var name string

@@ -45,7 +45,7 @@ func run(command []string) (int, error) {
 		return 0, err
 	}
 	defer server.Stop()
-	cmd := exec.Command(path, command[1:]...)
+	cmd := exec.CommandContext(context.Background(), path, command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+server.URL)
 	// With a process group of its own the command and its children get each
@@ -85,7 +85,9 @@ func wait(cmd *exec.Cmd, signals <-chan os.Signal) (int, error) {
 		select {
 		case sig := <-signals:
 			// An error means that the command has just ended.
-			_ = syscall.Kill(-cmd.Process.Pid, sig.(syscall.Signal))
+			if number, ok := sig.(syscall.Signal); ok {
+				_ = syscall.Kill(-cmd.Process.Pid, number)
+			}
 		case err := <-ended:
 			return status(err)
 		}
