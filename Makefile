@@ -1,0 +1,75 @@
+# What a developer runs. make and Go are enough for most of it, Docker is for the targets that say so.
+BIN := .bin
+PROGRAMS := ./census/cmd/census ./herald/cmd/herald ./pkg/svcauth/cmd/svcauth ./pkg/pgtest/cmd/withpostgres ./e2e/cmd/demo
+LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## play the whole story and stay up until Ctrl-C; ONCE=1 ends after the story
+	@exec $(BIN)/demo $(if $(ONCE),-once)
+
+.PHONY: test
+test: build ## run all tests, on PostgreSQL and end to end
+	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test ./...
+
+.PHONY: race
+race: build ## run all tests with the race detector, in the services too (needs a C compiler)
+	go build -race -o $(BIN)/race/ $(PROGRAMS)
+	E2E_BIN_DIR=$(CURDIR)/$(BIN)/race $(BIN)/withpostgres go test -race ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz test for FUZZTIME (10s)
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' census herald pkg | while IFS=: read -r file func; do \
+		go test -run='^$$' -fuzz="^$${func#func }$$" -fuzztime=$(FUZZTIME) "./$$(dirname "$$file")" || exit 1; \
+	done
+
+.PHONY: lint
+lint: ## look for faults and broken walls, by .golangci.yml
+	$(LINT) run
+
+.PHONY: fmt
+fmt: ## format the code
+	$(LINT) fmt
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities (its database is on the network)
+	.ci/vulncheck
+
+.PHONY: layout
+layout: ## the top level holds what it may hold
+	@extra=$$(ls | grep -vxE 'census|herald|pkg|migrations|e2e|go\.(mod|sum)|docker-compose\.yml|Makefile|README\.md|LICENSE'); \
+		if [ -n "$$extra" ]; then echo "does not belong at the top level:" $$extra; exit 1; fi
+
+.PHONY: containers
+containers: ## run the storage tests on a PostgreSQL that testcontainers starts (needs Docker)
+	env -u DATABASE_URL PGTEST_REQUIRE=docker go test -count=1 ./census/internal/postgres
+
+.PHONY: compose-up
+compose-up: ## build and start the compose project (needs Docker)
+	docker compose up --build --wait
+
+.PHONY: compose-down
+compose-down: ## stop the compose project and delete its data
+	docker compose down --volumes
+
+.PHONY: e2e-compose
+e2e-compose: compose-up ## run the end-to-end tests against the compose project
+	E2E_TARGET=compose go test -count=1 ./e2e
+
+.PHONY: check
+check: ## run all that CI runs (needs Docker)
+	.ci/check
+
+.PHONY: build
+build: ## build the programs into .bin
+	go build -o $(BIN)/ $(PROGRAMS)
+
+.PHONY: clean
+clean: ## delete what was built
+	rm -rf $(BIN)
