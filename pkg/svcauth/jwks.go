@@ -1,6 +1,7 @@
 package svcauth
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -96,6 +97,9 @@ func parsePublicPEM(data []byte) (keyMap, error) {
 	}
 	if len(keys) == 0 {
 		return nil, errors.New("neither PEM public keys nor a JWK Set")
+	}
+	if blocks := bytes.Count(data, []byte("-----BEGIN ")); blocks != len(keys) {
+		return nil, fmt.Errorf("%d of %d PEM blocks can be read", len(keys), blocks)
 	}
 	return keys, nil
 }

@@ -1,7 +1,6 @@
 package svcauth
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -125,21 +124,24 @@ type subjectPattern struct {
 }
 
 func parseSubjectPattern(line string) (subjectPattern, error) {
-	if strings.ContainsAny(line, "?#") {
-		return subjectPattern{}, errors.New("a subject has neither query nor fragment")
-	}
-	if err := checkServiceName(origin(line) + "/"); err != nil {
-		return subjectPattern{}, err
-	}
-	rest, ok := strings.CutPrefix(line, origin(line))
-	if !ok {
+	base := origin(line)
+	rest, ok := strings.CutPrefix(line, base)
+	switch {
+	case !ok:
 		return subjectPattern{}, fmt.Errorf("%q is not an https URL", line)
+	case strings.Contains(base, "*"):
+		return subjectPattern{}, fmt.Errorf("%q has a * in its host", line)
+	case strings.ContainsAny(line, "?#"):
+		return subjectPattern{}, fmt.Errorf("%q has a query or a fragment", line)
+	}
+	if err := checkServiceName(base + "/"); err != nil {
+		return subjectPattern{}, err
 	}
 	path, err := parsePathPattern(rest)
 	if err != nil {
 		return subjectPattern{}, err
 	}
-	return subjectPattern{origin: origin(line), path: path}, nil
+	return subjectPattern{origin: base, path: path}, nil
 }
 
 func (p subjectPattern) match(subject string) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -123,12 +124,16 @@ func (r *trustReader) document(data []byte) {
 		r.faults = append(r.faults, fmt.Errorf("%s: not a YAML document: %w", r.file, err))
 		return
 	}
-	if decoder.Decode(&more) == nil {
+	switch err := decoder.Decode(&more); {
+	case err == nil:
 		r.fault(more.Line, "a second YAML document")
 		return
+	case !errors.Is(err, io.EOF):
+		r.faults = append(r.faults, fmt.Errorf("%s: not a YAML document: %w", r.file, err))
+		return
 	}
-	r.mapping(doc.Content[0], func(key string, value *yaml.Node) {
-		if key != "issuers" {
+	r.mapping(doc.Content[0], func(key, value *yaml.Node) {
+		if key.Value != "issuers" {
 			r.unknownKey(key, value)
 			return
 		}
@@ -142,7 +147,7 @@ func (r *trustReader) document(data []byte) {
 }
 
 // mapping calls visit for each pair of a mapping whose keys are distinct plain strings.
-func (r *trustReader) mapping(node *yaml.Node, visit func(key string, value *yaml.Node)) {
+func (r *trustReader) mapping(node *yaml.Node, visit func(key, value *yaml.Node)) {
 	if node.Kind != yaml.MappingNode {
 		r.fault(node.Line, "%q where a mapping is wanted", node.Value)
 		return
@@ -150,16 +155,20 @@ func (r *trustReader) mapping(node *yaml.Node, visit func(key string, value *yam
 	seen := map[string]bool{}
 	for i := 0; i < len(node.Content); i += 2 {
 		key := node.Content[i]
-		if seen[key.Value] {
+		switch {
+		case key.Kind != yaml.ScalarNode || key.Tag != "!!str":
+			r.fault(key.Line, "%q where a key is wanted", key.Value)
+			continue
+		case seen[key.Value]:
 			r.fault(key.Line, "duplicate key %q", key.Value)
 		}
 		seen[key.Value] = true
-		visit(key.Value, node.Content[i+1])
+		visit(key, node.Content[i+1])
 	}
 }
 
-func (r *trustReader) unknownKey(key string, value *yaml.Node) {
-	r.fault(value.Line, "unknown key %q (value %q)", key, value.Value)
+func (r *trustReader) unknownKey(key, value *yaml.Node) {
+	r.fault(key.Line, "unknown key %q (value %q)", key.Value, value.Value)
 }
 
 func (r *trustReader) list(node *yaml.Node) []*yaml.Node {
@@ -189,9 +198,9 @@ func (r *trustReader) entry(node *yaml.Node) {
 	e := &trustEntry{profile: Bound, lines: map[string]int{}}
 	var keys *yaml.Node
 	before := len(r.faults)
-	r.mapping(node, func(key string, value *yaml.Node) {
-		e.lines[key] = value.Line
-		switch key {
+	r.mapping(node, func(key, value *yaml.Node) {
+		e.lines[key.Value] = value.Line
+		switch key.Value {
 		case "issuer":
 			e.issuer = r.text(value)
 		case "profile":

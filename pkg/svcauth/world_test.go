@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -50,7 +51,7 @@ type world struct {
 
 	replay   *breakableReplay
 	refusals chan *svcauth.Refusal
-	log      bytes.Buffer // complete once an answer has come: one request at a time
+	log      logBuffer
 	reached  atomic.Int32 // how many requests got to the handler
 }
 
@@ -323,4 +324,28 @@ func (c *call) mustPass() identity {
 		c.tb.Fatal(err)
 	}
 	return who
+}
+
+// A logBuffer is a log that can be read while it is written.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *logBuffer) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Reset()
 }

@@ -1,0 +1,235 @@
+package svcauth_test
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/svcauthtest"
+)
+
+// A reload is a verifier whose trust file is changed under it, on a clock that runs as fast as it can.
+type reload struct {
+	file     string
+	verifier *svcauth.Verifier
+	log      logBuffer
+}
+
+// inBubble runs a test on a clock of its own, on which waiting takes no time.
+func inBubble(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, test)
+}
+
+func startReload(t *testing.T, file string) *reload {
+	t.Helper()
+	r := &reload{file: file}
+	var err error
+	r.verifier, err = svcauth.NewVerifier(svcauth.VerifierConfig{
+		Audience: census, TrustFile: file, Replay: svcauth.NewMemoryReplay(),
+		Logger: slog.New(slog.NewTextHandler(&r.log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.verifier.Close)
+	return r
+}
+
+// look lets the verifier look at its files.
+func (r *reload) look() {
+	<-time.After(3 * time.Second)
+	synctest.Wait()
+}
+
+// status returns what the verifier answers to a call by issuer.
+func (r *reload) status(t *testing.T, issuer *svcauthtest.Issuer) int {
+	t.Helper()
+	req := httptest.NewRequest(http.MethodGet, census+"user/42/", nil)
+	issuer.Sign(t, req, census, user21)
+	res := httptest.NewRecorder()
+	r.verifier.Require(0)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(res, req)
+	return res.Code
+}
+
+// expect checks what the verifier answers to some issuers.
+func (r *reload) expect(t *testing.T, status int, issuers ...*svcauthtest.Issuer) {
+	t.Helper()
+	for _, issuer := range issuers {
+		if got := r.status(t, issuer); got != status {
+			t.Errorf("status %d for %s, want %d", got, issuer.URL, status)
+		}
+	}
+}
+
+// logged checks how often a line has been logged.
+func (r *reload) logged(t *testing.T, times int, text string) {
+	t.Helper()
+	if got := strings.Count(r.log.String(), text); got != times {
+		t.Errorf("%q logged %d times, want %d:\n%s", text, got, times, r.log.String())
+	}
+}
+
+// writeTrust writes a trust file that lets issuers read users, and their keys beside it.
+func writeTrust(t *testing.T, file string, issuers ...*svcauthtest.Issuer) {
+	t.Helper()
+	text := "issuers:\n"
+	for _, issuer := range issuers {
+		name := strings.TrimSuffix(strings.TrimPrefix(issuer.URL, "https://"), "/") + ".pem"
+		public, err := issuer.Key.PublicPEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		replaceFile(t, filepath.Join(filepath.Dir(file), name), public)
+		text += "  - issuer: " + issuer.URL + "\n    keys: " + name +
+			"\n    allow: [GET /user/*]\n    act_for: [https://census.service/user/*]\n"
+	}
+	replaceFile(t, file, []byte(text))
+}
+
+// replaceFile puts a file in the place of another at once.
+func replaceFile(t *testing.T, file string, data []byte) {
+	t.Helper()
+	writeFile(t, file+".new", data)
+	if err := os.Rename(file+".new", file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReloadChange(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		file := filepath.Join(t.TempDir(), "trust.yaml")
+		writeTrust(t, file, h)
+		r := startReload(t, file)
+		r.expect(t, http.StatusOK, h)
+		r.expect(t, http.StatusUnauthorized, s)
+
+		writeTrust(t, file, h, s)
+		r.look()
+		r.expect(t, http.StatusOK, h, s)
+		writeTrust(t, file, s)
+		r.look()
+		r.expect(t, http.StatusUnauthorized, h)
+		r.expect(t, http.StatusOK, s)
+		r.look()
+		r.logged(t, 2, "trust file is in force")
+	})
+}
+
+func TestReloadBadEdit(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		file := filepath.Join(t.TempDir(), "trust.yaml")
+		writeTrust(t, file, h)
+		r := startReload(t, file)
+
+		replaceFile(t, file, []byte("issuers:\n  - isuer: https://shop.service/\n"))
+		r.look()
+		r.look()
+		r.expect(t, http.StatusOK, h)
+		r.logged(t, 1, "trust file is bad, the one before stays in force")
+		r.logged(t, 1, file+`:2: unknown key`)
+
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		r.look()
+		r.expect(t, http.StatusOK, h)
+		r.logged(t, 2, "trust file is bad, the one before stays in force")
+
+		writeTrust(t, file, h) // as it was
+		r.look()
+		r.logged(t, 1, "trust file is in force")
+		writeTrust(t, file, s)
+		r.look()
+		r.expect(t, http.StatusOK, s)
+		r.expect(t, http.StatusUnauthorized, h)
+	})
+}
+
+// A key file that goes bad is a bad edit too; a good one comes into force though the trust file is the same.
+func TestReloadKeyFile(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		before, after := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald)
+		file := filepath.Join(t.TempDir(), "trust.yaml")
+		key := filepath.Join(filepath.Dir(file), "herald.service.pem")
+		writeTrust(t, file, before)
+		r := startReload(t, file)
+		r.expect(t, http.StatusOK, before)
+		r.expect(t, http.StatusUnauthorized, after)
+
+		replaceFile(t, key, []byte("-----BEGIN"))
+		r.look()
+		r.expect(t, http.StatusOK, before)
+		r.logged(t, 1, "herald.service.pem: neither PEM public keys nor a JWK Set")
+
+		public, err := after.Key.PublicPEM()
+		if err != nil {
+			t.Fatal(err)
+		}
+		replaceFile(t, key, public)
+		r.look()
+		r.expect(t, http.StatusUnauthorized, before)
+		r.expect(t, http.StatusOK, after)
+	})
+}
+
+// Kubernetes swaps a directory of files by renaming a symbolic link to it.
+func TestReloadSymlinkSwap(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		before, after := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald)
+		dir := t.TempDir()
+		link := func(target string) {
+			t.Helper()
+			if err := os.Symlink(target, filepath.Join(dir, "new")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "..data")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, issuer := range map[string]*svcauthtest.Issuer{"1": before, "2": after} {
+			if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			writeTrust(t, filepath.Join(dir, name, "trust.yaml"), issuer)
+		}
+		link("1")
+		for _, name := range []string{"trust.yaml", "herald.service.pem"} {
+			if err := os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := startReload(t, filepath.Join(dir, "trust.yaml"))
+		r.expect(t, http.StatusOK, before)
+		r.expect(t, http.StatusUnauthorized, after)
+		link("2")
+		r.look()
+		r.expect(t, http.StatusUnauthorized, before)
+		r.expect(t, http.StatusOK, after)
+	})
+}
+
+// A closed verifier goes on deciding, by the trust that was in force.
+func TestReloadAfterClose(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		file := filepath.Join(t.TempDir(), "trust.yaml")
+		writeTrust(t, file, h)
+		r := startReload(t, file)
+		r.verifier.Close()
+		writeTrust(t, file, s)
+		r.look()
+		r.expect(t, http.StatusOK, h)
+		r.expect(t, http.StatusUnauthorized, s)
+	})
+}
