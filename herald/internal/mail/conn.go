@@ -1,0 +1,134 @@
+package mail
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+)
+
+// A Conn is a connection to the mail server that its holder alone uses, until he
+// releases it.
+type Conn struct {
+	sender     *Sender
+	connection *connection // nil once it is of no more use
+	used       bool        // by others before: the mail server may have closed it
+}
+
+// A connection is go-mail's client with its connection, which go-mail itself
+// would neither close when a dial fails half-way, nor tie to a context.
+type connection struct {
+	client *gomail.Client
+	raw    net.Conn
+	since  time.Time // when it was last used
+}
+
+// Release gives the connection back. It must be called exactly once.
+func (c *Conn) Release() {
+	if c.connection != nil {
+		c.sender.keep(c.connection)
+	}
+	<-c.sender.permission
+}
+
+// Send sends a message. Its error is an *Error, which says whether it is final
+// and whether the mail may have been sent all the same. When ctx ends before the
+// mail server has answered, the connection is dropped.
+//
+// A connection that the mail server had closed meanwhile is replaced by a new one
+// here: that it did so says nothing about the message.
+func (c *Conn) Send(ctx context.Context, m *Message) error {
+	message := c.sender.message(m)
+	err := c.try(ctx, message)
+	if err == nil || !c.used || !err.stale || ctx.Err() != nil {
+		return asError(err)
+	}
+	fresh, dialErr := c.sender.dial(ctx)
+	if dialErr != nil {
+		return dialErr
+	}
+	c.connection, c.used = fresh, false
+	return asError(c.try(ctx, message))
+}
+
+// try sends a message over the connection as it is, and drops the connection
+// unless all went well.
+func (c *Conn) try(ctx context.Context, message *gomail.Msg) *Error {
+	ctx, cancel := context.WithTimeout(ctx, c.sender.config.SendTimeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, c.connection.drop)
+	err := c.connection.client.Send(message)
+	if stop() && err == nil {
+		return nil
+	}
+	c.connection.drop()
+	c.connection = nil
+	if message.IsDelivered() {
+		return nil // whatever went wrong afterwards
+	}
+	return sendError(err)
+}
+
+// message is what go-mail needs. No value here can break out of its header:
+// addresses are structured, and the rest is ours.
+func (s *Sender) message(m *Message) *gomail.Msg {
+	message := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
+	message.FromMailAddress(&s.from)
+	message.ToMailAddress(&m.To)
+	message.Subject(m.Subject)
+	message.SetMessageIDWithValue(m.ID + "@" + s.config.Domain)
+	message.SetDateWithValue(m.Date)
+	message.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: answer with no out-of-office mail
+	message.SetBodyString(gomail.TypeTextPlain, m.Text)
+	message.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+	return message
+}
+
+// dial opens a connection, encrypts it and logs in.
+func (s *Sender) dial(ctx context.Context) (*connection, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.DialTimeout)
+	defer cancel()
+	c := &connection{}
+	stop := func() bool { return true }
+	client, err := s.newClient(func(dialCtx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(dialCtx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		// dialCtx ends with the dial; from there on go-mail heeds no context.
+		c.raw, stop = conn, context.AfterFunc(ctx, func() { _ = conn.Close() })
+		if s.config.TLS == Implicit {
+			return tls.Client(conn, s.tls), nil
+		}
+		return conn, nil
+	})
+	if err != nil {
+		return nil, dialError(err)
+	}
+	c.client = client
+	err = client.DialWithContext(ctx)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		c.drop()
+		return nil, dialError(err)
+	}
+	return c, nil
+}
+
+// drop closes the connection without a word.
+func (c *connection) drop() {
+	if c.raw != nil {
+		_ = c.raw.Close() // it is of no more use either way
+	}
+}
+
+// quit says goodbye and closes the connection.
+func (c *connection) quit() {
+	_ = c.raw.SetDeadline(time.Now().Add(time.Second)) // Close tells
+	_ = c.client.Close()                               // a server that does not answer has nothing to lose
+	c.drop()
+}

@@ -1,0 +1,111 @@
+// Package mail writes Herald's mails and sends them over SMTP.
+//
+//	sender, err := mail.NewSender(mail.Config{Addr: "mail.example.com:587", From: "Herald <herald@example.com>"})
+//	defer sender.Close()
+//	message, err := mail.Compose(notification, recipient)
+//	conn, err := sender.Connect(ctx)
+//	defer conn.Release()
+//	err = conn.Send(ctx, message)
+//
+// Sending has two steps because whatever goes wrong in the first, nothing has
+// been sent. Connections are kept open and used again.
+package mail
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	htmltemplate "html/template"
+	"net/mail"
+	"strings"
+	"text/template"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/language"
+
+	"example.com/micromachine/herald"
+)
+
+// ErrRecipient says that a user's name or address cannot stand in a mail's header.
+var ErrRecipient = errors.New("the user's name or address cannot be used in a mail")
+
+// Bounds on what a header takes. That on the address is SMTP's (RFC 5321 section
+// 4.5.3.1).
+const (
+	maxName    = 256
+	maxAddress = 254
+)
+
+// A notification's type has the templates TYPE.LOCALE.txt, which defines
+// TYPE.LOCALE.subject too, and TYPE.LOCALE.html. They are executed with a
+// herald.Recipient.
+var (
+	//go:embed templates
+	files embed.FS
+	texts = template.Must(template.ParseFS(files, "templates/*.txt"))
+	htmls = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/*.html"))
+)
+
+// locales are those with templates; the first is for everybody else.
+var (
+	locales = []language.Tag{language.English, language.German}
+	matcher = language.NewMatcher(locales)
+)
+
+// A Message is a mail to be sent.
+type Message struct {
+	ID      string // the Message-ID's part before the @
+	Date    time.Time
+	To      mail.Address
+	Subject string
+	Text    string
+	HTML    string
+}
+
+// Compose writes the mail for a notification, in the recipient's language where
+// there are templates in it. ID and date are the notification's, so that a mail
+// which is sent twice can be recognised. The error is ErrRecipient when the mail
+// could not be sent to this recipient, now or later.
+func Compose(n *herald.Notification, to herald.Recipient) (*Message, error) {
+	if !fitName(to.Name) || !fitAddress(to.Email) {
+		return nil, ErrRecipient
+	}
+	// A long run of spaces would be folded into a line that looks empty, and so
+	// like the end of the header.
+	to.Name = strings.Join(strings.Fields(to.Name), " ")
+	_, locale, _ := matcher.Match(language.Make(to.Locale))
+	name := string(n.Type) + "." + locales[locale].String()
+	var subject, text, html strings.Builder
+	err := errors.Join(
+		texts.ExecuteTemplate(&subject, name+".subject", to),
+		texts.ExecuteTemplate(&text, name+".txt", to),
+		htmls.ExecuteTemplate(&html, name+".html", to),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("writing mail: %w", err)
+	}
+	return &Message{
+		ID: n.ID.String(), Date: n.CreatedAt, To: mail.Address{Name: to.Name, Address: to.Email},
+		Subject: subject.String(), Text: text.String(), HTML: html.String(),
+	}, nil
+}
+
+// fitName refuses what could end a header's line, or be decoded into something
+// that does.
+func fitName(name string) bool {
+	return strings.TrimSpace(name) != "" && utf8.ValidString(name) && utf8.RuneCountInString(name) <= maxName &&
+		!strings.ContainsFunc(name, endsLine) && !strings.Contains(name, "=?")
+}
+
+func endsLine(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) }
+
+// fitAddress takes a plain address only, without name, comment, quotes or space.
+func fitAddress(address string) bool {
+	parsed, err := mail.ParseAddress(address)
+	return err == nil && parsed.Address == address && len(address) <= maxAddress &&
+		!strings.ContainsFunc(address, notGraphicASCII) && !strings.Contains(address, "=?")
+}
+
+func notGraphicASCII(r rune) bool { return r <= ' ' || r > '~' }
