@@ -63,12 +63,12 @@ func LoadTrust(file string) error {
 	return err
 }
 
-// ParseJWKS reads a key set and returns the algorithm of each key by its ID, and how many keys it skipped.
-func ParseJWKS(data []byte) (algorithms map[string]Algorithm, skipped int, err error) {
-	keys, faults, err := parseJWKS(data)
+// ParseJWKS reads a key set and returns the algorithm of each key by its ID, and why it skipped the others.
+func ParseJWKS(data []byte) (algorithms map[string]Algorithm, skipped []error, err error) {
+	keys, skipped, err := parseJWKS(data)
 	algorithms = map[string]Algorithm{}
 	for id, k := range keys {
 		algorithms[id] = k.alg
 	}
-	return algorithms, len(faults), err
+	return algorithms, skipped, err
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -132,16 +133,22 @@ func parseJWKS(data []byte) (keys keyMap, skipped []error, err error) {
 	return keys, skipped, nil
 }
 
+// privateMembers are the members of a JWK that a published one must not have (RFC 7518 section 6, RFC 9964).
+var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
+
 func parseJWK(raw []byte) (publicKey, error) {
-	if _, err := scanObject(raw); err != nil {
+	members, err := scanObject(raw)
+	if err != nil {
 		return publicKey{}, err
+	}
+	for _, m := range members {
+		if slices.Contains(privateMembers, m.name) {
+			return publicKey{}, fmt.Errorf("not a public key: it has the private member %q", m.name)
+		}
 	}
 	var jwk jose.JSONWebKey
 	if err := json.Unmarshal(raw, &jwk); err != nil {
 		return publicKey{}, fmt.Errorf("parsing JWK: %w", err)
-	}
-	if !jwk.IsPublic() {
-		return publicKey{}, errors.New("not a public key")
 	}
 	if jwk.Use != "" && jwk.Use != "sig" {
 		return publicKey{}, fmt.Errorf("a key for use %q, not for signatures", jwk.Use)

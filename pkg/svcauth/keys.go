@@ -30,11 +30,13 @@ const (
 	RS256 Algorithm = "RS256"
 )
 
-// Bounds on RSA keys: under the minimum a key is too weak, over the maximum each verification costs too much.
+// Bounds on RSA keys: under the minimum a key is too weak; over the maximum others refuse it, go-jose the modulus and
+// crypto/rsa the exponent, and each verification costs too much.
 const (
 	minRSABits     = 2048
-	maxRSABits     = 8192
-	minRSAExponent = 65537
+	maxRSABits     = 4096
+	minRSAExponent = 1<<16 + 1
+	maxRSAExponent = 1<<31 - 1
 )
 
 // valid reports whether a is one of the three algorithms.
@@ -57,8 +59,8 @@ func algorithmOf(key crypto.PublicKey) (Algorithm, error) {
 		if bits := k.N.BitLen(); bits < minRSABits || bits > maxRSABits {
 			return "", fmt.Errorf("RSA key of %d bits: must be %d to %d", bits, minRSABits, maxRSABits)
 		}
-		if k.E < minRSAExponent || k.E%2 == 0 {
-			return "", fmt.Errorf("RSA key with exponent %d: must be odd and at least %d", k.E, minRSAExponent)
+		if k.E < minRSAExponent || k.E > maxRSAExponent || k.E%2 == 0 {
+			return "", fmt.Errorf("RSA key with exponent %d: must be odd and %d to %d", k.E, minRSAExponent, maxRSAExponent)
 		}
 		return RS256, nil
 	default:

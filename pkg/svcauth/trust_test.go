@@ -123,7 +123,7 @@ func TestTrustFaults(t *testing.T) {
 		{"key file that is cut short", "herald.pub.pem", "cut.pem", `trust.yaml:5: keys: cut.pem: 1 of 2 PEM blocks can be read`},
 		{"key on P-384", "herald.pub.pem", "p384.pem", `trust.yaml:5: keys: p384.pem: no algorithm for an EC key on P-384`},
 		{"private key", "herald.pub.pem", "private.pem", `trust.yaml:5: keys: private.pem: a PEM block of type "PRIVATE KEY"`},
-		{"symmetric key", "herald.pub.pem", "oct.json", `trust.yaml:5: keys: oct.json: key 0 of the JWK Set: not a public key`},
+		{"symmetric key", "herald.pub.pem", "oct.json", `trust.yaml:5: keys: oct.json: key 0 of the JWK Set: not a public key: it has the private member "k"`},
 		{"empty key set", "herald.pub.pem", "none.json", `trust.yaml:5: keys: none.json: no usable key in the JWK Set`},
 		{"keys over http", "https://another.service/keys.json", "http://another.service/keys.json", `trust.yaml:11: keys: "http://another.service/keys.json" is not an https URL`},
 		{"keys with user info", "https://another.service/keys.json", "https://x:y@another.service/", `trust.yaml:11: keys: "https://x:y@another.service/" is not an https URL`},
