@@ -31,7 +31,7 @@ func Census(ctx context.Context, databaseURL string) error {
 
 // Herald brings up the database of Herald.
 func Herald(ctx context.Context, databaseURL string) error {
-	return up(ctx, databaseURL, "herald")
+	return up(ctx, databaseURL, "herald", river(databaseURL)...)
 }
 
 // up runs what has not been run yet of a folder's files and of more, which are

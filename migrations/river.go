@@ -1,0 +1,47 @@
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+// RiverVersion is the version of River's own schema that Herald's migrations
+// bring up. When a new release of River has a higher one, add a migration that
+// goes on to it.
+const RiverVersion = 8
+
+// river returns the migrations of River's tables. Being goose's, they are noted
+// and locked like all others.
+func river(databaseURL string) []*goose.Migration {
+	return []*goose.Migration{
+		goose.NewGoMigration(2, &goose.GoFunc{RunDB: func(ctx context.Context, _ *sql.DB) error {
+			return riverTo(ctx, databaseURL, RiverVersion)
+		}}, nil),
+	}
+}
+
+// riverTo runs River's migrations up to a version. They cannot share one
+// transaction: some use values of an enum that earlier ones have added. So River
+// keeps its own account of those it has finished, and goes on from there.
+func riverTo(ctx context.Context, databaseURL string, version int) error {
+	pool, err := pgxpool.New(ctx, databaseURL)
+	if err != nil {
+		return fmt.Errorf("connecting for River's migrations: %w", err)
+	}
+	defer pool.Close()
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return fmt.Errorf("reading River's migrations: %w", err)
+	}
+	if _, err := migrator.Migrate(ctx, rivermigrate.DirectionUp, &rivermigrate.MigrateOpts{TargetVersion: version}); err != nil {
+		return fmt.Errorf("migrating River's tables to version %d: %w", version, err)
+	}
+	return nil
+}
