@@ -1,0 +1,278 @@
+package svcauth_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/svcauthtest"
+)
+
+// A tlsServer answers for a service name over TLS, with a certificate made on the spot.
+type tlsServer struct {
+	*httptest.Server
+	caFile    string
+	connectTo string // brings connections for the name's port 443 here
+}
+
+func newTLSServer(t *testing.T, name string, handler http.Handler) *tlsServer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &tlsServer{Server: httptest.NewUnstartedServer(handler), caFile: filepath.Join(t.TempDir(), "ca.pem")}
+	writeFile(t, s.caFile, block("CERTIFICATE", der))
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	s.connectTo = name + ":443:" + s.Listener.Addr().String()
+	return s
+}
+
+// client returns the hardened client, pointed at the server.
+func (s *tlsServer) client(t *testing.T) *http.Client {
+	t.Helper()
+	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: s.caFile, ConnectTo: s.connectTo})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	return client
+}
+
+// signing returns the client, signing its calls to Census.
+func (s *tlsServer) signing(t *testing.T, signer *svcauth.Signer) *http.Client {
+	t.Helper()
+	client := s.client(t)
+	transport, err := svcauth.NewTransport(svcauth.TransportConfig{Signer: signer, Audience: census, Base: client.Transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &http.Client{Transport: transport}
+}
+
+func actFor(t *testing.T, method, url, body string) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(svcauth.ActFor(t.Context(), user21), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// A client with the transport calls a service behind the middleware, over TLS under the service's own name.
+func TestTransport(t *testing.T) {
+	t.Parallel()
+	issuer := svcauthtest.NewIssuer(t, herald)
+	verifier := svcauthtest.NewVerifier(t, census, svcauthtest.Trust{
+		Issuer: issuer, Allow: []string{"GET /user/*", "POST /user/"}, ActFor: []string{"https://census.service/user/*"},
+	})
+	server := newTLSServer(t, "census.service", verifier.Require(maxBody)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		subject, _ := svcauth.SubjectFrom(r.Context())
+		body, _ := io.ReadAll(r.Body)
+		_, _ = io.WriteString(w, string(subject)+" "+r.Method+" "+string(body))
+	})))
+	client := server.signing(t, issuer.Signer())
+	for _, tt := range []struct{ method, url, body, want string }{
+		{"GET", census + "user/42/?x=a+b&y=%20", "", user21 + " GET "},
+		{"POST", census + "user/", newUser, user21 + " POST " + newUser},
+		{"POST", census + "user/", "", user21 + " POST "},
+	} {
+		req := actFor(t, tt.method, tt.url, tt.body)
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK || string(got) != tt.want {
+			t.Errorf("%s %s: status %d, body %q, %v", tt.method, tt.url, res.StatusCode, got, err)
+		}
+		res.Body.Close()
+		if req.Header.Get(svcauth.Header) != "" {
+			t.Error("the caller's own request was changed")
+		}
+	}
+}
+
+// What must not be signed is not sent either, and the body is closed as a RoundTripper promises.
+func TestTransportRefuses(t *testing.T) {
+	t.Parallel()
+	var sent atomic.Int32
+	server := newTLSServer(t, "census.service", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { sent.Add(1) }))
+	client := server.signing(t, newSigner(t, nil))
+	with := svcauth.ActFor(t.Context(), user21)
+	for _, tt := range []struct {
+		name string
+		ctx  context.Context
+		url  string
+		want string
+	}{
+		{"no subject", t.Context(), census, "has no subject"},
+		{"empty subject", svcauth.ActFor(t.Context(), ""), census, "no subject to act for"},
+		{"another host", with, "https://shop.service/", "not to https://census.service/"},
+		{"longer host", with, "https://census.service.evil/", "not to https://census.service/"},
+		{"another port", with, "https://census.service:8443/", "not to https://census.service/"},
+		{"over http", with, "http://census.service/", "not to https://census.service/"},
+		{"with user info", with, "https://x@census.service/", "not to https://census.service/"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			body := &watchedBody{Reader: strings.NewReader(newUser)}
+			req, err := http.NewRequestWithContext(tt.ctx, http.MethodPost, tt.url, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := client.Transport.RoundTrip(req)
+			if err == nil {
+				res.Body.Close()
+				t.Fatal("sent")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+			if !body.closed {
+				t.Error("the body was not closed")
+			}
+		})
+	}
+	if n := sent.Load(); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+}
+
+// A redirect to another service gets no token, and one inside the service a token of its own.
+func TestTransportRedirect(t *testing.T) {
+	t.Parallel()
+	tokens := make(chan string, 10)
+	server := newTLSServer(t, "census.service", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tokens <- r.Header.Get(svcauth.Header)
+		switch r.URL.Path {
+		case "/away/":
+			http.Redirect(w, r, "https://shop.service/", http.StatusTemporaryRedirect)
+		case "/here/":
+			http.Redirect(w, r, "/user/", http.StatusTemporaryRedirect)
+		}
+	}))
+	client := server.signing(t, newSigner(t, nil))
+	if res, err := client.Do(actFor(t, "POST", census+"away/", newUser)); err == nil {
+		res.Body.Close()
+		t.Errorf("followed to another service: %s", res.Status)
+	}
+	res, err := client.Do(actFor(t, "POST", census+"here/", newUser))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	<-tokens // for away
+	_, first := tokenOf(t, <-tokens)
+	_, second := tokenOf(t, <-tokens)
+	if first["htu"] != census+"here/" || second["htu"] != census+"user/" || first["jti"] == second["jti"] || second["bdy"] != first["bdy"] {
+		t.Errorf("signed %v and then %v", first, second)
+	}
+}
+
+func TestNewTransportNeeds(t *testing.T) {
+	t.Parallel()
+	signer := newSigner(t, nil)
+	for _, tt := range []struct {
+		config svcauth.TransportConfig
+		want   string
+	}{
+		{svcauth.TransportConfig{Audience: census}, "without signer"},
+		{svcauth.TransportConfig{Signer: signer}, "audience"},
+		{svcauth.TransportConfig{Signer: signer, Audience: "https://census.service"}, "audience"},
+	} {
+		if _, err := svcauth.NewTransport(tt.config); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("error %v, want %q", err, tt.want)
+		}
+	}
+	if _, err := svcauth.NewTransport(svcauth.TransportConfig{Signer: signer, Audience: census}); err != nil {
+		t.Error(err)
+	}
+}
+
+// The hardened client verifies certificates against the name called, wherever it connects, and follows no redirect.
+func TestHTTPClient(t *testing.T) {
+	t.Parallel()
+	server := newTLSServer(t, "census.service", http.RedirectHandler("/elsewhere/", http.StatusFound))
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, caFile, connectTo, url string
+		want                         string // of the error; empty: a redirect that is not followed
+	}{
+		{"name and authority fit", server.caFile, server.connectTo, census, ""},
+		{"several rules", server.caFile, "shop.service:443:127.0.0.1:1, " + server.connectTo, census, ""},
+		{"another name", server.caFile, "shop.service:443:127.0.0.1:" + port, shop, "certificate is valid for census.service, not shop.service"},
+		{"unknown authority", "", server.connectTo, census, "certificate signed by unknown authority"},
+		{"name that is elsewhere", server.caFile, "", "https://127.0.0.1:" + port, "x509: cannot validate certificate for 127.0.0.1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: tt.caFile, ConnectTo: tt.connectTo})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(client.CloseIdleConnections)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tt.url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := client.Do(req)
+			if err == nil {
+				res.Body.Close()
+			}
+			switch {
+			case tt.want == "" && (err != nil || res.StatusCode != http.StatusFound):
+				t.Errorf("%v, %v; want a redirect", res, err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestHTTPClientFaults(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "ca.pem"), []byte("no certificate"))
+	for _, tt := range []struct {
+		config svcauth.HTTPClientConfig
+		want   string
+	}{
+		{svcauth.HTTPClientConfig{CAFile: filepath.Join(dir, "gone.pem")}, "gone.pem"},
+		{svcauth.HTTPClientConfig{CAFile: filepath.Join(dir, "ca.pem")}, "no certificate in " + filepath.Join(dir, "ca.pem")},
+		{svcauth.HTTPClientConfig{ConnectTo: "census.service"}, `"census.service" is not of the form`},
+		{svcauth.HTTPClientConfig{ConnectTo: "census.service:443:localhost"}, `"census.service:443:localhost" is not of the form`},
+		{svcauth.HTTPClientConfig{ConnectTo: "a:1:b:2,"}, `"" is not of the form`},
+		{svcauth.HTTPClientConfig{ConnectTo: "::b:2"}, `"::b:2" is not of the form`},
+	} {
+		if _, err := svcauth.NewHTTPClient(tt.config); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("error %v, want %q", err, tt.want)
+		}
+	}
+}
