@@ -142,7 +142,10 @@ func normalizeLocale(s string) (string, error) {
 		return "", errLocale
 	}
 	tag, err := language.Parse(s)
-	if err != nil || tag.IsRoot() {
+	if err != nil {
+		return "", errLocale
+	}
+	if base, _, _ := tag.Raw(); base == (language.Base{}) { // "und", or a private tag such as "x-mine"
 		return "", errLocale
 	}
 	return tag.String(), nil

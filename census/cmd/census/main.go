@@ -1,0 +1,142 @@
+// Command census runs Census, the service that knows the users, and looks after
+// its database.
+//
+//	census migrate
+//	census user add --admin --name "The Office" --email office@example.com
+//	census serve
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"example.com/micromachine/census"
+	"example.com/micromachine/migrations"
+	"example.com/micromachine/pkg/httpserve"
+)
+
+const usage = `Usage: census COMMAND
+
+Commands:
+  serve         run the service until SIGTERM or an interrupt
+  migrate       bring the database up to date
+  user add      add a user to the database and print his URI
+                  --name NAME      required
+                  --email ADDRESS  required
+                  --locale TAG     a language, such as de-AT (default en)
+                  --admin          let him manage all users
+                  --id N           give him this ID
+  healthcheck   ask the service on this machine whether it is ready
+  help          print this
+
+Settings are taken from the environment; a secret NAME also from the file NAME_FILE.
+  CENSUS_DATABASE_URL   serve, migrate, user add; secret, required
+  CENSUS_URL            serve, user add; the service's own name (default https://census.service/)
+  CENSUS_ADMIN_LISTEN   serve, healthcheck; address for /healthz and /readyz (default 127.0.0.1:9443)
+and, for serve alone,
+  CENSUS_LISTEN         address for the API (default :8443)
+  CENSUS_TLS_CERT_FILE, CENSUS_TLS_KEY_FILE
+                        certificate chain and key in PEM; required
+  CENSUS_KEY_FILE       the key that Census signs with, in PEM; required
+  CENSUS_TRUST_FILE     whose calls are accepted, and which; required
+  CENSUS_CA_FILE        certificate authorities to trust beside the system's, in PEM
+  CENSUS_CONNECT_TO     where to find other services, as curl's --connect-to; separated by commas
+  CENSUS_LOG_LEVEL      debug, info, warn or error (default info)
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+`
+
+func main() { os.Exit(mainCode()) }
+
+func mainCode() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	if err == nil {
+		return 0
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(os.Stderr, "census:", strings.TrimSuffix(line, "\n"))
+	}
+	return exitCode(err)
+}
+
+// misuse is an error that lies in the command line or the settings.
+type misuse struct{ err error }
+
+func (e misuse) Error() string { return e.err.Error() }
+func (e misuse) Unwrap() error { return e.err }
+
+func exitCode(err error) int {
+	var wrong misuse
+	var invalid *census.InvalidError
+	if errors.As(err, &wrong) || errors.As(err, &invalid) {
+		return 2
+	}
+	return 1
+}
+
+// run does what the arguments say and returns when it is done.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	command, args := cut(args)
+	if command == "user" {
+		sub, rest := cut(args)
+		command, args = "user "+sub, rest
+	}
+	if command == "user add" {
+		return addUser(ctx, args, environ, stdout, stderr)
+	}
+	if len(args) > 0 {
+		return wrongUsage(stderr, fmt.Errorf("%s takes no arguments", command))
+	}
+	switch command {
+	case "serve":
+		return serve(ctx, environ, stderr)
+	case "migrate":
+		return migrate(ctx, environ)
+	case "healthcheck":
+		return healthcheck(ctx, environ)
+	case "help", "-h", "-help", "--help":
+		_, err := io.WriteString(stdout, usage)
+		return err
+	case "":
+		return wrongUsage(stderr, errors.New("no command"))
+	}
+	return wrongUsage(stderr, fmt.Errorf("unknown command %q", strings.TrimSpace(command)))
+}
+
+// cut takes the first of the arguments, or "" when there is none.
+func cut(args []string) (first string, rest []string) {
+	if len(args) == 0 {
+		return "", nil
+	}
+	return args[0], args[1:]
+}
+
+func wrongUsage(stderr io.Writer, err error) error {
+	_, _ = io.WriteString(stderr, usage+"\n") // the error itself is told by main
+	return misuse{err}
+}
+
+func migrate(ctx context.Context, environ []string) error {
+	settings, err := readSettings[databaseSettings](environ)
+	if err != nil {
+		return err
+	}
+	return migrations.Census(ctx, settings.URL)
+}
+
+func healthcheck(ctx context.Context, environ []string) error {
+	settings, err := readSettings[adminSettings](environ)
+	if err != nil {
+		return err
+	}
+	return httpserve.Healthcheck(ctx, settings.Listen)
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"example.com/micromachine/census/internal/postgres"
+	"example.com/micromachine/census/internal/server"
+	"example.com/micromachine/pkg/httpserve"
+	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/pgreplay"
+)
+
+// serve runs the service until ctx ends. It starts without its database, and is
+// not ready while that cannot be reached.
+func serve(ctx context.Context, environ []string, stderr io.Writer) error {
+	settings, err := readSettings[serveSettings](environ)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: settings.LogLevel}))
+	pool, err := postgres.Connect(ctx, settings.Database.URL)
+	if err != nil {
+		return misuse{fmt.Errorf("CENSUS_DATABASE_URL: %w", err)}
+	}
+	defer pool.Close()
+	replay := pgreplay.New(pool)
+	key, verifier, err := trust(settings, replay, log)
+	if err != nil {
+		return misuse{err}
+	}
+	defer verifier.Close()
+	store := postgres.New(pool)
+	api := server.New(server.Config{URL: settings.Name.URL, Store: store, Verifier: verifier, Key: key, Logger: log})
+	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": store.Ready})
+	public, admin, err := listen(settings, api, ready, log)
+	if err != nil {
+		return misuse{err}
+	}
+	log.Info("listening", "addr", public.Addr().String(), "admin_addr", admin.Addr().String())
+	defer sweep(ctx, replay, log)()
+	return httpserve.Run(ctx, public, admin)
+}
+
+// trust loads what says who Census is and whom it trusts. All that is wrong is
+// told at once.
+func trust(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (*svcauth.PrivateKey, *svcauth.Verifier, error) {
+	key, err := svcauth.LoadKey(s.KeyFile)
+	if err != nil {
+		err = fmt.Errorf("CENSUS_KEY_FILE: %w", err)
+	}
+	client, clientErr := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: s.CAFile, ConnectTo: s.ConnectTo})
+	if clientErr != nil {
+		return nil, nil, errors.Join(err, fmt.Errorf("CENSUS_CA_FILE, CENSUS_CONNECT_TO: %w", clientErr))
+	}
+	verifier, verifierErr := svcauth.NewVerifier(svcauth.VerifierConfig{
+		Audience: string(s.Name.URL), TrustFile: s.TrustFile, Replay: replay, HTTPClient: client, Logger: log,
+	})
+	if verifierErr != nil {
+		return nil, nil, errors.Join(err, fmt.Errorf("CENSUS_TRUST_FILE: %w", verifierErr))
+	}
+	if err != nil {
+		verifier.Close()
+		return nil, nil, err
+	}
+	return key, verifier, nil
+}
+
+func listen(
+	s serveSettings, api http.Handler, ready *httpserve.Readiness, log *slog.Logger,
+) (public, admin *httpserve.Server, err error) {
+	public, err = httpserve.Listen(httpserve.Config{
+		Addr: s.Listen, CertFile: s.TLSCertFile, KeyFile: s.TLSKeyFile, Handler: api, Readiness: ready, Logger: log,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("CENSUS_LISTEN, CENSUS_TLS_CERT_FILE, CENSUS_TLS_KEY_FILE: %w", err)
+	}
+	admin, err = httpserve.Listen(httpserve.Config{
+		Addr: s.Admin.Listen, Handler: httpserve.AdminHandler(ready), Logger: log,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("CENSUS_ADMIN_LISTEN: %w", err), public.Close())
+	}
+	return public, admin, nil
+}
+
+// sweep keeps the replay store small until the function that it returns is called.
+func sweep(ctx context.Context, replay *pgreplay.Store, log *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { replay.Run(ctx, log) })
+	return func() {
+		cancel()
+		sweeping.Wait()
+	}
+}

@@ -1,0 +1,174 @@
+package server_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/svcauthtest"
+)
+
+// who makes a call: a service in a user's name, or, without one, the user himself
+// with a session token.
+type who struct {
+	by   func(*api) *svcauthtest.Issuer
+	user int64
+}
+
+func (w who) call(t *testing.T, a *api, method, path, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	if w.by == nil {
+		return a.session(t, w.user, method, path, body)
+	}
+	return a.call(t, w.by(a), w.user, method, path, body)
+}
+
+func office(a *api) *svcauthtest.Issuer { return a.office }
+func shop(a *api) *svcauthtest.Issuer   { return a.shop }
+
+func TestAuthorisation(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		what string
+		who  who
+		id   int64
+		// the answers to GET, PATCH, PUT of a viewer and DELETE of user id, and to GET and POST of all users
+		get, patch, viewer, remove, list, create int
+	}{
+		{"himself", who{shop, subject}, subject, 200, 200, 204, 204, 403, 403},
+		{"himself, by office", who{office, subject}, subject, 200, 200, 204, 204, 403, 403},
+		{"himself, by session", who{nil, subject}, subject, 200, 200, 204, 204, 403, 403},
+		{"a viewer", who{shop, reader}, subject, 200, 403, 403, 403, 403, 403},
+		{"a viewer, by session", who{nil, reader}, subject, 200, 403, 403, 403, 403, 403},
+		{"the one viewed", who{shop, subject}, reader, 403, 403, 403, 403, 403, 403},
+		{"a stranger", who{shop, stranger}, subject, 403, 403, 403, 403, 403, 403},
+		{"a stranger, by office", who{office, stranger}, subject, 403, 403, 403, 403, 403, 403},
+		{"a stranger, of nobody", who{office, stranger}, absent, 403, 403, 403, 403, 403, 403},
+		{"an admin, by office", who{office, admin}, subject, 200, 200, 204, 204, 200, 201},
+		{"an admin, by session", who{nil, admin}, subject, 200, 200, 204, 204, 200, 201},
+		{"an admin, by shop", who{shop, admin}, subject, 403, 403, 403, 403, 403, 403},
+		{"an admin, by shop, himself", who{shop, admin}, admin, 200, 200, 204, 204, 403, 403},
+		{"an admin, by office, of nobody", who{office, admin}, absent, 404, 404, 404, 404, 200, 201},
+		{"an admin, by shop, of nobody", who{shop, admin}, absent, 403, 403, 403, 403, 403, 403},
+		{"nobody", who{office, absent}, subject, 403, 403, 403, 403, 403, 403},
+		{"nobody, of himself", who{office, absent}, absent, 403, 403, 403, 403, 403, 403},
+		{"nobody, by session", who{nil, absent}, absent, 403, 403, 403, 403, 403, 403},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			t.Parallel()
+			a := newAPI(t)
+			path := fmt.Sprintf("/user/%d/", row.id)
+			for _, step := range []struct {
+				method, path, body string
+				want               int
+			}{
+				{http.MethodGet, path, "", row.get},
+				{http.MethodHead, path, "", row.get},
+				{http.MethodGet, "/user/", "", row.list},
+				{http.MethodPost, "/user/", `{"name":"New","email":"new@example.com"}`, row.create},
+				{http.MethodPatch, path, `{"name":"Changed"}`, row.patch},
+				{http.MethodPut, path + "viewer/63/", "", row.viewer},
+				{http.MethodDelete, path + "viewer/63/", "", row.viewer},
+				{http.MethodDelete, path, "", row.remove},
+			} {
+				answer := row.who.call(t, a, step.method, step.path, step.body)
+				if answer.Code != step.want {
+					t.Errorf("%s %s: status %d, want %d: %s", step.method, step.path, answer.Code, step.want, answer.Body)
+				}
+			}
+		})
+	}
+}
+
+// A service may do what its trust entry allows, whoever the user is.
+func TestTrustFileDecidesFirst(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	answer := a.callFor(t, a.shop, "https://census.service/", newRequest(http.MethodGet, "/user/42/", ""))
+	wantProblem(t, answer, http.StatusForbidden, "not-allowed", "")
+	answer = a.callFor(t, a.shop, svcauth.Subject(a.shop.URL), newRequest(http.MethodGet, "/user/42/", ""))
+	wantProblem(t, answer, http.StatusForbidden, "forbidden", "")
+}
+
+// Who may not see a user cannot tell him from one who does not exist: neither by
+// body nor by header, by no method and no spelling.
+func TestAbsentIsLikeInvisible(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for _, caller := range []who{{shop, stranger}, {office, stranger}, {shop, admin}, {nil, stranger}, {shop, absent}} {
+		for _, call := range []struct{ method, path, body string }{
+			{http.MethodGet, "/user/%s/", ""},
+			{http.MethodHead, "/user/%s/", ""},
+			{http.MethodPatch, "/user/%s/", `{"name":"Changed"}`},
+			{http.MethodPatch, "/user/%s/", `{"email":"user21@example.com"}`},
+			{http.MethodDelete, "/user/%s/", ""},
+			{http.MethodPut, "/user/%s/viewer/63/", ""},
+			{http.MethodPut, "/user/%s/viewer/99/", ""},
+			{http.MethodDelete, "/user/%s/viewer/63/", ""},
+		} {
+			invisible := caller.call(t, a, call.method, fmt.Sprintf(call.path, "42"), call.body)
+			wantStatus(t, invisible, http.StatusForbidden)
+			for _, id := range []string{"99", "0", "042", "999999999999999", "9999999999999999999999", "nobody", "4_2", "+42"} {
+				got := caller.call(t, a, call.method, fmt.Sprintf(call.path, id), call.body)
+				if got.Code != invisible.Code || got.Body.String() != invisible.Body.String() ||
+					!maps.EqualFunc(got.Header(), invisible.Header(), func(a, b []string) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
+					t.Errorf("%+v, %s, user %s: %d %v %s; user 42: %d %v %s", caller, call.method, id,
+						got.Code, got.Header(), got.Body, invisible.Code, invisible.Header(), invisible.Body)
+				}
+			}
+		}
+	}
+}
+
+// A subject that is not exactly a user's URI is nobody, though it names one to
+// the eye, and though the trust file would let it pass.
+func TestForeignSubjects(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	for _, by := range []*svcauthtest.Issuer{a.office, a.shop} {
+		for _, subject := range []svcauth.Subject{
+			"https://census.service/user/021/",
+			"https://census.service/user/21",
+			"https://census.service/user/+21/",
+			"https://census.service/user/21;a=b/",
+			"https://census.service/user/21/../22/",
+			"https://census.service/user/21/viewer/22/",
+			"https://census.service/user/21/?a=b",
+			"https://census.service/user/%32%31/",
+			"https://census.service/user//21/",
+			"https://census.service:443/user/21/",
+			"https://other.service/user/21/",
+			"https://census.service.evil/user/21/",
+			"https://CENSUS.service/user/21/",
+			"http://census.service/user/21/",
+			"/user/21",
+			"/user/21/",
+			"21",
+		} {
+			answer := a.callFor(t, by, subject, newRequest(http.MethodGet, "/user/21/", ""))
+			if answer.Code != http.StatusForbidden {
+				t.Errorf("%s for %q: status %d: %s", by.URL, subject, answer.Code, answer.Body)
+			}
+		}
+		wantStatus(t, a.call(t, by, reader, http.MethodGet, "/user/21/", ""), http.StatusOK)
+	}
+}
+
+// A deleted user can do nothing any more, at once and with any token.
+func TestDeletedUser(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	wantStatus(t, a.session(t, reader, http.MethodGet, "/user/42/", ""), http.StatusOK)
+	wantStatus(t, a.call(t, a.office, admin, http.MethodDelete, "/user/21/", ""), http.StatusNoContent)
+	for _, caller := range []who{{nil, reader}, {shop, reader}, {office, reader}} {
+		for _, path := range []string{"/user/21/", "/user/42/", "/user/"} {
+			wantStatus(t, caller.call(t, a, http.MethodGet, path, ""), http.StatusForbidden)
+		}
+	}
+	wantStatus(t, a.call(t, a.office, admin, http.MethodDelete, "/user/1/", ""), http.StatusNoContent)
+	wantStatus(t, a.call(t, a.office, admin, http.MethodGet, "/user/", ""), http.StatusForbidden)
+	wantStatus(t, a.session(t, admin, http.MethodPost, "/user/", `{"name":"New","email":"new@example.com"}`), http.StatusForbidden)
+}

@@ -1,0 +1,99 @@
+// Package server is Census's API over HTTP, as openapi.yaml describes it. It
+// settles for whom a call is made and puts it into the terms of package census;
+// what that actor may do is the storage's to decide.
+package server
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+
+	"example.com/micromachine/census"
+	"example.com/micromachine/pkg/httpjson"
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// maxBody is the size in bytes that a request's body may have.
+const maxBody = 16 << 10
+
+// Store is where the users are. Its operations are refused with the errors of
+// package census; see package postgres for what each does.
+type Store interface {
+	User(ctx context.Context, actor census.Actor, id int64) (census.User, error)
+	Users(ctx context.Context, actor census.Actor, query census.Query) (census.Page, error)
+	CreateUser(ctx context.Context, actor census.Actor, user census.User) (census.User, error)
+	UpdateUser(ctx context.Context, actor census.Actor, id int64, update census.Update) (census.User, error)
+	DeleteUser(ctx context.Context, actor census.Actor, id int64) error
+	AddViewer(ctx context.Context, actor census.Actor, id, viewer int64) error
+	RemoveViewer(ctx context.Context, actor census.Actor, id, viewer int64) error
+}
+
+// Config is what New needs; every field is required.
+type Config struct {
+	// URL is Census's own name, under which the users' URIs lie.
+	URL census.BaseURL
+	// Store is where the users are.
+	Store Store
+	// Verifier lets in the calls to all that lies under /user/. Its audience
+	// is URL.
+	Verifier *svcauth.Verifier
+	// Key is what Census signs with; its public half is published.
+	Key *svcauth.PrivateKey
+	// Logger gets a line for each change, each refusal and each failure.
+	Logger *slog.Logger
+}
+
+type server struct {
+	url   census.BaseURL
+	store Store
+	log   *slog.Logger
+}
+
+// New returns the handler of Census's public listener.
+func New(c Config) *chi.Mux {
+	s := &server{url: c.URL, store: c.Store, log: c.Logger}
+	api := httpjson.NewAdapter(c.Logger, statuses)
+	handle := func(h httpjson.Handler) http.HandlerFunc { return api.Handle(tellInvalid(h)) }
+
+	r := chi.NewRouter()
+	r.NotFound(api.NotFound)
+	r.MethodNotAllowed(api.MethodNotAllowed)
+	r.Use(middleware.GetHead, limitTime)
+
+	r.Get("/openapi.yaml", describe)
+	r.Method(http.MethodGet, "/"+svcauth.JWKSPath, svcauth.JWKSHandler(c.Key))
+	r.Group(func(r chi.Router) {
+		r.Use(noStore, c.Verifier.Require(maxBody), s.audit)
+		r.Get("/user/", handle(s.listUsers))
+		r.Post("/user/", handle(s.createUser))
+		r.Get("/user/{id}/", handle(s.getUser))
+		r.Patch("/user/{id}/", handle(s.updateUser))
+		r.Delete("/user/{id}/", handle(s.deleteUser))
+		r.Put("/user/{id}/viewer/{viewer}/", handle(s.addViewer))
+		r.Delete("/user/{id}/viewer/{viewer}/", handle(s.removeViewer))
+	})
+	return r
+}
+
+// statuses says what the client is told of each error of the domain.
+var statuses = []httpjson.ErrorStatus{
+	{Err: census.ErrForbidden, Problem: *httpjson.NewProblem(http.StatusForbidden, "forbidden",
+		"the user in whose name the call is made may not do this, or there is no such user")},
+	{Err: census.ErrNotFound, Problem: *httpjson.NewProblem(http.StatusNotFound, "user-not-found",
+		"there is no such user")},
+	{Err: census.ErrViewerNotFound, Problem: *httpjson.NewProblem(http.StatusUnprocessableEntity, "viewer-not-found",
+		"there is no such user to be made a viewer")},
+	{Err: census.ErrEmailTaken, Problem: *httpjson.NewProblem(http.StatusConflict, "email-taken",
+		"another user has this mail address")},
+}
+
+// describe answers with the API's description.
+func describe(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = io.WriteString(w, census.OpenAPI) // the client may be gone
+}
