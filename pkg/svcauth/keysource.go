@@ -210,6 +210,7 @@ func (p *publishedKeys) fetch(ctx context.Context) (keyMap, time.Duration, error
 	if err != nil {
 		return nil, 0, fmt.Errorf("making request: %w", err)
 	}
+	req.Close = true // a connection kept for the next fetch would idle until then, and outlive the verifier
 	res, err := p.client.Do(req)
 	if err != nil {
 		return nil, 0, fmt.Errorf("fetching: %w", err)

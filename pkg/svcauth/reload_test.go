@@ -233,3 +233,13 @@ func TestReloadAfterClose(t *testing.T) {
 		r.expect(t, http.StatusUnauthorized, s)
 	})
 }
+
+// writeTrustText adds entries to a trust file.
+func writeTrustText(t *testing.T, file, entries string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaceFile(t, file, append(text, entries...))
+}

@@ -1,0 +1,313 @@
+package svcauth_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/svcauthtest"
+)
+
+// A network is where key sets are fetched from on a test's own clock, which a real one would hold up.
+type network struct {
+	mu      sync.Mutex
+	fetched []time.Time
+	answer  func(*http.Request) (*http.Response, error)
+}
+
+// RoundTrip implements http.RoundTripper.
+func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.mu.Lock()
+	n.fetched = append(n.fetched, time.Now())
+	answer := n.answer
+	n.mu.Unlock()
+	return answer(r)
+}
+
+func (n *network) answers(answer func(*http.Request) (*http.Response, error)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.answer = answer
+}
+
+// fetches returns how many fetches were begun since.
+func (n *network) fetches(since time.Time) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	count := 0
+	for _, at := range n.fetched {
+		if !at.Before(since) {
+			count++
+		}
+	}
+	return count
+}
+
+// publish has the network answer with these keys, cacheable as said.
+func (n *network) publish(cacheControl string, issuers ...*svcauthtest.Issuer) {
+	keys := make([]*svcauth.PrivateKey, 0, len(issuers))
+	for _, i := range issuers {
+		keys = append(keys, i.Key)
+	}
+	n.answers(func(r *http.Request) (*http.Response, error) {
+		recorder := httptest.NewRecorder()
+		svcauth.JWKSHandler(keys...).ServeHTTP(recorder, r)
+		res := recorder.Result()
+		res.Header.Set("Cache-Control", cacheControl)
+		return res, nil
+	})
+}
+
+func down(*http.Request) (*http.Response, error) { return nil, errors.New("no route to host") }
+
+// hang answers when the fetch has given up.
+func hang(r *http.Request) (*http.Response, error) {
+	<-r.Context().Done()
+	return nil, r.Context().Err()
+}
+
+// trickle answers with a byte every ten seconds.
+func trickle(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(slowReader{r.Context()})}, nil
+}
+
+type slowReader struct{ ctx context.Context }
+
+func (s slowReader) Read(p []byte) (int, error) {
+	select {
+	case <-s.ctx.Done():
+		return 0, s.ctx.Err()
+	case <-time.After(10 * time.Second):
+		p[0] = ' '
+		return 1, nil
+	}
+}
+
+// startDiscovery returns a verifier that discovers herald's keys, and knows shop's from a file.
+func startDiscovery(t *testing.T, n *network, s *svcauthtest.Issuer) *reload {
+	t.Helper()
+	r := &reload{file: filepath.Join(t.TempDir(), "trust.yaml")}
+	writeTrust(t, r.file, s)
+	addDiscovery(t, r.file, herald)
+	var err error
+	r.verifier, err = svcauth.NewVerifier(svcauth.VerifierConfig{
+		Audience: census, TrustFile: r.file, Replay: svcauth.NewMemoryReplay(),
+		HTTPClient: &http.Client{Transport: n}, Logger: slog.New(slog.NewTextHandler(&r.log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.verifier.Close)
+	return r
+}
+
+func addDiscovery(t *testing.T, file, issuer string) {
+	t.Helper()
+	writeTrustText(t, file, "  - issuer: "+issuer+"\n    keys: discover\n    allow: [GET /user/*]\n    act_for: [https://census.service/user/*]\n")
+}
+
+// timed returns how long the verifier takes to answer, and what.
+func (r *reload) timed(t *testing.T, issuer *svcauthtest.Issuer) (time.Duration, int) {
+	t.Helper()
+	start := time.Now()
+	status := r.status(t, issuer)
+	return time.Since(start), status
+}
+
+// A key set that does not come holds up the first look-up for three seconds, and nobody else at all.
+func TestSlowKeySet(t *testing.T) {
+	for name, answer := range map[string]func(*http.Request) (*http.Response, error){"silent": hang, "slow": trickle} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+				n := &network{answer: answer}
+				r := startDiscovery(t, n, s)
+				if took, status := r.timed(t, h); took != 3*time.Second || status != http.StatusServiceUnavailable {
+					t.Errorf("first look-up: status %d after %v", status, took)
+				}
+				if took, status := r.timed(t, s); took != 0 || status != http.StatusOK {
+					t.Errorf("another issuer: status %d after %v", status, took)
+				}
+				n.publish("", h)
+				<-time.After(time.Minute)
+				if took, status := r.timed(t, h); took != 0 || status != http.StatusOK {
+					t.Errorf("when it has come: status %d after %v", status, took)
+				}
+				n.answers(answer)
+				for range 30 {
+					if took, status := r.timed(t, next); took != 0 || status != http.StatusUnauthorized {
+						t.Fatalf("unknown key: status %d after %v", status, took)
+					}
+					if took, status := r.timed(t, h); took != 0 || status != http.StatusOK {
+						t.Fatalf("known key: status %d after %v", status, took)
+					}
+					<-time.After(time.Second)
+				}
+			})
+		})
+	}
+}
+
+// A client that gives up waiting is not waited for.
+func TestFirstLookUpCancelled(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		r := startDiscovery(t, &network{answer: hang}, s)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		req := httptest.NewRequestWithContext(ctx, http.MethodGet, census+"user/42/", nil)
+		h.Sign(t, req, census, user21)
+		start := time.Now()
+		if status := statusOf(r.verifier, req); status != http.StatusServiceUnavailable || time.Since(start) != time.Second {
+			t.Errorf("status %d after %v", status, time.Since(start))
+		}
+	})
+}
+
+// Through an outage the keys go on serving for a day, and then fail closed until the set is back.
+func TestOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		key := generateKey(t, svcauth.EdDSA)
+		n := &network{}
+		n.publish("max-age=60", &svcauthtest.Issuer{Key: key})
+		var log logBuffer
+		var passed atomic.Int64 // of the day, beside what passes by itself
+		now := func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
+		file := filepath.Join(t.TempDir(), "trust.yaml")
+		writeFile(t, file, []byte("issuers: [{issuer: https://herald.service/, keys: discover, allow: [GET /user/*]}]"))
+		verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
+			Audience: census, TrustFile: file, Replay: svcauth.NewMemoryReplay(), Now: now,
+			HTTPClient: &http.Client{Transport: n}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(verifier.Close)
+		signer := newSigner(t, func(c *svcauth.SignerConfig) { c.Key, c.Now = key, now })
+		expect := func(status int) {
+			t.Helper()
+			req := httptest.NewRequest(http.MethodGet, census+"user/42/", nil)
+			if err := signer.Sign(req, census, herald); err != nil {
+				t.Fatal(err)
+			}
+			if got := statusOf(verifier, req); got != status {
+				t.Errorf("status %d, want %d", got, status)
+			}
+		}
+		expect(http.StatusOK)
+
+		n.answers(down)
+		<-time.After(10 * time.Minute)
+		expect(http.StatusOK)
+		passed.Add(int64(23 * time.Hour))
+		<-time.After(10 * time.Minute)
+		expect(http.StatusOK)
+		passed.Add(int64(time.Hour))
+		expect(http.StatusServiceUnavailable)
+		if times := strings.Count(log.String(), "key set cannot be fetched"); times != 1 {
+			t.Errorf("the outage was logged %d times", times)
+		}
+
+		n.publish("max-age=60", &svcauthtest.Issuer{Key: key})
+		<-time.After(31 * time.Second) // the longest pause between two tries
+		expect(http.StatusOK)
+		if times := strings.Count(log.String(), "key set is fetched again"); times != 1 {
+			t.Errorf("its end was logged %d times", times)
+		}
+	})
+}
+
+// While a set cannot be had, a flood of calls is worth about one fetch a second.
+func TestFloodInOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		n := &network{answer: down}
+		r := startDiscovery(t, n, s)
+		began := time.Now()
+		for range 60 {
+			r.expect(t, http.StatusServiceUnavailable, h)
+		}
+		took := time.Since(began)
+		if fetches, most := n.fetches(began), int(took/time.Second)*6/5+3; fetches > most {
+			t.Errorf("%d fetches in %v", fetches, took)
+		}
+	})
+}
+
+// Cache-Control is honoured between one minute and a quarter of an hour, with jitter.
+func TestRefresh(t *testing.T) {
+	for _, tt := range []struct {
+		cacheControl string
+		least, most  time.Duration
+	}{
+		{"", 54 * time.Second, time.Minute},
+		{"no-store, max-age=30", 54 * time.Second, time.Minute},
+		{"max-age=1", 54 * time.Second, time.Minute},
+		{"public, max-age=300", 270 * time.Second, 5 * time.Minute},
+		{"max-age=86400", 810 * time.Second, 15 * time.Minute},
+		{"max-age=99999999999999999999", 54 * time.Second, time.Minute},
+	} {
+		t.Run(tt.cacheControl, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+				n := &network{}
+				n.publish(tt.cacheControl, h)
+				startDiscovery(t, n, s)
+				<-time.After(time.Hour)
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				for i := 1; i < len(n.fetched); i++ {
+					if pause := n.fetched[i].Sub(n.fetched[i-1]); pause < tt.least || pause > tt.most {
+						t.Fatalf("refreshed after %v, want %v to %v", pause, tt.least, tt.most)
+					}
+				}
+				if len(n.fetched) < 4 {
+					t.Errorf("%d fetches in an hour", len(n.fetched))
+				}
+			})
+		})
+	}
+}
+
+// An edit of the trust file keeps the key sets that it goes on naming, and stops fetching the others.
+func TestReloadKeepsKeySet(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, s, a := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop), svcauthtest.NewIssuer(t, another)
+		n := &network{}
+		n.publish("max-age=900", h)
+		r := startDiscovery(t, n, s)
+		r.expect(t, http.StatusOK, h)
+
+		n.answers(down)
+		<-time.After(time.Second)
+		edited := time.Now()
+		writeTrust(t, r.file, s, a)
+		addDiscovery(t, r.file, herald)
+		r.look()
+		r.expect(t, http.StatusOK, h, s, a)
+		if fetches := n.fetches(edited); fetches > 0 {
+			t.Errorf("%d fetches on account of an edit", fetches)
+		}
+		removed := time.Now()
+		writeTrust(t, r.file, s)
+		r.look()
+		<-time.After(20 * time.Minute)
+		r.expect(t, http.StatusUnauthorized, h)
+		if fetches := n.fetches(removed); fetches > 0 {
+			t.Errorf("%d fetches for an issuer that is gone", fetches)
+		}
+		if strings.Contains(r.log.String(), "cannot be fetched") {
+			t.Errorf("log %s", r.log.String())
+		}
+	})
+}

@@ -1,0 +1,377 @@
+package svcauth_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/svcauthtest"
+)
+
+// A publisher is a service that publishes its key set over TLS, and that Census discovers it from.
+type publisher struct {
+	*httptest.Server
+	issuer   string
+	fetches  atomic.Int32
+	answer   atomic.Pointer[http.Handler]
+	log      logBuffer // the verifier's
+	refusals atomic.Pointer[svcauth.Refusal]
+}
+
+func newPublisher(t *testing.T) *publisher {
+	t.Helper()
+	p := &publisher{}
+	p.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.fetches.Add(1)
+		if r.URL.Path != "/"+svcauth.JWKSPath {
+			t.Errorf("fetched %s", r.URL)
+		}
+		(*p.answer.Load()).ServeHTTP(w, r)
+	}))
+	t.Cleanup(p.Close)
+	p.issuer = p.URL + "/"
+	return p
+}
+
+func (p *publisher) answers(h http.Handler) { p.answer.Store(&h) }
+
+func (p *publisher) publishes(keys ...*svcauth.PrivateKey) { p.answers(svcauth.JWKSHandler(keys...)) }
+
+// discover returns a verifier that discovers the publisher's keys.
+func (p *publisher) discover(t *testing.T, more string) *svcauth.Verifier {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "trust.yaml")
+	writeFile(t, file, []byte("issuers:\n  - issuer: "+p.issuer+"\n    keys: discover\n    allow: [GET /user/*]\n"+more))
+	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
+		Audience: census, TrustFile: file, Replay: svcauth.NewMemoryReplay(), HTTPClient: p.Client(),
+		Logger:    slog.New(slog.NewTextHandler(&p.log, nil)),
+		OnRefusal: func(_ context.Context, r *svcauth.Refusal) { p.refusals.Store(r) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(verifier.Close)
+	return verifier
+}
+
+// signedBy returns a read by the publisher, for itself.
+func (p *publisher) signedBy(t *testing.T, key *svcauth.PrivateKey) *http.Request {
+	t.Helper()
+	signer := newSigner(t, func(c *svcauth.SignerConfig) { c.Issuer, c.Key = p.issuer, key })
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, census+"user/42/", nil)
+	if err := signer.Sign(req, census, svcauth.Subject(p.issuer)); err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// statusOf returns what a verifier answers to a read.
+func statusOf(verifier *svcauth.Verifier, req *http.Request) int {
+	res := httptest.NewRecorder()
+	verifier.Require(0)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(res, req)
+	return res.Code
+}
+
+// eventually waits until a request gets a status, and returns how long that took.
+func eventually(t *testing.T, status int, request func() int) time.Duration {
+	t.Helper()
+	start := time.Now()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		got := request()
+		if got == status {
+			break
+		}
+		if time.Since(start) > 5*time.Second {
+			t.Fatalf("status %d after 5 s, want %d", got, status)
+		}
+	}
+	return time.Since(start)
+}
+
+// forgedKids returns reads in an issuer's name with made-up key IDs.
+func forgedKids(t *testing.T, issuer string, n int) []*http.Request {
+	t.Helper()
+	stranger := newForger(t, svcauth.EdDSA)
+	requests := make([]*http.Request, 0, n)
+	for i := range n {
+		c := newCall(t, &world{now: time.Now()}, issuer, stranger, "svcauth+jwt")
+		to(http.MethodGet, "/user/42/")(c)
+		header("kid", quote(fmt.Sprint("made-up-", i)))(c)
+		c.sign()
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, census+"user/42/", nil)
+		req.Header.Set(svcauth.Header, c.token)
+		requests = append(requests, req)
+	}
+	return requests
+}
+
+// A flood of made-up key IDs is worth one fetch, and a real rotation right after it is picked up within about a second.
+func TestUnknownKidFlood(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	before, after := generateKey(t, svcauth.EdDSA), generateKey(t, svcauth.EdDSA)
+	p.publishes(before)
+	verifier := p.discover(t, "")
+	if status := statusOf(verifier, p.signedBy(t, before)); status != http.StatusOK {
+		t.Fatalf("status %d for the published key", status)
+	}
+	fetched := p.fetches.Load()
+
+	const clients, each = 50, 20
+	requests := forgedKids(t, p.issuer, clients*each)
+	start := time.Now()
+	var all sync.WaitGroup
+	for i := range clients {
+		all.Go(func() {
+			for _, req := range requests[i*each : (i+1)*each] {
+				if status := statusOf(verifier, req); status != http.StatusUnauthorized {
+					t.Errorf("status %d for a made-up kid", status)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if status := statusOf(verifier, p.signedBy(t, before)); status != http.StatusOK {
+		t.Errorf("status %d for the published key in the flood", status)
+	}
+	took := time.Since(start)
+	if extra := p.fetches.Load() - fetched; extra > 1+int32(took/time.Second) {
+		t.Errorf("%d fetches for %d made-up kids in %v", extra, len(requests), took)
+	}
+
+	p.publishes(before, after)
+	rotated := p.signedBy(t, after)
+	if took := eventually(t, http.StatusOK, func() int { return statusOf(verifier, rotated) }); took > 2*time.Second {
+		t.Errorf("the new key was picked up after %v", took)
+	}
+	if status := statusOf(verifier, p.signedBy(t, before)); status != http.StatusOK {
+		t.Errorf("status %d for the key before", status)
+	}
+	p.publishes(after)
+	retired := p.signedBy(t, before)
+	for _, req := range forgedKids(t, p.issuer, 1) {
+		eventually(t, http.StatusUnauthorized, func() int { statusOf(verifier, req); return statusOf(verifier, retired) })
+	}
+}
+
+// Nothing that a stranger can send without a known issuer's name and an unknown key costs a fetch.
+func TestNoFetch(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	key := generateKey(t, svcauth.EdDSA)
+	p.publishes(key)
+	verifier := p.discover(t, "")
+	good := p.signedBy(t, key)
+	statusOf(verifier, good)
+	<-time.After(1100 * time.Millisecond) // by now an unknown key would be worth a fetch
+	fetched := p.fetches.Load()
+
+	strangers := forgedKids(t, "https://evil.service/", 20)
+	for range 20 {
+		bad := good.Clone(t.Context())
+		compact := good.Header.Get(svcauth.Header)
+		bad.Header.Set(svcauth.Header, compact[:len(compact)-8]+"AAAAAAAA")
+		strangers = append(strangers, bad)
+	}
+	for _, req := range strangers {
+		if status := statusOf(verifier, req); status != http.StatusUnauthorized {
+			t.Errorf("status %d", status)
+		}
+	}
+	<-time.After(200 * time.Millisecond) // a fetch that was asked for would be there
+	if n := p.fetches.Load(); n != fetched {
+		t.Errorf("%d fetches", n-fetched)
+	}
+}
+
+// A set with bad keys serves its good ones; what was skipped is logged, and no private key's value with it.
+func TestBadKeyAmongGood(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	key := generateKey(t, svcauth.EdDSA)
+	set, err := svcauth.MarshalJWKS(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := `{"keys":[{` + goodX + `,` + goodD + `},{"kty":"oct","k":"c2VjcmV0"},`
+	p.answers(staticJWKS(bytes.Replace(set, []byte(`{"keys":[`), []byte(bad), 1)))
+	verifier := p.discover(t, "")
+	if status := statusOf(verifier, p.signedBy(t, key)); status != http.StatusOK {
+		t.Errorf("status %d for the good key", status)
+	}
+	log := p.log.String()
+	if !strings.Contains(log, "key 0 of the JWK Set") || !strings.Contains(log, "key 1 of the JWK Set") || !strings.Contains(log, p.issuer) {
+		t.Errorf("log %s", log)
+	}
+	if strings.Contains(log, "nWGxne") || strings.Contains(log, "c2VjcmV0") {
+		t.Errorf("the log holds a private key: %s", log)
+	}
+}
+
+func staticJWKS(set []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(set) }
+}
+
+// A set that cannot be had fails closed: 503, not 401, and not the set of somebody else.
+func TestNoKeySet(t *testing.T) {
+	t.Parallel()
+	key := generateKey(t, svcauth.EdDSA)
+	set, err := svcauth.MarshalJWKS(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var visited atomic.Int32
+	elsewhere := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		visited.Add(1)
+		_, _ = w.Write(set)
+	}))
+	t.Cleanup(elsewhere.Close)
+	var streamed atomic.Int64
+	for _, tt := range []struct {
+		name   string
+		answer http.HandlerFunc
+		want   string // in the log
+	}{
+		{"redirect to another host", redirectTo(elsewhere.URL + "/" + svcauth.JWKSPath), "status 307"},
+		{"redirect to itself", redirectTo("/keys.json"), "status 307"},
+		{"error", func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, string(set), http.StatusInternalServerError)
+		}, "status 500"},
+		{"not found", http.NotFound, "status 404"},
+		{"no content", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, "status 204"},
+		{"empty", staticJWKS(nil), "parsing JWK Set"},
+		{"HTML", staticJWKS([]byte("<!doctype html>")), "parsing JWK Set"},
+		{"cut short", staticJWKS(set[:len(set)-1]), "parsing JWK Set"},
+		{"just over the limit", staticJWKS(append(set, bytes.Repeat([]byte(" "), 256<<10)...)), "a key set of over 262144 bytes"},
+		{"100 MB", func(w http.ResponseWriter, _ *http.Request) {
+			for chunk := bytes.Repeat([]byte(" "), 1<<16); streamed.Load() < 100<<20; streamed.Add(1 << 16) {
+				if _, err := w.Write(chunk); err != nil {
+					return
+				}
+			}
+		}, "a key set of over 262144 bytes"},
+		{"10,000 keys", staticJWKS([]byte(`{"keys":[` + strings.Repeat("{},", 9999) + `{}]}`)), "a JWK Set of 10000 keys"},
+		{"connection closed", func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }, "fetching: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPublisher(t)
+			p.answers(tt.answer)
+			verifier := p.discover(t, "")
+			if status := statusOf(verifier, p.signedBy(t, key)); status != http.StatusServiceUnavailable {
+				t.Errorf("status %d", status)
+			}
+			if refusal := p.refusals.Load(); refusal == nil || refusal.Check != svcauth.CheckKey {
+				t.Errorf("refusal %v", refusal)
+			}
+			if log := p.log.String(); !strings.Contains(log, tt.want) {
+				t.Errorf("log %s", log)
+			}
+			if streamed.Load() > 20<<20 {
+				t.Errorf("%d bytes were read", streamed.Load())
+			}
+		})
+	}
+	t.Cleanup(func() {
+		if visited.Load() > 0 {
+			t.Error("a redirect was followed")
+		}
+	})
+}
+
+func redirectTo(url string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, url, http.StatusTemporaryRedirect) }
+}
+
+// A publisher whose certificate does not fit is nobody.
+func TestWrongCertificate(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	p.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	key := generateKey(t, svcauth.EdDSA)
+	p.publishes(key)
+	p.issuer = strings.Replace(p.issuer, "127.0.0.1", "localhost", 1)
+	verifier := p.discover(t, "")
+	if status := statusOf(verifier, p.signedBy(t, key)); status != http.StatusServiceUnavailable {
+		t.Errorf("status %d", status)
+	}
+	if log := p.log.String(); !strings.Contains(log, "x509: ") {
+		t.Errorf("log %s", log)
+	}
+}
+
+// The trust entry's algorithms hold for published keys too.
+func TestPublishedKeyOfAlgorithmLeftOut(t *testing.T) {
+	t.Parallel()
+	p := newPublisher(t)
+	ed, ec := generateKey(t, svcauth.EdDSA), generateKey(t, svcauth.ES256)
+	p.publishes(ed, ec)
+	verifier := p.discover(t, "    algorithms: [ES256]\n")
+	if status := statusOf(verifier, p.signedBy(t, ec)); status != http.StatusOK {
+		t.Errorf("status %d for ES256", status)
+	}
+	if status := statusOf(verifier, p.signedBy(t, ed)); status != http.StatusUnauthorized || p.refusals.Load().Check != svcauth.CheckKey {
+		t.Errorf("status %d for EdDSA", status)
+	}
+}
+
+// Fetching leaves no connection open, which would outlive the verifier.
+func TestFetchClosesConnection(t *testing.T) {
+	t.Parallel()
+	key := generateKey(t, svcauth.EdDSA)
+	closed := make(chan struct{}, 10)
+	p := &publisher{Server: httptest.NewUnstartedServer(svcauth.JWKSHandler(key))}
+	p.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	p.StartTLS()
+	t.Cleanup(p.Close)
+	p.issuer = p.URL + "/"
+	verifier := p.discover(t, "")
+	if status := statusOf(verifier, p.signedBy(t, key)); status != http.StatusOK {
+		t.Fatalf("status %d", status)
+	}
+	select {
+	case <-closed:
+	case <-time.After(2 * time.Second):
+		t.Error("the connection is still open")
+	}
+}
+
+// A service's own key set is mounted where others look for it.
+func TestDiscoveryOfHandler(t *testing.T) {
+	t.Parallel()
+	issuer := svcauthtest.NewIssuer(t, herald)
+	mux := http.NewServeMux()
+	mux.Handle("GET /"+svcauth.JWKSPath, svcauth.JWKSHandler(issuer.Key))
+	server := newTLSServer(t, "herald.service", mux)
+	file := filepath.Join(t.TempDir(), "trust.yaml")
+	writeFile(t, file, []byte("issuers: [{issuer: https://herald.service/, keys: discover, allow: [GET /user/*]}]"))
+	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
+		Audience: census, TrustFile: file, Replay: svcauth.NewMemoryReplay(), HTTPClient: server.client(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(verifier.Close)
+	req := httptest.NewRequest(http.MethodGet, census+"user/42/", nil)
+	issuer.Sign(t, req, census, herald)
+	if status := statusOf(verifier, req); status != http.StatusOK {
+		t.Errorf("status %d", status)
+	}
+}
