@@ -14,6 +14,10 @@ import (
 // minVersion is the oldest major version of PostgreSQL that is accepted.
 const minVersion = 15
 
+// requireVariable names the one place, of those where a server is started, that
+// may be used.
+const requireVariable = "PGTEST_REQUIRE"
+
 // errNoServer ends a search that found nothing.
 var errNoServer = errors.New(`no PostgreSQL found: set DATABASE_URL, start Docker, or install it:
   Debian, Ubuntu  sudo apt-get install postgresql
@@ -28,6 +32,9 @@ var errNoServer = errors.New(`no PostgreSQL found: set DATABASE_URL, start Docke
 //     be pulled within 20 s;
 //  3. the PostgreSQL programs of this machine, run in a temporary directory,
 //     listening on 127.0.0.1 alone.
+//
+// The environment variable PGTEST_REQUIRE=docker passes over the third: a test
+// run that is there to show that containers work must not go on without them.
 //
 // It says by logf which one it took and why it passed over the others. The
 // caller stops the server.
@@ -47,6 +54,10 @@ func Find(ctx context.Context, logf func(format string, args ...any)) (*Server, 
 		name  string
 		start func(context.Context, func(string, ...any)) (*Server, error)
 	}{{"Docker", startContainer}, {"installed programs", startInstalled}} {
+		if required := os.Getenv(requireVariable); required != "" && !strings.EqualFold(required, place.name) {
+			logf("%s: passed over, %s=%s", place.name, requireVariable, required)
+			continue
+		}
 		server, err := place.start(ctx, logf)
 		if err == nil {
 			server.logf = logf

@@ -41,6 +41,25 @@ func withoutDocker(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "unix://"+filepath.Join(t.TempDir(), "no-docker.sock"))
 }
 
+// needsPrograms skips a test that the machine's own PostgreSQL programs are
+// needed for where there are none, for CI alone a failure.
+func needsPrograms(t *testing.T) {
+	t.Helper()
+	withoutDocker(t)
+	if err := pgtest.ProgramsInstalled(t.Context()); err != nil {
+		unavailable(t, err.Error())
+	}
+}
+
+// unavailable skips a test for something that the machine lacks. CI has it all.
+func unavailable(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatal("not on this machine: " + what)
+	}
+	t.Skip("not on this machine: " + what)
+}
+
 func TestFindTakesDatabaseURL(t *testing.T) {
 	databaseURL := pgtest.New(t, nil)
 	t.Setenv("DATABASE_URL", databaseURL)
@@ -97,7 +116,7 @@ func TestFindRefusesDatabaseURL(t *testing.T) {
 }
 
 func TestFindRunsInstalledPrograms(t *testing.T) {
-	withoutDocker(t)
+	needsPrograms(t)
 	var said messages
 	started := time.Now()
 	server, err := pgtest.Find(t.Context(), said.logf)
@@ -142,7 +161,7 @@ func TestFindRunsAContainer(t *testing.T) {
 	stop := sync.OnceFunc(server.Stop)
 	t.Cleanup(stop)
 	if !strings.Contains(said.String(), "\nPostgreSQL: Docker, postgres:17-trixie") {
-		t.Skipf("no container to test:\n%s", &said)
+		unavailable(t, "a container:\n"+said.String())
 	}
 	conn := connect(t, server.URL)
 	if version := query[int](t, conn, `select current_setting('server_version_num')::int / 10000`); version != 17 {
@@ -159,7 +178,7 @@ func TestFindRunsAContainer(t *testing.T) {
 }
 
 func TestFindAsksForThePassword(t *testing.T) {
-	withoutDocker(t)
+	needsPrograms(t)
 	server, err := pgtest.Find(t.Context(), t.Logf)
 	if err != nil {
 		t.Fatalf("Find: %v", err)
@@ -195,7 +214,7 @@ func TestFindSaysWhichProgramsAreTooOld(t *testing.T) {
 }
 
 func TestFindCancelledLeavesNothing(t *testing.T) {
-	withoutDocker(t)
+	needsPrograms(t)
 	dir := sharedTempDir(t)
 	t.Setenv("TMPDIR", dir)
 	ctx, cancel := context.WithCancel(t.Context())

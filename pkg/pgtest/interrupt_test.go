@@ -33,7 +33,7 @@ func TestHang(t *testing.T) {
 func TestInterruptedRun(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
-			withoutDocker(t)
+			needsPrograms(t)
 			t.Setenv(hangVariable, "1")
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
