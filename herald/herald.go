@@ -37,8 +37,9 @@ var (
 	ErrKeyInUse = errors.New("idempotency key is in use")
 	// ErrKeyReused says that the idempotency key was used for another request.
 	ErrKeyReused = errors.New("idempotency key was used for another request")
-	// ErrOver says that a notification is sent or failed already.
-	ErrOver = errors.New("notification is over")
+	// ErrNotQueued says that an attempt to deliver a notification is under way,
+	// or has ended all attempts.
+	ErrNotQueued = errors.New("notification is not queued")
 )
 
 // A Type says what a notification tells the user.

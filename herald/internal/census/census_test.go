@@ -1,0 +1,179 @@
+package census_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/micromachine/herald"
+	"example.com/micromachine/herald/internal/census"
+	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/svcauthtest"
+)
+
+// censusURL is a name for which httptest has a certificate, and its client a way.
+const (
+	censusURL = "https://example.com/"
+	subject   = censusURL + "user/21/"
+	user      = `{"uri":"https://example.com/user/42/","name":"Census User","email":"census.user@example.com","locale":"de","extra":1}`
+)
+
+// start returns a client of a Census that answers with handler, and the log.
+func start(t *testing.T, handler http.HandlerFunc) (*census.Client, *bytes.Buffer) {
+	t.Helper()
+	server := httptest.NewTLSServer(handler)
+	t.Cleanup(server.Close)
+	return newClient(t, svcauthtest.NewIssuer(t, "https://herald.service/"), server.Client())
+}
+
+func newClient(t *testing.T, issuer *svcauthtest.Issuer, httpClient *http.Client) (*census.Client, *bytes.Buffer) {
+	t.Helper()
+	var log bytes.Buffer
+	client, err := census.New(census.Config{
+		URL: censusURL, Signer: issuer.Signer(), HTTPClient: httpClient, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, &log
+}
+
+// TestUser has the call verified as Census would.
+func TestUser(t *testing.T) {
+	t.Parallel()
+	issuer := svcauthtest.NewIssuer(t, "https://herald.service/")
+	verifier := svcauthtest.NewVerifier(t, censusURL, svcauthtest.Trust{
+		Issuer: issuer, Allow: []string{"GET /user/*"}, ActFor: []string{censusURL + "user/*"},
+	})
+	server := httptest.NewTLSServer(verifier.Require(0)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, _ := svcauth.CallerFrom(r.Context())
+		if sub, _ := svcauth.SubjectFrom(r.Context()); sub != subject || caller.Issuer != "https://herald.service/" || r.URL.Path != "/user/42/" {
+			t.Errorf("%s %s by %+v for %s", r.Method, r.URL, caller, sub)
+		}
+		_, _ = w.Write([]byte(user))
+	})))
+	t.Cleanup(server.Close)
+	client, log := newClient(t, issuer, server.Client())
+
+	got, err := client.User(t.Context(), subject, 42)
+	if want := (herald.Recipient{Name: "Census User", Email: "census.user@example.com", Locale: "de"}); err != nil || got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := client.User(t.Context(), "https://shop.service/", 42); !errors.Is(err, herald.ErrForbidden) {
+		t.Errorf("for a subject that Census does not let Herald act for: %v", err)
+	}
+	if log.Len() > 0 {
+		t.Errorf("logged: %s", log)
+	}
+}
+
+func answer(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		handler http.HandlerFunc
+		want    error
+	}{
+		"forbidden":         {answer(403, ""), herald.ErrForbidden},
+		"not found":         {answer(404, ""), herald.ErrUserNotFound},
+		"unauthorized":      {answer(401, ""), herald.ErrCensusUnavailable},
+		"too many requests": {answer(429, ""), herald.ErrCensusUnavailable},
+		"server error":      {answer(500, user), herald.ErrCensusUnavailable},
+		"unavailable":       {answer(503, ""), herald.ErrCensusUnavailable},
+		"no content":        {answer(204, ""), herald.ErrCensusUnavailable},
+		"gone":              {answer(410, ""), herald.ErrCensusUnavailable},
+		"empty":             {answer(200, ""), herald.ErrCensusUnavailable},
+		"no JSON":           {answer(200, "<html>census.user@example.com"), herald.ErrCensusUnavailable},
+		"another user":      {answer(200, strings.Replace(user, "42", "43", 1)), herald.ErrCensusUnavailable},
+		"wrong types":       {answer(200, `{"uri":"https://example.com/user/42/","email":["census.user@example.com"]}`), herald.ErrCensusUnavailable},
+		"endless":           {answer(200, strings.Repeat(" ", 1<<20)+user), herald.ErrCensusUnavailable},
+		"cut short": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write([]byte(user))
+		}, herald.ErrCensusUnavailable},
+		"dropped": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, herald.ErrCensusUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, log := start(t, test.handler)
+			got, err := client.User(t.Context(), subject, 42)
+			if !errors.Is(err, test.want) || got != (herald.Recipient{}) {
+				t.Errorf("got %+v, %v, want %v", got, err, test.want)
+			}
+			if text := err.Error() + log.String(); strings.Contains(text, "census.user@") {
+				t.Errorf("the address is told: %s", text)
+			}
+			if logged := strings.Contains(log.String(), "level=ERROR"); logged != (name == "unauthorized") {
+				t.Errorf("logged: %s", log)
+			}
+		})
+	}
+}
+
+func TestNoRedirectIsFollowed(t *testing.T) {
+	t.Parallel()
+	client, _ := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/user/42/" {
+			t.Errorf("followed to %s", r.URL)
+		}
+		http.Redirect(w, r, "/elsewhere/", http.StatusFound)
+	})
+	if _, err := client.User(t.Context(), subject, 42); !errors.Is(err, herald.ErrCensusUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOutages(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(nil)
+	httpClient := server.Client()
+	strict := &http.Client{Transport: &http.Transport{DialContext: httpClient.Transport.(*http.Transport).DialContext}}
+	stranger, _ := newClient(t, svcauthtest.NewIssuer(t, "https://herald.service/"), strict)
+	if _, err := stranger.User(t.Context(), subject, 42); !errors.Is(err, herald.ErrCensusUnavailable) {
+		t.Errorf("certificate of a stranger: %v", err)
+	}
+	server.Close()
+	down, _ := newClient(t, svcauthtest.NewIssuer(t, "https://herald.service/"), httpClient)
+	if _, err := down.User(t.Context(), subject, 42); !errors.Is(err, herald.ErrCensusUnavailable) {
+		t.Errorf("connection refused: %v", err)
+	}
+}
+
+func TestEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	client, _ := start(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := client.User(ctx, subject, 42); !errors.Is(err, herald.ErrCensusUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	t.Parallel()
+	signer := svcauthtest.NewIssuer(t, "https://herald.service/").Signer()
+	for name, config := range map[string]census.Config{
+		"no signer":        {URL: censusURL, HTTPClient: &http.Client{}},
+		"no URL":           {Signer: signer, HTTPClient: &http.Client{}},
+		"http":             {Signer: signer, HTTPClient: &http.Client{}, URL: "http://census.service/"},
+		"no slash":         {Signer: signer, HTTPClient: &http.Client{}, URL: "https://census.service"},
+		"upper-case host":  {Signer: signer, HTTPClient: &http.Client{}, URL: "https://Census.service/"},
+		"query in the URL": {Signer: signer, HTTPClient: &http.Client{}, URL: "https://census.service/?a"},
+	} {
+		if _, err := census.New(config); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"example.com/micromachine/herald"
+)
+
+// claimLifetime is how long a claim keeps others from its key. It is longer than
+// any request takes to be answered: a claim that old is of a process that died.
+const claimLifetime = time.Minute
+
+// Claim claims an idempotency key of the request's creator, for Create to settle
+// or Release to give up. An empty key needs no claim, and gets the zero one.
+//
+// When the key has been settled by an equal request, its notification is returned
+// as it was then. The error is herald.ErrKeyInUse when another request has claimed
+// the key, and herald.ErrKeyReused when a different one has settled it.
+func (s *Store) Claim(ctx context.Context, r herald.Request, key string) (herald.Claim, *herald.Notification, error) {
+	claim := herald.Claim{Request: r, Key: key}
+	if key == "" {
+		return claim, nil, nil
+	}
+	err := s.pool.QueryRow(ctx, `
+		insert into idempotency_keys as k (creator, key, user_id, type, claimed_at)
+		values ($1, $2, $3, $4, now())
+		on conflict (creator, key) do update
+		set user_id = excluded.user_id, type = excluded.type, claimed_at = excluded.claimed_at
+		where k.notification_id is null and k.claimed_at < now() - $5::interval
+		returning claimed_at`,
+		r.Creator, key, r.UserID, r.Type, claimLifetime).Scan(&claim.At)
+	if errors.Is(err, pgx.ErrNoRows) {
+		n, err := s.settled(ctx, claim)
+		return herald.Claim{}, n, err
+	}
+	if err != nil {
+		return herald.Claim{}, nil, fmt.Errorf("claiming idempotency key: %w", err)
+	}
+	return claim, nil, nil
+}
+
+// settled returns the notification that a key was settled with.
+func (s *Store) settled(ctx context.Context, claim herald.Claim) (*herald.Notification, error) {
+	before := herald.Request{Creator: claim.Creator}
+	var id uuid.UUID
+	var createdAt time.Time
+	err := s.pool.QueryRow(ctx, `
+		select n.id, n.user_id, n.type, n.created_at
+		from idempotency_keys k join notifications n on n.id = k.notification_id
+		where k.creator = $1 and k.key = $2`,
+		claim.Creator, claim.Key).Scan(&id, &before.UserID, &before.Type, &createdAt)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows): // claimed, or released a moment ago
+		return nil, herald.ErrKeyInUse
+	case err != nil:
+		return nil, fmt.Errorf("reading idempotency key: %w", err)
+	case before != claim.Request:
+		return nil, herald.ErrKeyReused
+	}
+	return herald.New(id, before, createdAt.UTC()), nil
+}
+
+// settle ties a claimed key to its notification for good.
+func settle(ctx context.Context, tx pgx.Tx, claim herald.Claim, id uuid.UUID) error {
+	if claim.Key == "" {
+		return nil
+	}
+	tag, err := tx.Exec(ctx, `
+		update idempotency_keys set notification_id = $4
+		where creator = $1 and key = $2 and claimed_at = $3 and notification_id is null`,
+		claim.Creator, claim.Key, claim.At, id)
+	if err == nil && tag.RowsAffected() == 0 {
+		return herald.ErrKeyInUse
+	}
+	return err
+}
+
+// Release gives a claim up, so that the key can be claimed again. It leaves alone
+// what has been settled.
+func (s *Store) Release(ctx context.Context, claim herald.Claim) error {
+	if claim.Key == "" {
+		return nil
+	}
+	_, err := s.pool.Exec(ctx, `
+		delete from idempotency_keys
+		where creator = $1 and key = $2 and claimed_at = $3 and notification_id is null`,
+		claim.Creator, claim.Key, claim.At)
+	if err != nil {
+		return fmt.Errorf("releasing idempotency key: %w", err)
+	}
+	return nil
+}

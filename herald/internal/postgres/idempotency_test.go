@@ -1,0 +1,168 @@
+package postgres_test
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/micromachine/herald"
+	"example.com/micromachine/herald/internal/postgres"
+)
+
+func claim(t *testing.T, store *postgres.Store, r herald.Request, key string) herald.Claim {
+	t.Helper()
+	c, n, err := store.Claim(t.Context(), r, key)
+	if err != nil || n != nil {
+		t.Fatalf("claim: %+v, %v", n, err)
+	}
+	return c
+}
+
+func TestClaimWithoutKey(t *testing.T) {
+	t.Parallel()
+	store, pool := start(t)
+	for range 2 {
+		c := claim(t, store, request, "")
+		if _, err := store.Create(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+		if err := store.Release(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := rows(t, pool, "notifications"); n != 2 {
+		t.Errorf("%d notifications", n)
+	}
+}
+
+func TestSettledKeyGivesTheSameNotification(t *testing.T) {
+	t.Parallel()
+	store, pool := start(t)
+	c := claim(t, store, request, "key")
+	created, err := store.Create(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Begin(t.Context(), created.ID, created.CreatedAt); err != nil { // it goes on meanwhile
+		t.Fatal(err)
+	}
+	if err := store.Release(t.Context(), c); err != nil { // of no effect
+		t.Error(err)
+	}
+	for range 2 {
+		_, again, err := store.Claim(t.Context(), request, "key")
+		if err != nil || again == nil || again.ID != created.ID || again.Request != request ||
+			again.Status != herald.Queued || again.CreatedAt != created.CreatedAt || again.UpdatedAt != created.UpdatedAt {
+			t.Errorf("got %+v, %v, want %+v", again, err, created)
+		}
+	}
+	if n, jobs := rows(t, pool, "notifications"), rows(t, pool, "river_job"); n != 1 || jobs != 1 {
+		t.Errorf("%d notifications, %d jobs", n, jobs)
+	}
+}
+
+func TestSettledKeyRefusesAnotherRequest(t *testing.T) {
+	t.Parallel()
+	store, _ := start(t)
+	if _, err := store.Create(t.Context(), claim(t, store, request, "key")); err != nil {
+		t.Fatal(err)
+	}
+	for name, other := range map[string]herald.Request{
+		"user": {Creator: creator, UserID: 43, Type: herald.WelcomeMessage},
+		"type": {Creator: creator, UserID: 42, Type: "other-message"},
+	} {
+		if _, n, err := store.Claim(t.Context(), other, "key"); !errors.Is(err, herald.ErrKeyReused) || n != nil {
+			t.Errorf("other %s: %+v, %v", name, n, err)
+		}
+	}
+	another := request
+	another.Creator = "https://census.service/user/2/"
+	claim(t, store, another, "key") // keys are each creator's own
+	claim(t, store, request, "other key")
+}
+
+func TestClaimedKeyIsInUse(t *testing.T) {
+	t.Parallel()
+	store, _ := start(t)
+	c := claim(t, store, request, "key")
+	if _, _, err := store.Claim(t.Context(), request, "key"); !errors.Is(err, herald.ErrKeyInUse) {
+		t.Errorf("claimed twice: %v", err)
+	}
+	if err := store.Release(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	claim(t, store, request, "key")
+	if err := store.Release(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := store.Claim(t.Context(), request, "key"); !errors.Is(err, herald.ErrKeyInUse) {
+		t.Errorf("an old claim has released a new one: %v", err)
+	}
+	if _, err := store.Create(t.Context(), c); !errors.Is(err, herald.ErrKeyInUse) {
+		t.Errorf("an old claim has been settled: %v", err)
+	}
+}
+
+// TestClaimOutlivesNobody has a process die between claim and answer.
+func TestClaimOutlivesNobody(t *testing.T) {
+	t.Parallel()
+	store, pool := start(t)
+	dead := claim(t, store, request, "key")
+	exec(t, pool, `update idempotency_keys set claimed_at = claimed_at - interval '61 seconds'`)
+	dead.At = dead.At.Add(-61e9)
+	other := request
+	other.UserID = 43
+	heir := claim(t, store, other, "key")
+	if _, err := store.Create(t.Context(), dead); !errors.Is(err, herald.ErrKeyInUse) {
+		t.Errorf("the old claim is still in force: %v", err)
+	}
+	if n, err := store.Create(t.Context(), heir); err != nil || n.UserID != 43 {
+		t.Errorf("got %+v, %v", n, err)
+	}
+	if n := rows(t, pool, "notifications"); n != 1 {
+		t.Errorf("%d notifications", n)
+	}
+}
+
+// TestClaimsAtOnce has many requests race for one key: one creates a notification,
+// the others are told of it or that they came too early.
+func TestClaimsAtOnce(t *testing.T) {
+	t.Parallel()
+	store, pool := start(t)
+	var created atomic.Int32
+	var wait sync.WaitGroup
+	for range 30 {
+		wait.Go(func() { race(t, store, &created) })
+	}
+	wait.Wait()
+	if n := rows(t, pool, "notifications"); n != 1 || created.Load() != 1 {
+		t.Errorf("%d notifications, %d created", n, created.Load())
+	}
+	checkOneKey(t, pool)
+}
+
+func race(t *testing.T, store *postgres.Store, created *atomic.Int32) {
+	c, before, err := store.Claim(t.Context(), request, "key")
+	switch {
+	case errors.Is(err, herald.ErrKeyInUse) || err == nil && before != nil:
+		return
+	case err != nil:
+		t.Error(err)
+		return
+	}
+	if _, err := store.Create(t.Context(), c); err != nil {
+		t.Error(err)
+		return
+	}
+	created.Add(1)
+}
+
+func checkOneKey(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	if n := rows(t, pool, "idempotency_keys where notification_id is not null"); n != 1 {
+		t.Errorf("%d keys are settled", n)
+	}
+}
