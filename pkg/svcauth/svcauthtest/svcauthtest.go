@@ -13,6 +13,7 @@ package svcauthtest
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -117,11 +118,12 @@ func write(tb testing.TB, file string, data []byte) {
 }
 
 // NewVerifier returns a verifier for the service named audience that trusts these entries, with a replay store in
-// memory. It is closed when the test ends.
+// memory. It logs to the test and is closed when the test ends.
 func NewVerifier(tb testing.TB, audience string, entries ...Trust) *svcauth.Verifier {
 	tb.Helper()
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: audience, TrustFile: WriteTrustFile(tb, entries...), Replay: svcauth.NewMemoryReplay(),
+		Logger: slog.New(slog.NewTextHandler(tb.Output(), nil)),
 	})
 	if err != nil {
 		tb.Fatal(err)
