@@ -26,7 +26,7 @@ const usage = `Usage: census COMMAND
 Commands:
   serve         run the service until SIGTERM or an interrupt
   migrate       bring the database up to date
-  user add      add a user to the database and print his URI
+  user add      make a user, straight in the database, and print his URI
                   --name NAME      required
                   --email ADDRESS  required
                   --locale TAG     a language, such as de-AT (default en)
@@ -75,9 +75,9 @@ func (e misuse) Error() string { return e.err.Error() }
 func (e misuse) Unwrap() error { return e.err }
 
 func exitCode(err error) int {
-	var wrong misuse
-	var invalid *census.InvalidError
-	if errors.As(err, &wrong) || errors.As(err, &invalid) {
+	_, wrong := errors.AsType[misuse](err)
+	_, invalid := errors.AsType[*census.InvalidError](err)
+	if wrong || invalid {
 		return 2
 	}
 	return 1

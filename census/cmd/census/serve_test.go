@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -268,7 +269,7 @@ func TestServeRefusesToStart(t *testing.T) {
 		{[]string{"CENSUS_LISTEN=127.0.0.1:http:x"}, []string{"CENSUS_LISTEN"}},
 		{[]string{"CENSUS_ADMIN_LISTEN=256.0.0.1:0"}, []string{"CENSUS_ADMIN_LISTEN"}},
 	} {
-		got := execute(t, append(good[:len(good):len(good)], row.settings...), "serve")
+		got := execute(t, append(slices.Clip(good), row.settings...), "serve")
 		for _, want := range row.want {
 			got.mustFail(t, 2, want)
 		}

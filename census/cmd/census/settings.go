@@ -98,13 +98,11 @@ type settings[T any] interface {
 func readSettings[T any, P settings[T]](environ []string) (T, error) {
 	read, err := env.ParseAsWithOptions[T](env.Options{Environment: env.ToMap(environ)})
 	var errs []error
-	var several env.AggregateError
-	switch {
-	case errors.As(err, &several):
+	if several, ok := errors.AsType[env.AggregateError](err); ok {
 		for _, err := range several.Errors {
 			errs = append(errs, nameVariable(err))
 		}
-	case err != nil:
+	} else if err != nil {
 		errs = append(errs, err)
 	}
 	errs = append(errs, P(&read).complete()...)
@@ -115,8 +113,7 @@ func readSettings[T any, P settings[T]](environ []string) (T, error) {
 }
 
 func nameVariable(err error) error {
-	var empty env.EmptyVarError
-	if errors.As(err, &empty) {
+	if empty, ok := errors.AsType[env.EmptyVarError](err); ok {
 		return fmt.Errorf("%s: not set", empty.Key)
 	}
 	return err

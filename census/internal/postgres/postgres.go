@@ -92,9 +92,8 @@ func (s *Store) refusal(ctx context.Context, actor census.Actor) error {
 
 // violated returns the name of the constraint that err is a violation of, or "".
 func violated(err error) string {
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) {
-		return ""
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pgErr.ConstraintName
 	}
-	return pgErr.ConstraintName
+	return ""
 }

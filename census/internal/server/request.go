@@ -87,8 +87,8 @@ func badParameter(detail string) error {
 func tellInvalid(next httpjson.Handler) httpjson.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		err := next(w, r)
-		var invalid *census.InvalidError
-		if !errors.As(err, &invalid) {
+		invalid, ok := errors.AsType[*census.InvalidError](err)
+		if !ok {
 			return err
 		}
 		fields := make([]httpjson.FieldError, 0, len(invalid.Fields))

@@ -103,12 +103,11 @@ func TestBadBodies(t *testing.T) {
 		`{"name":"` + strings.Repeat("N", 16<<10) + `"}`:                               {413, "body-too-large", ""},
 	} {
 		for method, path := range map[string]string{http.MethodPost: "/user/", http.MethodPatch: "/user/42/"} {
-			t.Run(method+" "+body[:min(len(body), 60)], func(t *testing.T) {
-				wantProblem(t, a.call(t, a.office, admin, method, path, body), want.status, want.name, want.field)
-				if len(body) > 0 { // a session token leaves the body's size to the handler
-					wantProblem(t, a.session(t, admin, method, path, body), want.status, want.name, want.field)
-				}
-			})
+			t.Logf("%s %.60q", method, body)
+			wantProblem(t, a.call(t, a.office, admin, method, path, body), want.status, want.name, want.field)
+			if body != "" { // a session token leaves the body's size to the handler
+				wantProblem(t, a.session(t, admin, method, path, body), want.status, want.name, want.field)
+			}
 		}
 	}
 	if after := a.call(t, a.office, admin, http.MethodGet, "/user/", "").Body.String(); after != before {
