@@ -1,0 +1,158 @@
+package svcauth_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// What the strict reader accepts, encoding/json accepts too and reads alike: the same names, each once, and the same
+// values.
+func FuzzScanObject(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"a":1}`, ` {"a" : [1, -0.5e+3, {"b":null}], "c":"\u00e9\ud83d\ude00"} `, `{"a":1,"a":2}`, `{"a":"\ud800"}`,
+		`{"iat":1800000000}`, `{"iat":01}`, `{"iat":-0}`, `{"iat":9007199254740992}`, "{\"a\":\"\xff\"}", `{"a":1}{}`, `[1]`,
+		`{"a":` + strings.Repeat("[", 9) + strings.Repeat("]", 9) + `}`, "{\"\x00\":1}", `{"a":tru}`, `{"a":1,}`, `{"a":1e}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		members, err := svcauth.ScanObject(data)
+		if err != nil {
+			return
+		}
+		if !json.Valid(data) {
+			t.Fatalf("%q is accepted and is not JSON", data)
+		}
+		var want map[string]json.RawMessage
+		if err := json.Unmarshal(data, &want); err != nil {
+			t.Fatalf("%q is accepted: %v", data, err)
+		}
+		if len(members) != len(want) {
+			t.Fatalf("%q has %d names, encoding/json reads %d", data, len(members), len(want))
+		}
+		for _, m := range members {
+			raw, ok := want[m.Name]
+			if !ok || !bytes.Equal(raw, m.Raw) {
+				t.Errorf("%q: %q is %s, encoding/json reads %s", data, m.Name, m.Raw, raw)
+			}
+			compareValue(t, m)
+		}
+	})
+}
+
+// compareValue reads a member's value as a text and as seconds, and as encoding/json does.
+func compareValue(t *testing.T, m svcauth.Member) {
+	t.Helper()
+	if got, err := m.Text(); err == nil {
+		var want string
+		if err := json.Unmarshal(m.Raw, &want); err != nil || got != want {
+			t.Errorf("%s reads %q, encoding/json %q, %v", m.Raw, got, want, err)
+		}
+	}
+	if got, err := m.Seconds(); err == nil {
+		var want float64 // as golang-jwt and JavaScript read numbers
+		if err := json.Unmarshal(m.Raw, &want); err != nil || float64(got) != want || int64(want) != got {
+			t.Errorf("%s reads %d, encoding/json %v, %v", m.Raw, got, want, err)
+		}
+	}
+}
+
+// What the strict reader takes from a token, golang-jwt takes from it too, and no reader that ignores the case of names
+// takes anything else.
+func FuzzToken(f *testing.F) {
+	for _, seed := range []struct{ header, claims string }{
+		{`{"alg":"EdDSA","kid":"k","typ":"svcauth+jwt"}`, `{"iss":"https://herald.service/","aud":"a","sub":"s","iat":1,"exp":2,"jti":"j"}`},
+		{`{"alg":"none"}`, `{"ISS":"x"}`},
+		{`{"alg":"ES256"}`, `{"\u017fub":"x","htm":"GET","htu":"u","bdy":"b","nbf":3}`},
+		{` {"alg" : "RS256"} `, ` {"iss" : "\ud83d\ude00", "x":{"iss":1}} `},
+	} {
+		f.Add([]byte(seed.header), []byte(seed.claims))
+	}
+	f.Fuzz(func(t *testing.T, header, claims []byte) {
+		compact := base64URL(header) + "." + base64URL(claims) + ".AAAA"
+		gotHeader, gotClaims, err := svcauth.ReadToken(compact)
+		if err != nil {
+			return
+		}
+		var loose jwt.MapClaims
+		token, _, err := jwt.NewParser().ParseUnverified(compact, &loose)
+		if token == nil || errors.Is(err, jwt.ErrTokenMalformed) {
+			t.Fatalf("%q . %q is accepted: %v", header, claims, err)
+		}
+		for name, value := range token.Header {
+			if value != "" && gotHeader[name] != value {
+				t.Errorf("header %q is %v, golang-jwt reads %v", name, gotHeader[name], value)
+			}
+		}
+		var folded struct {
+			Iss, Aud, Sub, Jti, Htm, Htu, Bdy string
+			Iat, Nbf, Exp                     int64
+		}
+		if err := json.Unmarshal(claims, &folded); err != nil {
+			t.Fatalf("%q is accepted: %v", claims, err)
+		}
+		want := map[string]any{
+			"iss": folded.Iss, "aud": folded.Aud, "sub": folded.Sub, "jti": folded.Jti, "htm": folded.Htm, "htu": folded.Htu,
+			"bdy": folded.Bdy, "iat": folded.Iat, "nbf": folded.Nbf, "exp": folded.Exp,
+		}
+		maps.DeleteFunc(want, func(_ string, value any) bool { return value == "" || value == int64(0) })
+		if !maps.Equal(gotClaims, want) {
+			t.Errorf("%q reads %v, encoding/json %v", claims, gotClaims, want)
+		}
+	})
+}
+
+// No trust file makes the reader panic, and each fault names the file.
+func FuzzTrustFile(f *testing.F) {
+	f.Add([]byte(goodTrust))
+	for _, seed := range []string{
+		"", "---", "issuers:", "issuers: [{}]", "issuers: [&a {issuer: *a}]", "? [a]\n: b", "!!binary aXNzdWVycw==: x", "a: !!bool {}",
+		"issuers: [{issuer: https://a/, allow: [GET /*], keys: discover}]", "%YAML 1.1\n---\n", "issuers:\n- *x", "\t", "\xff\xfe",
+		"issuers: [{issuer: https://a/, act_for: ['https://[::1]/*'], keys: 'https://%zz/'}]",
+	} {
+		f.Add([]byte(seed))
+	}
+	file := filepath.Join(f.TempDir(), "trust.yaml")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if bytes.Contains(data, []byte("/dev/")) || bytes.Contains(data, []byte("/proc/")) {
+			return // a key file without an end is the operator's own doing
+		}
+		writeFile(t, file, data)
+		err := svcauth.LoadTrust(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !strings.Contains(err.Error(), file) {
+			t.Errorf("error %q does not name the file", err)
+		}
+	})
+}
+
+// No key set makes the reader panic; of each key that it keeps, the algorithm is one of the three.
+func FuzzJWKS(f *testing.F) {
+	for _, seed := range []string{
+		`{"keys":[{` + goodX + `}]}`, `{"keys":[{` + goodX + `,` + goodD + `}]}`, `{"keys":[null,1,"",[],{}]}`, `{"keys":{}}`, `{}`,
+		`{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"},{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`, `{"KEYS":[]}`,
+		`{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"},{"kty":"OKP","crv":"Ed25519","x":"AA"}]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		keys, _, err := svcauth.ParseJWKS(data)
+		if err == nil && len(keys) == 0 {
+			t.Error("neither a key nor an error")
+		}
+		for id, alg := range keys {
+			if id == "" || alg != svcauth.EdDSA && alg != svcauth.ES256 && alg != svcauth.RS256 {
+				t.Errorf("key %q for %q", id, alg)
+			}
+		}
+	})
+}
