@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -86,7 +87,7 @@ func (c compose) secondHerald(ctx context.Context) (string, func() error, error)
 		err = awaitHealthy(ctx, name)
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("%w (and removing it: %v)", err, remove())
+		return "", nil, errors.Join(err, remove())
 	}
 	return addr, func() error {
 		if _, err := docker(context.Background(), "stop", name); err != nil {

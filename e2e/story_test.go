@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"net/http"
 	"net/mail"
 	"strings"
@@ -60,7 +61,7 @@ func TestUsersCannotBeGuessed(t *testing.T) {
 	if invisible.Status != http.StatusForbidden || absent.Status != http.StatusForbidden {
 		t.Errorf("status %d and %d", invisible.Status, absent.Status)
 	}
-	if string(invisible.Body) != string(absent.Body) {
+	if !bytes.Equal(invisible.Body, absent.Body) {
 		t.Errorf("answers differ:\n%s\n%s", invisible.Body, absent.Body)
 	}
 }

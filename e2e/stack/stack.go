@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"example.com/micromachine/pkg/pgtest"
 )
@@ -64,8 +65,8 @@ func Start(ctx context.Context, config Config) (*Stack, error) {
 // Close ends everything in the reverse order of its start.
 func (s *Stack) Close() error {
 	var errs []error
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i]())
+	for _, closer := range slices.Backward(s.closers) {
+		errs = append(errs, closer())
 	}
 	s.closers = nil
 	return errors.Join(errs...)
@@ -213,11 +214,15 @@ func (s *Stack) addUsers(ctx context.Context) error {
 func (s *Stack) EnvFile() []byte {
 	var out []byte
 	for _, v := range [][2]string{
-		{"CENSUS_ADDR", s.CensusAddr}, {"HERALD_ADDR", s.HeraldAddr}, {"CA_FILE", s.CAFile},
-		{"CENSUS_DATABASE_URL", s.CensusDatabaseURL}, {"HERALD_DATABASE_URL", s.HeraldDatabaseURL},
+		{"CENSUS_ADDR", s.CensusAddr},
+		{"HERALD_ADDR", s.HeraldAddr},
+		{"CA_FILE", s.CAFile},
+		{"CENSUS_DATABASE_URL", s.CensusDatabaseURL},
+		{"HERALD_DATABASE_URL", s.HeraldDatabaseURL},
 		{"MAIL_DIR", s.MailDir},
 		{"ANOTHER_KEY", s.Another.KeyFile},
-		{"SHOP_KEY", s.Shop.KeyFile}, {"SHOP_KID", s.Shop.KeyID()},
+		{"SHOP_KEY", s.Shop.KeyFile},
+		{"SHOP_KID", s.Shop.KeyID()},
 		{"OFFICE_KEY", s.Office.KeyFile},
 	} {
 		out = fmt.Appendf(out, "export %s=%s\n", v[0], Quote(v[1]))

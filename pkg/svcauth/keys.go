@@ -184,7 +184,7 @@ func (k *PrivateKey) Save(file string) error {
 
 // writeNew creates file with mode 0600 and data, complete or not at all.
 func writeNew(file string, data []byte) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the caller names the file
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("writing private key: %w", err)
 	}

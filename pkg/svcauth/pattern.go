@@ -84,8 +84,8 @@ func cleanSegment(s string) bool {
 		if high < 0 || low < 0 {
 			return false
 		}
-		decoded := byte(high<<4 | low)
-		if decoded < ' ' || decoded == 0x7f || strings.IndexByte(unreserved+`/\`, decoded) >= 0 {
+		decoded := rune(high<<4 | low)
+		if decoded < ' ' || decoded == 0x7f || strings.ContainsRune(unreserved+`/\`, decoded) {
 			return false
 		}
 		i += 2

@@ -110,7 +110,7 @@ func loadRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil //nolint:nilnil // nil stands for the system's roots
 	}
-	data, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading CA file: %w", err)
 	}

@@ -76,7 +76,7 @@ func tokenIn(text string) string {
 		text = text[:i]
 	}
 	var token strings.Builder
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if strings.ContainsFunc(word, notInToken) {
 			break
 		}

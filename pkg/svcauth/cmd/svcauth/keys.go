@@ -90,7 +90,7 @@ func saveKeyPair(key *svcauth.PrivateKey, private, public string) error {
 
 // writeNew creates file with data, complete or not at all. A file that is there already is an error.
 func writeNew(file string, data []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // the user names the file
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
