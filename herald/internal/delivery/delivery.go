@@ -1,0 +1,152 @@
+// Package delivery sends Herald's notifications. It works the jobs that were
+// stored with them, on River, in any number of processes on one database.
+//
+//	service, err := delivery.New(delivery.Config{Pool: pool, Store: store, Census: census, Mail: sender, Logger: log})
+//	err = service.Run(ctx)
+//
+// A mail is sent at least once. It can be sent twice only where the answer to the
+// first was lost, with the connection or with the process, and the notification
+// then says so. Whatever can succeed later is tried again.
+package delivery
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"golang.org/x/sync/errgroup"
+
+	"example.com/micromachine/herald/internal/census"
+	"example.com/micromachine/herald/internal/mail"
+	"example.com/micromachine/herald/internal/postgres"
+)
+
+// How River works. A job takes a look-up at Census, the wait for a connection and
+// a conversation with the mail server, each of which is bounded: it is over well
+// within jobTimeout, and only a job that is not may be rescued.
+const (
+	fetchCooldown     = 10 * time.Millisecond
+	fetchPollInterval = 250 * time.Millisecond
+	jobTimeout        = 2 * time.Minute
+	rescueAfter       = 5 * time.Minute
+)
+
+// handBack is how long jobs may take, when the grace is over, to record how far
+// they have come.
+const handBack = 8 * time.Second
+
+// A Config says what a [Service] needs to know.
+type Config struct {
+	// Pool is where the jobs are; River should have it to itself. Required.
+	Pool *pgxpool.Pool
+	// Store is where the notifications are, in the same database. Required.
+	Store *postgres.Store
+	// Census knows the users. Required.
+	Census *census.Client
+	// Mail sends. Required.
+	Mail *mail.Sender
+	// Logger is told what becomes of notifications, by their IDs. Required.
+	Logger *slog.Logger
+	// Retry says when to try again. The zero value is the schedule of the
+	// production service.
+	Retry Schedule
+	// Workers is how many jobs are worked at once, 100 by default.
+	Workers int
+	// Grace is how long jobs that are under way when Run is to end may take to
+	// finish, 15 s by default: as long as one conversation with the mail server.
+	Grace time.Duration
+	// LookEvery is how often to look for jobs of processes that have died, 2 s
+	// by default; DeadAfter is how long a process must seem dead, 4 s by default.
+	LookEvery, DeadAfter time.Duration
+}
+
+// A Service works jobs.
+type Service struct {
+	config   Config
+	id       string // of this process among those on the database
+	jobs     *river.Client[pgx.Tx]
+	presence *presence
+	recovery *recovery
+}
+
+// New prepares a service. It works nothing until Run.
+func New(config Config) (*Service, error) {
+	config.Workers = cmp.Or(config.Workers, 100)
+	config.Grace = cmp.Or(config.Grace, 15*time.Second)
+	config.LookEvery = cmp.Or(config.LookEvery, 2*time.Second)
+	config.DeadAfter = cmp.Or(config.DeadAfter, 4*time.Second)
+	config.Retry = config.Retry.withDefaults()
+	s := &Service{config: config, id: processID()}
+	workers := river.NewWorkers()
+	if err := river.AddWorkerSafely(workers, &worker{Config: config}); err != nil {
+		return nil, fmt.Errorf("preparing worker: %w", err)
+	}
+	jobs, err := river.NewClient(riverpgxv5.New(config.Pool), &river.Config{
+		ID:                   s.id,
+		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: config.Workers}},
+		Workers:              workers,
+		FetchCooldown:        fetchCooldown,
+		FetchPollInterval:    fetchPollInterval,
+		JobTimeout:           jobTimeout,
+		RescueStuckJobsAfter: rescueAfter,
+		SoftStopTimeout:      config.Grace,
+		RetryPolicy:          config.Retry,
+		Logger:               config.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing job queue: %w", err)
+	}
+	s.jobs = jobs
+	s.presence = &presence{id: s.id, config: config.Pool.Config().ConnConfig, log: config.Logger}
+	s.recovery = &recovery{pool: config.Pool, self: s.id, deadAfter: config.DeadAfter, log: config.Logger}
+	return s, nil
+}
+
+// processID names this process in the jobs that it works. It is never used again.
+func processID() string {
+	host, _ := os.Hostname() // for people who read the table; the UUID is unique by itself
+	return fmt.Sprintf("%.60s-%s", host, uuid.New())
+}
+
+// Run works jobs until ctx ends. Those under way then may finish within the grace;
+// what is left is cut short, recorded, and handed back to be worked by others, or
+// at the next start.
+func (s *Service) Run(ctx context.Context) error {
+	// Nobody may see this process work before he can see that it lives.
+	if err := s.presence.announce(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it was to end before it had begun
+		}
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(context.WithoutCancel(ctx))
+	background, stop := context.WithCancel(groupCtx)
+	group.Go(func() error { return s.presence.keep(background) })
+	group.Go(func() error { return s.recovery.run(background, s.config.LookEvery) })
+	group.Go(func() error {
+		defer stop()
+		return s.work(ctx)
+	})
+	return group.Wait()
+}
+
+func (s *Service) work(ctx context.Context) error {
+	if err := s.jobs.Start(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("starting to work jobs: %w", err)
+	}
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Grace+handBack)
+	defer cancel()
+	if err := s.jobs.Stop(ctx); err != nil {
+		return fmt.Errorf("handing jobs back: %w", err)
+	}
+	return nil
+}

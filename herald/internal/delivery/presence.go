@@ -1,0 +1,100 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// lockClass is the first half of the keys of all advisory locks that say which
+// process lives; the second is a hash of the process's ID. It reads "HERL".
+const lockClass = 0x4845524c
+
+// How the presence is kept up.
+const (
+	connectTimeout = 3 * time.Second
+	pingEvery      = time.Second
+	pingTimeout    = 2 * time.Second
+	reconnectGap   = 250 * time.Millisecond
+)
+
+// A presence is an advisory lock that a process holds for as long as it lives: the
+// database lets go of it with the connection, however the process ends.
+type presence struct {
+	id     string
+	config *pgx.ConnConfig
+	log    *slog.Logger
+	conn   *pgx.Conn
+}
+
+// announce connects and takes the lock. It is shared, as two IDs may have the same
+// hash.
+func (p *presence) announce(ctx context.Context) error {
+	config := p.config.Copy()
+	config.ConnectTimeout = connectTimeout
+	// A machine that vanishes without a word is noticed by the database's
+	// keepalives; its default is to wait for hours.
+	for name, value := range map[string]string{
+		"tcp_keepalives_idle": "3", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "2",
+	} {
+		config.RuntimeParams[name] = value
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("announcing presence: %w", err)
+	}
+	if _, err := conn.Exec(ctx, `select pg_advisory_lock_shared($1, hashtext($2))`, lockClass, p.id); err != nil {
+		p.drop(conn)
+		return fmt.Errorf("announcing presence: %w", err)
+	}
+	p.conn = conn
+	return nil
+}
+
+// keep holds the lock until ctx ends. A connection that breaks is replaced at
+// once, which takes less time than a process must seem dead.
+func (p *presence) keep(ctx context.Context) error {
+	defer func() { p.drop(p.conn) }()
+	for ctx.Err() == nil {
+		err := p.hold(ctx)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		p.log.WarnContext(ctx, "presence lost", slog.Any("error", err))
+		p.drop(p.conn)
+		p.conn = nil
+		select {
+		case <-ctx.Done():
+		case <-time.After(reconnectGap):
+		}
+	}
+	return nil
+}
+
+// hold returns nil after a while in which the connection, and with it the lock,
+// was there. One that ends is noticed by the reading, one that hangs by the ping.
+func (p *presence) hold(ctx context.Context) error {
+	if p.conn == nil {
+		return p.announce(ctx)
+	}
+	quiet, cancel := context.WithTimeout(ctx, pingEvery)
+	defer cancel()
+	if _, err := p.conn.WaitForNotification(quiet); err != nil && quiet.Err() == nil {
+		return err
+	}
+	ctx, cancel = context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	return p.conn.Ping(ctx)
+}
+
+func (p *presence) drop(conn *pgx.Conn) {
+	if conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // the lock goes with it, one way or another
+}
