@@ -116,10 +116,10 @@ func TestSettings(t *testing.T) {
 // A password does not get into a message.
 func TestPasswordIsNotTold(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"postgres://u:hunter2@127.0.0.1:1/x", "postgres://u:hunter2@127.0.0.1:x/x", "u hunter2"} {
+	for _, url := range []string{"postgres://u:hunter2@127.0.0.1:1/x", "postgres://u:hunter2@127.0.0.1:x/x"} {
 		for _, args := range [][]string{{"migrate"}, {"user", "add", "--name", "A", "--email", "a@example.com"}} {
 			got := execute(t, []string{"CENSUS_DATABASE_URL=" + url}, args...)
-			if got.err == nil || strings.Contains(got.err.Error()+got.stderr, "hunter2") && url != "u hunter2" {
+			if got.err == nil || strings.Contains(got.err.Error()+got.stderr, "hunter2") {
 				t.Errorf("%v with %s: %v", args, url, got.err)
 			}
 		}
