@@ -85,8 +85,7 @@ func certificate(t *testing.T) (server, client *tls.Config) {
 }
 
 func replyCode(err error) int {
-	var reply *textproto.Error
-	if errors.As(err, &reply) {
+	if reply, ok := errors.AsType[*textproto.Error](err); ok {
 		return reply.Code
 	}
 	return 0

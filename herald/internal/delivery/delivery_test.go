@@ -240,7 +240,7 @@ func outcomes(n *herald.Notification) string {
 	for _, a := range n.Attempts {
 		all = append(all, string(a.Outcome))
 	}
-	return strings.Join(all, " ")
+	return strings.Join(all, ",")
 }
 
 // wantMails fails the test unless just so many mails have come for a notification,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,11 +38,9 @@ func (p *presence) announce(ctx context.Context) error {
 	config.ConnectTimeout = connectTimeout
 	// A machine that vanishes without a word is noticed by the database's
 	// keepalives; its default is to wait for hours.
-	for name, value := range map[string]string{
+	maps.Copy(config.RuntimeParams, map[string]string{
 		"tcp_keepalives_idle": "3", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "2",
-	} {
-		config.RuntimeParams[name] = value
-	}
+	})
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return fmt.Errorf("announcing presence: %w", err)

@@ -111,7 +111,7 @@ func TestKilledWhileSending(t *testing.T) {
 	g.release()
 	w.work(t, quick)
 	n := w.await(t, id, over)
-	if n.Status != herald.Sent || !n.PossibleDuplicate || outcomes(n) != "unknown accepted" {
+	if n.Status != herald.Sent || !n.PossibleDuplicate || outcomes(n) != "unknown,accepted" {
 		t.Errorf("got %+v", n)
 	}
 	w.wantMails(t, id, 2)
@@ -249,7 +249,7 @@ func TestStopHandsBack(t *testing.T) {
 		mails     int
 	}{
 		"at Census":          {true, "accepted", false, 1},
-		"at the mail server": {false, "unknown accepted", true, 2},
+		"at the mail server": {false, "unknown,accepted", true, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

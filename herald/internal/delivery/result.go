@@ -27,8 +27,7 @@ func (w *worker) result(ctx context.Context, n *herald.Notification, err error) 
 	if err != nil {
 		w.Logger.InfoContext(ctx, "attempt failed", slog.Any("notification", n.ID), slog.Any("error", err))
 	}
-	var failure *mail.Error
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*mail.Error](err); ok {
 		return mailResult(failure)
 	}
 	for _, r := range results {

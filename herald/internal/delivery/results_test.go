@@ -84,14 +84,14 @@ func TestTriesAgain(t *testing.T) {
 		duplicate bool
 		mails     int
 	}{
-		"4xx to MAIL":          {smtptest.Fault{At: smtptest.AtMail, Code: 451}, "deferred deferred accepted", 451, false, 1},
-		"4xx to RCPT":          {smtptest.Fault{At: smtptest.AtRcpt, Code: 450}, "deferred deferred accepted", 450, false, 1},
-		"4xx to DATA":          {smtptest.Fault{At: smtptest.AtData, Code: 452}, "deferred deferred accepted", 452, false, 1},
-		"no login":             {smtptest.Fault{At: smtptest.AtMail, Code: 530}, "deferred deferred accepted", 530, false, 1},
-		"greeted with 554":     {smtptest.Fault{At: smtptest.AtConnect, Code: 554}, "deferred deferred accepted", 554, false, 1},
-		"dropped at RCPT":      {smtptest.Fault{At: smtptest.AtRcpt}, "deferred deferred accepted", 0, false, 1},
-		"in doubt, not taken":  {smtptest.Fault{At: smtptest.AtData}, "unknown unknown accepted", 0, true, 1},
-		"in doubt, taken":      {smtptest.Fault{At: smtptest.AtReply}, "unknown unknown accepted", 0, true, 3},
+		"4xx to MAIL":          {smtptest.Fault{At: smtptest.AtMail, Code: 451}, "deferred,deferred,accepted", 451, false, 1},
+		"4xx to RCPT":          {smtptest.Fault{At: smtptest.AtRcpt, Code: 450}, "deferred,deferred,accepted", 450, false, 1},
+		"4xx to DATA":          {smtptest.Fault{At: smtptest.AtData, Code: 452}, "deferred,deferred,accepted", 452, false, 1},
+		"no login":             {smtptest.Fault{At: smtptest.AtMail, Code: 530}, "deferred,deferred,accepted", 530, false, 1},
+		"greeted with 554":     {smtptest.Fault{At: smtptest.AtConnect, Code: 554}, "deferred,deferred,accepted", 554, false, 1},
+		"dropped at RCPT":      {smtptest.Fault{At: smtptest.AtRcpt}, "deferred,deferred,accepted", 0, false, 1},
+		"in doubt, not taken":  {smtptest.Fault{At: smtptest.AtData}, "unknown,unknown,accepted", 0, true, 1},
+		"in doubt, taken":      {smtptest.Fault{At: smtptest.AtReply}, "unknown,unknown,accepted", 0, true, 3},
 		"dropped after taking": {smtptest.Fault{At: smtptest.AtEnd}, "accepted", 0, false, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -119,13 +119,14 @@ func (w *worker) next(ctx context.Context, n *herald.Notification, a herald.Atte
 }
 
 func (w *worker) log(ctx context.Context, n *herald.Notification, a herald.Attempt, next *time.Time) {
-	level, message := slog.LevelWarn, "notification put off"
+	log := w.Logger.With(slog.Any("notification", n.ID), slog.Int("attempt", len(n.Attempts)+1),
+		slog.String("outcome", string(a.Outcome)), slog.Int("smtp_code", a.SMTPCode), slog.String("detail", a.Detail))
 	switch {
 	case a.Outcome == herald.Accepted:
-		level, message = slog.LevelInfo, "notification sent"
+		log.InfoContext(ctx, "notification sent")
 	case next == nil:
-		level, message = slog.LevelError, "notification failed"
+		log.ErrorContext(ctx, "notification failed")
+	default:
+		log.WarnContext(ctx, "notification put off", slog.Time("until", *next))
 	}
-	w.Logger.LogAttrs(ctx, level, message, slog.Any("notification", n.ID), slog.Int("attempt", len(n.Attempts)+1),
-		slog.String("outcome", string(a.Outcome)), slog.Int("smtp_code", a.SMTPCode), slog.String("detail", a.Detail))
 }

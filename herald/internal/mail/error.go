@@ -40,8 +40,7 @@ func asError(e *Error) error {
 // dialError is for what goes wrong before there is a mail to talk about. It is
 // the server's fault or ours, never the mail's, whatever the code.
 func dialError(err error) *Error {
-	var reply *textproto.Error
-	if errors.As(err, &reply) {
+	if reply, ok := errors.AsType[*textproto.Error](err); ok {
 		return &Error{Code: reply.Code, Detail: fmt.Sprintf("the mail server let nobody in: it answered %d", reply.Code)}
 	}
 	return &Error{Detail: "the mail server could not be reached", cause: err}
@@ -63,8 +62,8 @@ var loginReplies = map[int]bool{530: true, 534: true, 535: true, 538: true}
 // sendError reads an error of go-mail's Send. It goes by the code and the phase:
 // go-mail's own IsTemp takes a connection that broke for a permanent failure.
 func sendError(err error) *Error {
-	var sent *gomail.SendError
-	if !errors.As(err, &sent) {
+	sent, ok := errors.AsType[*gomail.SendError](err)
+	if !ok {
 		return &Error{Detail: "the mail could not be sent"}
 	}
 	code, phase := sent.ErrorCode(), phases[sent.Reason]
