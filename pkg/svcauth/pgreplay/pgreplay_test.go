@@ -1,0 +1,240 @@
+package pgreplay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/micromachine/pkg/pgtest"
+	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/pgreplay"
+)
+
+var _ svcauth.ReplayStore = (*pgreplay.Store)(nil)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// table makes the table as the package comment has it.
+func table(ctx context.Context, databaseURL string) error {
+	conn, err := pgx.Connect(ctx, databaseURL)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, `
+		create table svcauth_replay (id bytea primary key, expires_at timestamptz not null);
+		create index on svcauth_replay (expires_at);`)
+	return err
+}
+
+func newPool(t *testing.T, databaseURL string) *pgxpool.Pool {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func burn(t *testing.T, store *pgreplay.Store, issuer, id string, until time.Time) bool {
+	t.Helper()
+	first, err := store.Burn(t.Context(), issuer, id, until)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return first
+}
+
+const herald, shop = "https://herald.service/", "https://shop.service/"
+
+// A token of an issuer passes once, whatever others use the same ID.
+func TestBurn(t *testing.T) {
+	t.Parallel()
+	store := pgreplay.New(newPool(t, pgtest.New(t, table)))
+	until := time.Now().Add(time.Minute)
+	for _, tt := range []struct {
+		issuer, id string
+		until      time.Time
+		first      bool
+	}{
+		{herald, "a", until, true},
+		{herald, "a", until, false},
+		{herald, "a", until.Add(time.Hour), false},
+		{herald, "a", time.Time{}, false},
+		{shop, "a", until, true},
+		{herald, "b", time.Time{}, true},
+		{herald, "b", until, false},
+		{herald, "\x00", until, true},
+		{herald, "\xff", until, true},
+	} {
+		if got := burn(t, store, tt.issuer, tt.id, tt.until); got != tt.first {
+			t.Errorf("burning %q of %s: %t", tt.id, tt.issuer, got)
+		}
+	}
+}
+
+// A token that is sent to two replicas at once passes exactly once, a thousand times out of a thousand.
+func TestBurnConcurrently(t *testing.T) {
+	t.Parallel()
+	databaseURL := pgtest.New(t, table)
+	replicas := []*pgreplay.Store{pgreplay.New(newPool(t, databaseURL)), pgreplay.New(newPool(t, databaseURL))}
+	const tokens, workers = 1000, 8
+	until := time.Now().Add(time.Minute)
+	var passed [tokens]atomic.Int32
+	var all sync.WaitGroup
+	for worker := range workers {
+		all.Go(func() {
+			for id := range tokens {
+				first, err := replicas[worker%2].Burn(t.Context(), herald, strconv.Itoa(id), until)
+				if err != nil {
+					t.Error(err)
+				}
+				if first {
+					passed[id].Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for id := range tokens {
+		if n := passed[id].Load(); n != 1 {
+			t.Errorf("token %d passed %d times", id, n)
+		}
+	}
+}
+
+// remaining returns how many tokens the table remembers.
+func remaining(t *testing.T, pool *pgxpool.Pool) int {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `select count(*) from svcauth_replay`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return count
+}
+
+// Sweeping forgets the tokens that expired a while ago, and no other.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, pgtest.New(t, table))
+	store := pgreplay.New(pool)
+	now := time.Now()
+	kept := map[string]time.Time{
+		"for ever":                  {},
+		"valid":                     now.Add(time.Minute),
+		"of next year":              now.AddDate(1, 0, 0),
+		"just expired":              now.Add(-time.Second), // a replica whose clock is behind may let it in still
+		"expired half a minute ago": now.Add(-30 * time.Second),
+	}
+	for id, until := range kept {
+		burn(t, store, herald, id, until)
+	}
+	const expired = 2500 // more than a batch
+	for i := range expired {
+		burn(t, store, shop, strconv.Itoa(i), now.Add(-2*time.Minute-time.Duration(i)*time.Second))
+	}
+	if err := store.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := remaining(t, pool); n != len(kept) {
+		t.Errorf("%d tokens are remembered, want %d", n, len(kept))
+	}
+	for id := range kept {
+		if burn(t, store, herald, id, now) {
+			t.Errorf("%s: forgotten", id)
+		}
+	}
+	if !burn(t, store, shop, "0", now.Add(time.Minute)) {
+		t.Error("an expired token is remembered")
+	}
+}
+
+// Sweeps at the same time share the work, and wait neither for each other nor for a row that somebody holds.
+func TestSweepConcurrently(t *testing.T) {
+	t.Parallel()
+	databaseURL := pgtest.New(t, table)
+	pool := newPool(t, databaseURL)
+	store := pgreplay.New(pool)
+	old := time.Now().Add(-time.Hour)
+	for i := range 100 {
+		burn(t, store, herald, fmt.Sprint(i), old)
+	}
+	holder, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.Exec(t.Context(), `select from svcauth_replay limit 1 for update`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if err := store.Sweep(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := remaining(t, newPool(t, databaseURL)); n != 1 {
+		t.Errorf("%d tokens are remembered beside the one that is held", n-1)
+	}
+	if err := holder.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A store that cannot answer says so, and lets nothing pass.
+func TestBurnFails(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, pgtest.New(t, nil)) // without the table
+	store := pgreplay.New(pool)
+	if first, err := store.Burn(t.Context(), herald, "a", time.Now()); first || err == nil {
+		t.Errorf("no table: %t, %v", first, err)
+	}
+	if err := store.Sweep(t.Context()); err == nil {
+		t.Error("no table: no error from Sweep")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if first, err := store.Burn(ctx, herald, "a", time.Now()); first || !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %t, %v", first, err)
+	}
+	pool.Close()
+	if first, err := store.Burn(t.Context(), herald, "a", time.Now()); first || err == nil {
+		t.Errorf("closed: %t, %v", first, err)
+	}
+}
+
+// Run ends with its context.
+func TestRunEnds(t *testing.T) {
+	t.Parallel()
+	store := pgreplay.New(newPool(t, pgtest.New(t, table)))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		store.Run(ctx, slog.New(slog.DiscardHandler))
+	}()
+	cancel()
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		t.Error("Run goes on")
+	}
+}

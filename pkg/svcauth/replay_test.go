@@ -1,0 +1,71 @@
+package svcauth_test
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+func memoryBurn(t *testing.T, store svcauth.ReplayStore, issuer, id string, until time.Time) bool {
+	t.Helper()
+	first, err := store.Burn(t.Context(), issuer, id, until)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return first
+}
+
+// A token of an issuer passes once, until it has expired and a minute has gone by.
+func TestMemoryReplay(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		store := svcauth.NewMemoryReplay()
+		soon, later := time.Now().Add(time.Minute), time.Now().Add(time.Hour)
+		for _, tt := range []struct {
+			after      time.Duration
+			issuer, id string
+			until      time.Time
+			first      bool
+		}{
+			{0, herald, "a", soon, true},
+			{0, herald, "a", soon, false},
+			{0, herald, "a", later, false},
+			{0, shop, "a", later, true},
+			{0, herald, "b", time.Time{}, true},
+			{59 * time.Second, herald, "a", soon, false},
+			{3 * time.Minute, herald, "a", later, true}, // forgotten by now, and expired long since
+			{0, shop, "a", later, false},
+			{1000 * time.Hour, herald, "b", time.Time{}, false},
+			{0, shop, "a", later, true},
+		} {
+			<-time.After(tt.after)
+			if got := memoryBurn(t, store, tt.issuer, tt.id, tt.until); got != tt.first {
+				t.Errorf("%v later, burning %q of %s: %t", tt.after, tt.id, tt.issuer, got)
+			}
+		}
+	})
+}
+
+func TestMemoryReplayConcurrently(t *testing.T) {
+	t.Parallel()
+	store := svcauth.NewMemoryReplay()
+	const tokens, workers = 1000, 8
+	var passed atomic.Int32
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for id := range tokens {
+				if memoryBurn(t, store, herald, strconv.Itoa(id), time.Now().Add(time.Minute)) {
+					passed.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := passed.Load(); n != tokens {
+		t.Errorf("%d uses of %d tokens passed", n, tokens)
+	}
+}
