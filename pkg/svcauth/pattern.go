@@ -1,6 +1,7 @@
 package svcauth
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"strings"
@@ -66,7 +67,6 @@ func cleanPath(path string) bool {
 const (
 	unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 	segmentSet = unreserved + "!$&'()*+,=:@"
-	upperHex   = "0123456789ABCDEF"
 )
 
 func cleanSegment(s string) bool {
@@ -80,17 +80,19 @@ func cleanSegment(s string) bool {
 		if i+2 >= len(s) {
 			return false
 		}
-		high, low := strings.IndexByte(upperHex, s[i+1]), strings.IndexByte(upperHex, s[i+2])
-		if high < 0 || low < 0 {
-			return false
-		}
-		decoded := rune(high<<4 | low)
-		if decoded < ' ' || decoded == 0x7f || strings.ContainsRune(unreserved+`/\`, decoded) {
+		digits := s[i+1 : i+3]
+		decoded, err := hex.DecodeString(digits)
+		if err != nil || digits != strings.ToUpper(digits) || !mustEncode(decoded[0]) {
 			return false
 		}
 		i += 2
 	}
 	return true
+}
+
+// mustEncode reports whether a path may hold c only percent-encoded, and whether it may hold it at all.
+func mustEncode(c byte) bool {
+	return c >= ' ' && c != 0x7f && strings.IndexByte(unreserved+`/\`, c) < 0
 }
 
 // A callPattern is a trust file's "allow" line, such as "GET /user/*": a method and the paths it may be used on. GET
