@@ -32,16 +32,23 @@ type publisher struct {
 func newPublisher(t *testing.T) *publisher {
 	t.Helper()
 	p := &publisher{}
-	p.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.fetches.Add(1)
 		if r.URL.Path != "/"+svcauth.JWKSPath {
 			t.Errorf("fetched %s", r.URL)
 		}
 		(*p.answer.Load()).ServeHTTP(w, r)
 	}))
+	p.start(t)
+	return p
+}
+
+func (p *publisher) start(t *testing.T) {
+	t.Helper()
+	p.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of clients that hang up
+	p.StartTLS()
 	t.Cleanup(p.Close)
 	p.issuer = p.URL + "/"
-	return p
 }
 
 func (p *publisher) answers(h http.Handler) { p.answer.Store(&h) }
@@ -300,7 +307,6 @@ func redirectTo(url string) http.HandlerFunc {
 func TestWrongCertificate(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
-	p.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	key := generateKey(t, svcauth.EdDSA)
 	p.publishes(key)
 	p.issuer = strings.Replace(p.issuer, "127.0.0.1", "localhost", 1)
@@ -339,9 +345,7 @@ func TestFetchClosesConnection(t *testing.T) {
 			closed <- struct{}{}
 		}
 	}
-	p.StartTLS()
-	t.Cleanup(p.Close)
-	p.issuer = p.URL + "/"
+	p.start(t)
 	verifier := p.discover(t, "")
 	if status := statusOf(verifier, p.signedBy(t, key)); status != http.StatusOK {
 		t.Fatalf("status %d", status)

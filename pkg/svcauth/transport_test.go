@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -46,6 +47,7 @@ func newTLSServer(t *testing.T, name string, handler http.Handler) *tlsServer {
 	s := &tlsServer{Server: httptest.NewUnstartedServer(handler), caFile: filepath.Join(t.TempDir(), "ca.pem")}
 	writeFile(t, s.caFile, block("CERTIFICATE", der))
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of clients that hang up
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	s.connectTo = name + ":443:" + s.Listener.Addr().String()
