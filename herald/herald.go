@@ -102,7 +102,7 @@ func New(id uuid.UUID, r Request, createdAt time.Time) *Notification {
 type Attempt struct {
 	Number     int        `json:"number"` // from 1
 	StartedAt  time.Time  `json:"started_at"`
-	FinishedAt *time.Time `json:"finished_at"` // nil while it is under way
+	FinishedAt *time.Time `json:"finished_at,omitempty"` // nil while it is under way
 	Result
 }
 

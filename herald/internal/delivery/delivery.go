@@ -39,6 +39,9 @@ const (
 	rescueAfter       = 5 * time.Minute
 )
 
+// beginAgain is how long to wait before trying again to reach the database.
+const beginAgain = time.Second
+
 // handBack is how long jobs may take, when the grace is over, to record how far
 // they have come.
 const handBack = 8 * time.Second
@@ -118,32 +121,47 @@ func processID() string {
 
 // Run works jobs until ctx ends. Those under way then may finish within the grace;
 // what is left is cut short, recorded, and handed back to be worked by others, or
-// at the next start.
+// at the next start. A database that is not there yet is waited for.
 func (s *Service) Run(ctx context.Context) error {
-	// Nobody may see this process work before he can see that it lives.
-	if err := s.presence.announce(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was to end before it had begun
+	for {
+		err := s.begin(ctx)
+		if err == nil {
+			break
 		}
-		return err
+		s.config.Logger.WarnContext(ctx, "deliveries cannot begin", slog.Any("error", err))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(beginAgain):
+		}
 	}
-	group, groupCtx := errgroup.WithContext(context.WithoutCancel(ctx))
-	background, stop := context.WithCancel(groupCtx)
+	group, background := errgroup.WithContext(context.WithoutCancel(ctx))
+	background, stop := context.WithCancel(background)
 	group.Go(func() error { return s.presence.keep(background) })
 	group.Go(func() error { return s.recovery.run(background, s.config.LookEvery) })
 	group.Go(func() error {
 		defer stop()
-		return s.work(ctx)
+		<-ctx.Done()
+		return s.end(context.WithoutCancel(ctx))
 	})
 	return group.Wait()
 }
 
-func (s *Service) work(ctx context.Context) error {
+// begin makes the process known before it works, so that nobody sees it work and
+// takes it for dead.
+func (s *Service) begin(ctx context.Context) error {
+	if err := s.presence.announce(ctx); err != nil {
+		return err
+	}
 	if err := s.jobs.Start(context.WithoutCancel(ctx)); err != nil {
+		s.presence.withdraw()
 		return fmt.Errorf("starting to work jobs: %w", err)
 	}
-	<-ctx.Done()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Grace+handBack)
+	return nil
+}
+
+func (s *Service) end(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Grace+handBack)
 	defer cancel()
 	if err := s.jobs.Stop(ctx); err != nil {
 		return fmt.Errorf("handing jobs back: %w", err)

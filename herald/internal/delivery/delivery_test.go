@@ -73,7 +73,12 @@ func (b *syncBuffer) String() string {
 // holds the address.
 func newWorld(t *testing.T, mails smtptest.Config) *world {
 	t.Helper()
-	w := &world{databaseURL: pgtest.New(t, migrations.Herald), log: &syncBuffer{}}
+	return newWorldIn(t, pgtest.New(t, migrations.Herald), mails)
+}
+
+func newWorldIn(t *testing.T, databaseURL string, mails smtptest.Config) *world {
+	t.Helper()
+	w := &world{databaseURL: databaseURL, log: &syncBuffer{}}
 	w.answers(http.StatusOK, user42)
 	w.census = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.answer.Load())(rw, r) }))
 	t.Cleanup(w.census.Close)
@@ -138,7 +143,7 @@ func newService(
 		return nil, nil, err
 	}
 	config.Mail, err = mail.NewSender(mail.Config{
-		Addr: mailAddr, TLSConfig: trust, From: "Herald <herald@example.com>", Domain: "herald.service",
+		Addr: mailAddr, Roots: trust.RootCAs, From: "Herald <herald@example.com>", Domain: "herald.service",
 	})
 	if err != nil {
 		return nil, nil, err

@@ -46,7 +46,7 @@ func (p *presence) announce(ctx context.Context) error {
 		return fmt.Errorf("announcing presence: %w", err)
 	}
 	if _, err := conn.Exec(ctx, `select pg_advisory_lock_shared($1, hashtext($2))`, lockClass, p.id); err != nil {
-		p.drop(conn)
+		drop(conn)
 		return fmt.Errorf("announcing presence: %w", err)
 	}
 	p.conn = conn
@@ -56,15 +56,14 @@ func (p *presence) announce(ctx context.Context) error {
 // keep holds the lock until ctx ends. A connection that breaks is replaced at
 // once, which takes less time than a process must seem dead.
 func (p *presence) keep(ctx context.Context) error {
-	defer func() { p.drop(p.conn) }()
+	defer p.withdraw()
 	for ctx.Err() == nil {
 		err := p.hold(ctx)
 		if err == nil || ctx.Err() != nil {
 			continue
 		}
 		p.log.WarnContext(ctx, "presence lost", slog.Any("error", err))
-		p.drop(p.conn)
-		p.conn = nil
+		p.withdraw()
 		select {
 		case <-ctx.Done():
 		case <-time.After(reconnectGap):
@@ -89,10 +88,15 @@ func (p *presence) hold(ctx context.Context) error {
 	return p.conn.Ping(ctx)
 }
 
-func (p *presence) drop(conn *pgx.Conn) {
-	if conn == nil {
-		return
+// withdraw lets go of the lock.
+func (p *presence) withdraw() {
+	if p.conn != nil {
+		drop(p.conn)
+		p.conn = nil
 	}
+}
+
+func drop(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx) // the lock goes with it, one way or another

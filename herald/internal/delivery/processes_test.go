@@ -3,7 +3,6 @@ package delivery_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -17,6 +16,7 @@ import (
 
 	"example.com/micromachine/herald"
 	"example.com/micromachine/herald/internal/delivery"
+	"example.com/micromachine/migrations"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/smtptest"
 )
@@ -283,16 +283,28 @@ func TestStopHandsBack(t *testing.T) {
 	}
 }
 
-func TestRunNeedsTheDatabase(t *testing.T) {
+// TestRunWaitsForTheDatabase starts a service before its tables are there.
+func TestRunWaitsForTheDatabase(t *testing.T) {
 	t.Parallel()
-	log := slog.New(slog.DiscardHandler)
-	nowhere := fmt.Sprintf("postgres://nobody@127.0.0.1:%d/nothing?connect_timeout=1", 1)
-	service, closeAll, err := newService(t.Context(), nowhere, "127.0.0.1:1", "127.0.0.1:1", log, delivery.Config{})
-	if err != nil {
+	w := newWorldIn(t, pgtest.New(t, nil), smtptest.Config{})
+	w.work(t, quick)
+	deadline := time.Now().Add(within)
+	for !strings.Contains(w.log.String(), "deliveries cannot begin") {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not say that it cannot begin")
+		}
+	}
+	if err := migrations.Herald(t.Context(), w.databaseURL); err != nil {
 		t.Fatal(err)
 	}
-	defer closeAll()
-	if err := service.Run(t.Context()); err == nil {
-		t.Error("it runs without a database")
+	if n := w.await(t, w.create(t), over); n.Status != herald.Sent {
+		t.Errorf("got %+v", n)
 	}
+}
+
+// TestStopsBeforeItHasBegun stops services that cannot reach their database.
+func TestStopsBeforeItHasBegun(t *testing.T) {
+	t.Parallel()
+	w := newWorldIn(t, "postgres://nobody@127.0.0.1:1/nothing", smtptest.Config{})
+	w.work(t, quick)()
 }

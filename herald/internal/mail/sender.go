@@ -3,6 +3,7 @@ package mail
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -32,9 +33,8 @@ type Config struct {
 	Addr string
 	// TLS is how to encrypt. The default is STARTTLS.
 	TLS TLSMode
-	// TLSConfig has the certificate authorities to trust; its ServerName is
-	// set to the host of Addr. Nil: the system's.
-	TLSConfig *tls.Config
+	// Roots are the certificate authorities to trust. Nil: the system's.
+	Roots *x509.CertPool
 	// Username and Password log in. Empty: no login. They are never sent over
 	// a connection that is not encrypted.
 	Username, Password string
@@ -96,11 +96,8 @@ func NewSender(config Config) (*Sender, error) {
 	default:
 		return nil, fmt.Errorf("mail: unknown TLS mode %q", config.TLS)
 	}
-	s.host, s.from, s.tls = host, *from, &tls.Config{MinVersion: tls.VersionTLS12}
-	if config.TLSConfig != nil {
-		s.tls = config.TLSConfig.Clone()
-	}
-	s.tls.ServerName = host
+	s.host, s.from = host, *from
+	s.tls = &tls.Config{ServerName: host, RootCAs: config.Roots, MinVersion: tls.VersionTLS12}
 	s.permission = make(chan struct{}, s.config.MaxConns)
 	return s, nil
 }

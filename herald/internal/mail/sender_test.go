@@ -16,27 +16,27 @@ import (
 	"example.com/micromachine/pkg/smtptest"
 )
 
-// certificate returns matching TLS configurations of server and client for 127.0.0.1.
-func certificate(t *testing.T) (server, client *tls.Config) {
+// certificate returns a TLS configuration for a server at 127.0.0.1, and the roots to trust it.
+func certificate(t *testing.T) (*tls.Config, *x509.CertPool) {
 	t.Helper()
 	https := httptest.NewTLSServer(nil)
 	defer https.Close()
 	roots := x509.NewCertPool()
 	roots.AddCert(https.Certificate())
-	return &tls.Config{Certificates: https.TLS.Certificates, MinVersion: tls.VersionTLS12}, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	return &tls.Config{Certificates: https.TLS.Certificates, MinVersion: tls.VersionTLS12}, roots
 }
 
 // start returns a mail server with STARTTLS and a sender for it.
 func start(t *testing.T, server smtptest.Config, sender mail.Config) (*smtptest.Server, *mail.Sender) {
 	t.Helper()
-	serverTLS, clientTLS := certificate(t)
+	serverTLS, roots := certificate(t)
 	server.TLS = serverTLS
 	s, err := smtptest.Start(server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	sender.Addr, sender.TLSConfig = s.Addr(), clientTLS
+	sender.Addr, sender.Roots = s.Addr(), roots
 	return s, newSender(t, sender)
 }
 

@@ -77,5 +77,19 @@ func (s *Store) one(ctx context.Context, condition string, args ...any) (*herald
 	if err != nil {
 		return nil, fmt.Errorf("reading notification: %w", err)
 	}
+	toUTC(n)
 	return n, nil
+}
+
+// toUTC takes the times out of whatever zone the database connection is in.
+func toUTC(n *herald.Notification) {
+	times := []*time.Time{&n.CreatedAt, &n.UpdatedAt, n.NextAttemptAt}
+	for i := range n.Attempts {
+		times = append(times, &n.Attempts[i].StartedAt, n.Attempts[i].FinishedAt)
+	}
+	for _, t := range times {
+		if t != nil {
+			*t = t.UTC()
+		}
+	}
 }
