@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +137,44 @@ func TestUnauthenticatedBodyIsNotRead(t *testing.T) {
 					t.Errorf("%q, %v; want %q", got, err, tt.want)
 				}
 			})
+		}
+	}
+}
+
+// Over HTTP/2, where one connection carries the calls of many, a refused body costs nobody the connection.
+func TestHTTP2(t *testing.T) {
+	w := newWorld(t)
+	server := httptest.NewUnstartedServer(w.verifier.Require(maxBody)(http.HandlerFunc(w.whoAmI)))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	good := boundWrite(t, w)
+	good.sign()
+	for i, tt := range []struct {
+		token  string
+		status int
+	}{
+		{good.token, http.StatusOK},
+		{"bad", http.StatusUnauthorized},
+		{good.token, http.StatusUnauthorized}, // a replay
+		{"", http.StatusUnauthorized},
+	} {
+		var reused bool
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
+		})
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/user/", strings.NewReader(newUser))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(svcauth.Header, tt.token)
+		res, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != tt.status || res.ProtoMajor != 2 || reused != (i > 0) {
+			t.Errorf("call %d: %s %s, connection reused: %t", i, res.Proto, res.Status, reused)
 		}
 	}
 }

@@ -26,6 +26,7 @@ func callAttacks() []group {
 			{name: "replay of an ageless token", source: "RFC 7519 §4.1.7, design §4", valid: agelessWrite, change: replayed},
 			{name: "replay of a read with a body", source: "design §4", valid: boundRead, change: all(signedBody(newUser), replayed)},
 			{name: "replay by another connection header", source: "design §5.7", valid: boundWrite, change: all(replayed, line("X-Request-Id: 2"))},
+			{name: "replay with the other ECDSA signature", source: "RFC 8725 §3.2, design §5.7", valid: boundBy(shopEC), change: all(signedBody(newUser), replayed, part(2, otherECDSA))},
 			{name: "jti used for another body", source: "RFC 7519 §4.1.7", valid: boundWrite, change: sameID(signedBody(`{}`))},
 			{name: "jti used, signed again", source: "RFC 7519 §4.1.7", valid: boundWrite, change: sameID(at("exp", 90))},
 		}},

@@ -1,6 +1,7 @@
 package svcauth_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"net/http"
 	"strings"
@@ -135,6 +136,7 @@ func claimTypeAttacks() []attack {
 		{name: "iat is true", source: "RFC 7519 §4.1.6", valid: boundRead, change: claim("iat", "true")},
 		{name: "aud is a list of one", source: "design §4", valid: boundRead, change: claim("aud", `["`+census+`"]`)},
 		{name: "aud is a list of two", source: "RFC 8725 §3.9, design §4", valid: boundRead, change: claim("aud", `["`+shop+`","`+census+`"]`)},
+		{name: "aud is an empty list", source: "CVE-2020-26160", valid: boundRead, change: claim("aud", "[]")},
 		{name: "aud is an object", source: "RFC 7519 §4.1.3", valid: boundRead, change: claim("aud", `{"`+census+`":true}`)},
 		{name: "aud is null", source: "RFC 7519 §4.1.3", valid: boundRead, change: claim("aud", "null")},
 		{name: "aud is empty", source: "RFC 7519 §4.1.3", valid: boundRead, change: claim("aud", `""`)},
@@ -189,7 +191,7 @@ func spareBits(compact string) string {
 	last := len(compact) - 1
 	changed := compact[:last] + string(alphabet[strings.IndexByte(alphabet, compact[last])+1])
 	before, after := compact[strings.LastIndex(compact, ".")+1:], changed[strings.LastIndex(changed, ".")+1:]
-	if string(decode64(before)) != string(decode64(after)) {
+	if !bytes.Equal(decode64(before), decode64(after)) {
 		panic("not the same signature") // the row would test something else
 	}
 	return changed

@@ -1,23 +1,24 @@
 package svcauth_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
 	"net/http"
+	"slices"
 	"strings"
 
 	"example.com/micromachine/pkg/svcauth"
 )
 
-func heraldKey(w *world) *forger  { return w.herald }
-func shopRSA(w *world) *forger    { return w.shopRSA }
-func shopEC(w *world) *forger     { return w.shopEC }
-func shopEd(w *world) *forger     { return w.shopEd }
-func anotherKey(w *world) *forger { return w.another }
-func loginKey(w *world) *forger   { return w.login }
+func heraldKey(w *world) *forger { return w.herald }
+func shopRSA(w *world) *forger   { return w.shopRSA }
+func shopEC(w *world) *forger    { return w.shopEC }
+func shopEd(w *world) *forger    { return w.shopEd }
+func loginKey(w *world) *forger  { return w.login }
 
 // issuerAttacks are attacks on who signed the token, what kind it is, and with which key.
 func issuerAttacks() []group {
@@ -58,7 +59,7 @@ func issuerAttacks() []group {
 
 func algorithmAttacks() []attack {
 	return []attack{
-		{name: "alg none", source: "RFC 8725 §3.1, CVE-2015-9235", valid: boundRead, change: signedWith("none", sameKey)},
+		{name: "alg none", source: "RFC 8725 §3.1, CVE-2022-23540", valid: boundRead, change: signedWith("none", sameKey)},
 		{name: "alg none on an article token", source: "RFC 8725 §3.1", valid: articleWrite, change: signedWith("none", sameKey)},
 		{name: "alg none on a session token", source: "RFC 8725 §3.1", valid: session, change: signedWith("none", sameKey)},
 		{name: "alg nOnE", source: "RFC 8725 §2.1", valid: boundRead, change: all(signedWith("none", sameKey), header("alg", `"nOnE"`))},
@@ -66,7 +67,7 @@ func algorithmAttacks() []attack {
 		{name: "alg is empty", source: "RFC 7515 §4.1.1", valid: boundRead, change: header("alg", `""`)},
 		{name: "no alg", source: "RFC 7515 §4.1.1", valid: boundRead, change: noHeader("alg")},
 		{name: "alg in other case", source: "RFC 7515 §4.1.1", valid: boundRead, change: header("alg", `"eddsa"`)},
-		{name: "HS256 with the RSA key's PEM", source: "RFC 8725 §2.1, CVE-2016-10555", valid: boundBy(shopRSA), change: signedWith("HS256", publicPEM)},
+		{name: "HS256 with the RSA key's PEM", source: "RFC 8725 §2.1, CVE-2015-9235, CVE-2016-10555", valid: boundBy(shopRSA), change: signedWith("HS256", publicPEM)},
 		{name: "HS256 with the EC key's DER", source: "RFC 8725 §2.1, CVE-2022-29217", valid: boundBy(shopEC), change: signedWith("HS256", publicDER)},
 		{name: "HS256 with the Ed25519 key's bytes", source: "RFC 8725 §2.1, CVE-2022-29217", valid: boundRead, change: signedWith("HS256", publicBytes)},
 		{name: "HS256 with an empty key", source: "RFC 8725 §3.5", valid: boundRead, change: signedWith("HS256", emptyKey)},
@@ -153,10 +154,8 @@ func plusOrder(signature []byte) []byte {
 }
 
 func reversed(b []byte) []byte {
-	r := make([]byte, 0, len(b))
-	for i := len(b) - 1; i >= 0; i-- {
-		r = append(r, b[i])
-	}
+	r := bytes.Clone(b)
+	slices.Reverse(r)
 	return r
 }
 
@@ -192,6 +191,13 @@ func inASN1(signature []byte) []byte {
 		panic(err) // two numbers
 	}
 	return der
+}
+
+// otherECDSA makes (r, n-s) of (r, s): as good a signature, and another token.
+func otherECDSA(signature []byte) []byte {
+	s := new(big.Int).SetBytes(signature[32:])
+	s.Sub(elliptic.P256().Params().N, s)
+	return append(signature[:32:32], s.FillBytes(make([]byte, 32))...)
 }
 
 func widened(signature []byte) []byte {

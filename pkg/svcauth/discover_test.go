@@ -78,15 +78,15 @@ func hang(r *http.Request) (*http.Response, error) {
 
 // trickle answers with a byte every ten seconds.
 func trickle(r *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(slowReader{r.Context()})}, nil
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(slowReader{r.Context().Done()})}, nil
 }
 
-type slowReader struct{ ctx context.Context }
+type slowReader struct{ done <-chan struct{} }
 
 func (s slowReader) Read(p []byte) (int, error) {
 	select {
-	case <-s.ctx.Done():
-		return 0, s.ctx.Err()
+	case <-s.done:
+		return 0, context.Canceled
 	case <-time.After(10 * time.Second):
 		p[0] = ' '
 		return 1, nil
@@ -126,6 +126,7 @@ func (r *reload) timed(t *testing.T, issuer *svcauthtest.Issuer) (time.Duration,
 
 // A key set that does not come holds up the first look-up for three seconds, and nobody else at all.
 func TestSlowKeySet(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]func(*http.Request) (*http.Response, error){"silent": hang, "slow": trickle} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -246,6 +247,7 @@ func TestFloodInOutage(t *testing.T) {
 
 // Cache-Control is honoured between one minute and a quarter of an hour, with jitter.
 func TestRefresh(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		cacheControl string
 		least, most  time.Duration

@@ -1,6 +1,7 @@
 package svcauth_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
@@ -58,7 +59,7 @@ func TestSaveAndLoadKey(t *testing.T) {
 			if err := generateKey(t, svcauth.EdDSA).Save(file); !errors.Is(err, fs.ErrExist) {
 				t.Errorf("saving over a file: %v", err)
 			}
-			if after, _ := os.ReadFile(file); string(after) != string(before) {
+			if after, _ := os.ReadFile(file); !bytes.Equal(after, before) {
 				t.Error("the file was overwritten")
 			}
 		})

@@ -271,7 +271,7 @@ func TestNoKeySet(t *testing.T) {
 			}
 		}, "a key set of over 262144 bytes"},
 		{"10,000 keys", staticJWKS([]byte(`{"keys":[` + strings.Repeat("{},", 9999) + `{}]}`)), "a JWK Set of 10000 keys"},
-		{"connection closed", func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }, "fetching: "},
+		{"connection closed", func(_ http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }, "fetching: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -64,7 +64,7 @@ func TestSignAndVerify(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				req := httptest.NewRequest("POST", census+"anything/", strings.NewReader(newUser))
+				req := httptest.NewRequest(http.MethodPost, census+"anything/", strings.NewReader(newUser))
 				req.Header.Set(svcauth.Header, token)
 				if got := serve(t, verifier, req); got != newUser {
 					t.Errorf("session: the handler read %q", got)
@@ -151,7 +151,8 @@ func TestTokenContents(t *testing.T) {
 			if id, _ := claims["jti"].(string); len(decode64(id)) != 16 {
 				t.Errorf("jti %q is not of 128 bits", id)
 			}
-			if delete(claims, "jti"); !maps.Equal(claims, tt.want) {
+			delete(claims, "jti")
+			if !maps.Equal(claims, tt.want) {
 				t.Errorf("claims %v, want %v", claims, tt.want)
 			}
 		})

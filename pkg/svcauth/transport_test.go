@@ -125,24 +125,28 @@ func TestTransportRefuses(t *testing.T) {
 	var sent atomic.Int32
 	server := newTLSServer(t, "census.service", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { sent.Add(1) }))
 	client := server.signing(t, newSigner(t, nil))
-	with := svcauth.ActFor(t.Context(), user21)
+	as := func(subject svcauth.Subject) func(context.Context) context.Context {
+		return func(ctx context.Context) context.Context { return svcauth.ActFor(ctx, subject) }
+	}
+	nobody := func(ctx context.Context) context.Context { return ctx }
 	for _, tt := range []struct {
 		name string
-		ctx  context.Context
+		act  func(context.Context) context.Context
 		url  string
 		want string
 	}{
-		{"no subject", t.Context(), census, "has no subject"},
-		{"empty subject", svcauth.ActFor(t.Context(), ""), census, "no subject to act for"},
-		{"another host", with, "https://shop.service/", "not to https://census.service/"},
-		{"longer host", with, "https://census.service.evil/", "not to https://census.service/"},
-		{"another port", with, "https://census.service:8443/", "not to https://census.service/"},
-		{"over http", with, "http://census.service/", "not to https://census.service/"},
-		{"with user info", with, "https://x@census.service/", "not to https://census.service/"},
+		{"no subject", nobody, census, "has no subject"},
+		{"empty subject", as(""), census, "no subject to act for"},
+		{"another host", as(user21), "https://shop.service/", "not to https://census.service/"},
+		{"longer host", as(user21), "https://census.service.evil/", "not to https://census.service/"},
+		{"another port", as(user21), "https://census.service:8443/", "not to https://census.service/"},
+		{"over http", as(user21), "http://census.service/", "not to https://census.service/"},
+		{"with user info", as(user21), "https://x@census.service/", "not to https://census.service/"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			body := &watchedBody{Reader: strings.NewReader(newUser)}
-			req, err := http.NewRequestWithContext(tt.ctx, http.MethodPost, tt.url, body)
+			req, err := http.NewRequestWithContext(tt.act(t.Context()), http.MethodPost, tt.url, body)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,9 +163,11 @@ func TestTransportRefuses(t *testing.T) {
 			}
 		})
 	}
-	if n := sent.Load(); n != 0 {
-		t.Errorf("%d requests were sent", n)
-	}
+	t.Cleanup(func() {
+		if n := sent.Load(); n != 0 {
+			t.Errorf("%d requests were sent", n)
+		}
+	})
 }
 
 // A redirect to another service gets no token, and one inside the service a token of its own.

@@ -159,14 +159,19 @@ type call struct {
 
 // newCall returns a call that the world accepts as it is: a token of issuer with everything that its kind needs.
 func newCall(tb testing.TB, w *world, issuer string, signer *forger, typ string) *call {
+	tb.Helper()
 	now := w.now.Unix()
 	return &call{
 		tb: tb, w: w, method: http.MethodGet, target: readPath, host: "census.service",
 		signer: signer, frame: (*call).contentLength,
 		header: object{{"alg", quote(signer.alg)}, {"kid", quote(signer.kid)}, {"typ", quote(typ)}},
 		claims: object{
-			{"iss", quote(issuer)}, {"aud", quote(census)}, {"sub", quote(user21)},
-			{"iat", strconv.FormatInt(now, 10)}, {"exp", strconv.FormatInt(now+60, 10)}, {"jti", quote(rand.Text())},
+			{"iss", quote(issuer)},
+			{"aud", quote(census)},
+			{"sub", quote(user21)},
+			{"iat", strconv.FormatInt(now, 10)},
+			{"exp", strconv.FormatInt(now+60, 10)},
+			{"jti", quote(rand.Text())},
 		},
 	}
 }
@@ -175,12 +180,14 @@ func newCall(tb testing.TB, w *world, issuer string, signer *forger, typ string)
 type kind func(testing.TB, *world) *call
 
 func boundRead(tb testing.TB, w *world) *call {
+	tb.Helper()
 	c := newCall(tb, w, herald, w.herald, "svcauth+jwt")
 	to(http.MethodGet, readPath)(c)
 	return c
 }
 
 func boundWrite(tb testing.TB, w *world) *call {
+	tb.Helper()
 	c := newCall(tb, w, herald, w.herald, "svcauth+jwt")
 	to(http.MethodPost, "/user/")(c)
 	c.body = newUser
@@ -191,6 +198,7 @@ func boundWrite(tb testing.TB, w *world) *call {
 // boundBy returns a kind of read by shop, with one of its keys.
 func boundBy(key func(*world) *forger) kind {
 	return func(tb testing.TB, w *world) *call {
+		tb.Helper()
 		c := newCall(tb, w, shop, key(w), "svcauth+jwt")
 		to(http.MethodGet, readPath)(c)
 		return c
@@ -198,16 +206,22 @@ func boundBy(key func(*world) *forger) kind {
 }
 
 func articleRead(tb testing.TB, w *world) *call {
+	tb.Helper()
 	return newCall(tb, w, another, w.another, "JWT")
 }
 
 func articleWrite(tb testing.TB, w *world) *call {
+	tb.Helper()
 	return asArticleWrite(newCall(tb, w, another, w.another, "JWT"))
 }
 
-func pairRead(tb testing.TB, w *world) *call { return newCall(tb, w, pair, w.pairA, "JWT") }
+func pairRead(tb testing.TB, w *world) *call {
+	tb.Helper()
+	return newCall(tb, w, pair, w.pairA, "JWT")
+}
 
 func agelessWrite(tb testing.TB, w *world) *call {
+	tb.Helper()
 	c := asArticleWrite(newCall(tb, w, ageless, w.ageless, "JWT"))
 	c.claims.remove("exp")
 	return c
@@ -220,12 +234,14 @@ func asArticleWrite(c *call) *call {
 }
 
 func session(tb testing.TB, w *world) *call {
+	tb.Helper()
 	c := newCall(tb, w, login, w.login, "session+jwt")
 	c.claims.set("sub", quote(login+"user/21/"))
 	return c
 }
 
 func sessionWrite(tb testing.TB, w *world) *call {
+	tb.Helper()
 	c := session(tb, w)
 	c.method, c.target, c.body = http.MethodPost, "/user/", newUser
 	return c

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"testing"
 
 	"example.com/micromachine/pkg/svcauth"
@@ -73,7 +74,7 @@ func (t *exampleT) Output() io.Writer { return io.Discard }
 func (t *exampleT) Cleanup(f func())  { t.cleanups = append(t.cleanups, f) }
 
 func (t *exampleT) end() {
-	for i := len(t.cleanups) - 1; i >= 0; i-- {
-		t.cleanups[i]()
+	for _, f := range slices.Backward(t.cleanups) {
+		f()
 	}
 }
