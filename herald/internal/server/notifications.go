@@ -1,0 +1,112 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+
+	"example.com/micromachine/herald"
+	"example.com/micromachine/pkg/httpjson"
+)
+
+// createNotification accepts a notification. It answers when what is accepted
+// cannot be lost any more.
+func (s *server) createNotification(w http.ResponseWriter, r *http.Request) error {
+	request, key, err := s.readRequest(r)
+	if err != nil {
+		return err
+	}
+	n, err := s.accept(r.Context(), request, key)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", s.uri(n))
+	return httpjson.Write(w, http.StatusCreated, s.resource(n))
+}
+
+// accept creates the notification, or finds the one that the idempotency key was
+// used for. What is refused leaves nothing behind.
+func (s *server) accept(ctx context.Context, request herald.Request, key string) (*herald.Notification, error) {
+	claim, before, err := s.Store.Claim(ctx, request, key)
+	if err != nil || before != nil {
+		return before, err
+	}
+	n, err := s.create(ctx, claim)
+	if err != nil {
+		return nil, errors.Join(err, s.release(ctx, claim))
+	}
+	return n, nil
+}
+
+func (s *server) create(ctx context.Context, claim herald.Claim) (*herald.Notification, error) {
+	if err := s.checkUser(ctx, claim.Request); err != nil {
+		return nil, err
+	}
+	return s.Store.Create(ctx, claim)
+}
+
+// checkUser asks Census whether the creator may see the user. While Census cannot
+// answer, the notification is accepted, and the delivery asks again.
+func (s *server) checkUser(ctx context.Context, request herald.Request) error {
+	_, err := s.Census.User(ctx, request.Creator, request.UserID)
+	if errors.Is(err, herald.ErrCensusUnavailable) && ctx.Err() == nil {
+		s.Logger.WarnContext(ctx, "accepted unseen", "error", err)
+		return nil
+	}
+	return err
+}
+
+// release gives the claim up even when the client has gone.
+func (s *server) release(ctx context.Context, claim herald.Claim) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+	defer cancel()
+	return s.Store.Release(ctx, claim)
+}
+
+// getNotification answers with a notification of the subject's.
+func (s *server) getNotification(w http.ResponseWriter, r *http.Request) error {
+	id, err := uuid.Parse(chi.URLParam(r, "id"))
+	if err != nil || id.String() != chi.URLParam(r, "id") {
+		return herald.ErrNotFound
+	}
+	n, err := s.Store.Notification(r.Context(), creator(r), id)
+	if err != nil {
+		return err
+	}
+	return httpjson.Write(w, http.StatusOK, s.resource(n))
+}
+
+// A notification is what clients see of one. No mail address is part of it.
+type notification struct {
+	URI               string           `json:"uri"`
+	User              string           `json:"user"`
+	Type              herald.Type      `json:"type"`
+	Status            herald.Status    `json:"status"`
+	PossibleDuplicate bool             `json:"possible_duplicate"`
+	CreatedAt         time.Time        `json:"created_at"`
+	UpdatedAt         time.Time        `json:"updated_at"`
+	NextAttemptAt     *time.Time       `json:"next_attempt_at,omitempty"`
+	Attempts          []herald.Attempt `json:"attempts"`
+}
+
+func (s *server) resource(n *herald.Notification) notification {
+	return notification{
+		URI:               s.uri(n),
+		User:              herald.UserURI(s.CensusURL, n.UserID),
+		Type:              n.Type,
+		Status:            n.Status,
+		PossibleDuplicate: n.PossibleDuplicate,
+		CreatedAt:         n.CreatedAt,
+		UpdatedAt:         n.UpdatedAt,
+		NextAttemptAt:     n.NextAttemptAt,
+		Attempts:          append([]herald.Attempt{}, n.Attempts...), // [], not null
+	}
+}
+
+func (s *server) uri(n *herald.Notification) string {
+	return s.URL + "notification/" + n.ID.String() + "/"
+}

@@ -1,0 +1,95 @@
+// Package server is Herald's API over HTTP, as openapi.yaml describes it. It
+// settles who asks for what, and puts it into the terms of package herald.
+package server
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/google/uuid"
+
+	"example.com/micromachine/herald"
+	"example.com/micromachine/herald/internal/census"
+	"example.com/micromachine/pkg/httpjson"
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// maxBody is the size in bytes that a request's body may have.
+const maxBody = 16 << 10
+
+// Store is where the notifications are. See package postgres for what each
+// operation does, and with which errors of package herald it is refused.
+type Store interface {
+	Claim(ctx context.Context, r herald.Request, key string) (herald.Claim, *herald.Notification, error)
+	Create(ctx context.Context, claim herald.Claim) (*herald.Notification, error)
+	Release(ctx context.Context, claim herald.Claim) error
+	Notification(ctx context.Context, creator string, id uuid.UUID) (*herald.Notification, error)
+}
+
+// Config is what New needs; every field is required.
+type Config struct {
+	// URL is Herald's own name, under which the notifications' URIs lie.
+	URL string
+	// CensusURL is Census's name, under which the users' URIs lie.
+	CensusURL string
+	// Store is where the notifications are.
+	Store Store
+	// Census is asked whether the creator may see the user.
+	Census *census.Client
+	// Verifier lets in the calls to all that lies under /notification/. Its
+	// audience is URL.
+	Verifier *svcauth.Verifier
+	// Key is what Herald signs with; its public half is published.
+	Key *svcauth.PrivateKey
+	// Logger gets a line for each notification, each refusal and each failure.
+	Logger *slog.Logger
+}
+
+type server struct {
+	Config
+}
+
+// New returns the handler of Herald's public listener.
+func New(c Config) *chi.Mux {
+	s := &server{c}
+	api := httpjson.NewAdapter(c.Logger, statuses)
+
+	r := chi.NewRouter()
+	r.NotFound(api.NotFound)
+	r.MethodNotAllowed(api.MethodNotAllowed)
+	r.Use(middleware.GetHead, limitTime)
+
+	r.Get("/openapi.yaml", describe)
+	r.Method(http.MethodGet, "/"+svcauth.JWKSPath, svcauth.JWKSHandler(c.Key))
+	r.Group(func(r chi.Router) {
+		r.Use(noStore, c.Verifier.Require(maxBody), s.audit)
+		r.Post("/notification/", api.Handle(s.createNotification))
+		r.Get("/notification/{id}/", api.Handle(s.getNotification))
+	})
+	return r
+}
+
+// statuses says what the client is told of each error of the domain.
+var statuses = []httpjson.ErrorStatus{
+	{Err: herald.ErrForbidden, Problem: *httpjson.NewProblem(http.StatusForbidden, "forbidden",
+		"the user in whose name the call is made may not see the user to be notified")},
+	{Err: herald.ErrUserNotFound, Problem: *httpjson.InvalidFields(
+		httpjson.FieldError{Field: "/user", Detail: "must be a user whom Census knows"})},
+	{Err: herald.ErrNotFound, Problem: *httpjson.NewProblem(http.StatusNotFound, "notification-not-found",
+		"there is no such notification, or it is somebody else's")},
+	{Err: herald.ErrKeyInUse, Problem: *httpjson.NewProblem(http.StatusConflict, "idempotency-key-in-use",
+		"a request with the same Idempotency-Key has not been answered yet")},
+	{Err: herald.ErrKeyReused, Problem: *httpjson.NewProblem(http.StatusUnprocessableEntity, "idempotency-key-reused",
+		"the Idempotency-Key was used for another request")},
+}
+
+// describe answers with the API's description.
+func describe(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = io.WriteString(w, herald.OpenAPI) // the client may be gone
+}
