@@ -1,0 +1,121 @@
+// Command herald runs Herald, the service that notifies users by mail, and looks
+// after its database.
+//
+//	herald migrate
+//	herald serve
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"example.com/micromachine/herald/internal/delivery"
+	"example.com/micromachine/herald/internal/server"
+	"example.com/micromachine/migrations"
+	"example.com/micromachine/pkg/httpserve"
+	"example.com/micromachine/pkg/svcauth/pgreplay"
+)
+
+func main() { os.Exit(mainCode()) }
+
+func mainCode() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	if err == nil {
+		return 0
+	}
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(os.Stderr, "herald:", strings.TrimSuffix(line, "\n"))
+	}
+	return exitCode(err)
+}
+
+// run does what the arguments say and returns when it is done.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	command, err := parseCommand(args)
+	if err != nil {
+		_, _ = io.WriteString(stderr, usage+"\n") // the error itself is told by main
+		return misuse{err}
+	}
+	switch command {
+	case "serve":
+		return serve(ctx, environ, stderr)
+	case "migrate":
+		return migrate(ctx, environ)
+	case "healthcheck":
+		return healthcheck(ctx, environ)
+	default:
+		_, err := io.WriteString(stdout, usage)
+		return err
+	}
+}
+
+func migrate(ctx context.Context, environ []string) error {
+	settings, err := readSettings[databaseSettings](environ)
+	if err != nil {
+		return err
+	}
+	return migrations.Herald(ctx, settings.URL)
+}
+
+func healthcheck(ctx context.Context, environ []string) error {
+	settings, err := readSettings[adminSettings](environ)
+	if err != nil {
+		return err
+	}
+	return httpserve.Healthcheck(ctx, settings.Listen)
+}
+
+// serve runs the service until ctx ends. It starts without its database, Census
+// and the mail server, and is not ready while the first cannot be reached.
+func serve(ctx context.Context, environ []string, stderr io.Writer) error {
+	settings, err := readSettings[serveSettings](environ)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: settings.LogLevel}))
+	db, err := openDatabase(ctx, settings.Database.URL)
+	if err != nil {
+		return misuse{err}
+	}
+	defer db.close()
+	replay := pgreplay.New(db.requests)
+	others, err := meet(settings, replay, log)
+	if err != nil {
+		return misuse{err}
+	}
+	defer others.close()
+	deliveries, err := delivery.New(delivery.Config{
+		Pool: db.jobs, Store: db.jobStore, Census: others.census, Mail: others.mail, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	api := server.New(server.Config{
+		URL: settings.URL, CensusURL: settings.CensusURL, Store: db.store, Census: others.census,
+		Verifier: others.verifier, Key: others.key, Logger: log,
+	})
+	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": db.store.Ready})
+	public, admin, err := listen(settings, api, ready, log)
+	if err != nil {
+		return misuse{err}
+	}
+	log.Info("listening", "addr", public.Addr().String(), "admin_addr", admin.Addr().String())
+
+	// When ctx ends, requests are answered and mails finished side by side.
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return httpserve.Run(ctx, public, admin) })
+	group.Go(func() error { return deliveries.Run(ctx) })
+	group.Go(func() error { replay.Run(ctx, log); return nil })
+	return group.Wait()
+}

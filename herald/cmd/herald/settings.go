@@ -1,0 +1,161 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/mail"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+
+	heraldmail "example.com/micromachine/herald/internal/mail"
+)
+
+// databaseSettings are those of every command that needs the database.
+type databaseSettings struct {
+	URL  string `env:"HERALD_DATABASE_URL"`
+	File string `env:"HERALD_DATABASE_URL_FILE"`
+}
+
+func (s *databaseSettings) complete() []error {
+	var err error
+	if s.URL, err = secret("HERALD_DATABASE_URL", s.URL, s.File); err != nil {
+		return []error{err}
+	}
+	if s.URL == "" {
+		return []error{errors.New("HERALD_DATABASE_URL: not set")}
+	}
+	return nil
+}
+
+// secret returns the value of a secret, which may be in a file.
+func secret(name, value, file string) (string, error) {
+	switch {
+	case file == "":
+		return value, nil
+	case value != "":
+		return "", fmt.Errorf("%s: set, and %s_FILE too", name, name)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s_FILE: %w", name, err)
+	}
+	return strings.TrimSpace(string(content)), nil
+}
+
+// adminSettings are those of every command that has to do with the admin listener.
+type adminSettings struct {
+	Listen string `env:"HERALD_ADMIN_LISTEN" envDefault:"127.0.0.1:9444"`
+}
+
+func (*adminSettings) complete() []error { return nil }
+
+// mailSettings are those of the mail server.
+type mailSettings struct {
+	Addr         string             `env:"HERALD_SMTP_ADDR,notEmpty"`
+	TLS          heraldmail.TLSMode `env:"HERALD_SMTP_TLS" envDefault:"starttls"`
+	Username     string             `env:"HERALD_SMTP_USERNAME"`
+	Password     string             `env:"HERALD_SMTP_PASSWORD"`
+	PasswordFile string             `env:"HERALD_SMTP_PASSWORD_FILE"`
+	From         string             `env:"HERALD_MAIL_FROM,notEmpty"`
+}
+
+func (s *mailSettings) complete() (errs []error) {
+	var err error
+	if s.Password, err = secret("HERALD_SMTP_PASSWORD", s.Password, s.PasswordFile); err != nil {
+		errs = append(errs, err)
+	} else if (s.Username == "") != (s.Password == "") {
+		errs = append(errs, errors.New("HERALD_SMTP_USERNAME, HERALD_SMTP_PASSWORD: must be set both, or neither"))
+	}
+	if host, _, err := net.SplitHostPort(s.Addr); s.Addr != "" && (err != nil || host == "") {
+		errs = append(errs, errors.New("HERALD_SMTP_ADDR: must be of the form host:port"))
+	}
+	modes := []heraldmail.TLSMode{heraldmail.STARTTLS, heraldmail.Implicit, heraldmail.InsecurePlaintext}
+	if !slices.Contains(modes, s.TLS) {
+		errs = append(errs, fmt.Errorf("HERALD_SMTP_TLS: must be one of %v", modes))
+	}
+	if _, err := mail.ParseAddress(s.From); s.From != "" && err != nil {
+		errs = append(errs, errors.New("HERALD_MAIL_FROM: must be a mail address"))
+	}
+	return errs
+}
+
+type serveSettings struct {
+	Database    databaseSettings
+	Admin       adminSettings
+	Mail        mailSettings
+	URL         string     `env:"HERALD_URL" envDefault:"https://herald.service/"`
+	CensusURL   string     `env:"HERALD_CENSUS_URL" envDefault:"https://census.service/"`
+	Listen      string     `env:"HERALD_LISTEN" envDefault:":8443"`
+	TLSCertFile string     `env:"HERALD_TLS_CERT_FILE,notEmpty"`
+	TLSKeyFile  string     `env:"HERALD_TLS_KEY_FILE,notEmpty"`
+	KeyFile     string     `env:"HERALD_KEY_FILE,notEmpty"`
+	TrustFile   string     `env:"HERALD_TRUST_FILE,notEmpty"`
+	CAFile      string     `env:"HERALD_CA_FILE"`
+	ConnectTo   string     `env:"HERALD_CONNECT_TO"`
+	RawLogLevel string     `env:"HERALD_LOG_LEVEL" envDefault:"info"`
+	LogLevel    slog.Level `env:"-"`
+	Host        string     `env:"-"` // URL's
+}
+
+func (s *serveSettings) complete() []error {
+	errs := append(s.Database.complete(), s.Mail.complete()...)
+	var err error
+	if s.Host, err = serviceHost(s.URL); err != nil {
+		errs = append(errs, fmt.Errorf("HERALD_URL: %w", err))
+	}
+	if _, err := serviceHost(s.CensusURL); err != nil {
+		errs = append(errs, fmt.Errorf("HERALD_CENSUS_URL: %w", err))
+	}
+	if err := s.LogLevel.UnmarshalText([]byte(s.RawLogLevel)); err != nil {
+		errs = append(errs, fmt.Errorf("HERALD_LOG_LEVEL: %w", err))
+	}
+	return errs
+}
+
+// serviceHost returns the host of a service's name: an https URL of nothing but a
+// host, lower-case and perhaps with a port, and a slash.
+func serviceHost(name string) (string, error) {
+	u, err := url.Parse(name)
+	if err != nil || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") || name != "https://"+strings.ToLower(u.Host)+"/" {
+		return "", errors.New("must be an https URL of a host and a slash, such as https://herald.service/")
+	}
+	return u.Hostname(), nil
+}
+
+// settings of type T know how to check and complete themselves.
+type settings[T any] interface {
+	*T
+	complete() []error
+}
+
+// readSettings reads settings from an environment. All that is wrong with them
+// is one error, a line each, which starts with the variable's name.
+func readSettings[T any, P settings[T]](environ []string) (T, error) {
+	read, err := env.ParseAsWithOptions[T](env.Options{Environment: env.ToMap(environ)})
+	var errs []error
+	if several, ok := errors.AsType[env.AggregateError](err); ok {
+		for _, err := range several.Errors {
+			errs = append(errs, nameVariable(err))
+		}
+	} else if err != nil {
+		errs = append(errs, err)
+	}
+	errs = append(errs, P(&read).complete()...)
+	if len(errs) > 0 {
+		return read, misuse{errors.Join(errs...)}
+	}
+	return read, nil
+}
+
+func nameVariable(err error) error {
+	if empty, ok := errors.AsType[env.EmptyVarError](err); ok {
+		return fmt.Errorf("%s: not set", empty.Key)
+	}
+	return err
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/micromachine/herald/internal/census"
+	"example.com/micromachine/herald/internal/mail"
+	"example.com/micromachine/herald/internal/postgres"
+	"example.com/micromachine/pkg/httpserve"
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// database is Herald's database, with a pool for requests and one for jobs, so
+// that neither has to wait for the other.
+type database struct {
+	requests, jobs  *pgxpool.Pool
+	store, jobStore *postgres.Store
+}
+
+func openDatabase(ctx context.Context, url string) (*database, error) {
+	db := &database{}
+	for _, half := range []struct {
+		pool  **pgxpool.Pool
+		store **postgres.Store
+	}{{&db.requests, &db.store}, {&db.jobs, &db.jobStore}} {
+		var err error
+		if *half.pool, err = postgres.Connect(ctx, url); err == nil {
+			*half.store, err = postgres.New(*half.pool)
+		}
+		if err != nil {
+			db.close()
+			return nil, fmt.Errorf("HERALD_DATABASE_URL: %w", err)
+		}
+	}
+	return db, nil
+}
+
+func (db *database) close() {
+	for _, pool := range []*pgxpool.Pool{db.requests, db.jobs} {
+		if pool != nil {
+			pool.Close()
+		}
+	}
+}
+
+// others are those whom Herald has to do with, and what says who it is.
+type others struct {
+	key      *svcauth.PrivateKey
+	verifier *svcauth.Verifier
+	census   *census.Client
+	mail     *mail.Sender
+}
+
+func (o *others) close() {
+	if o.verifier != nil {
+		o.verifier.Close()
+	}
+	if o.mail != nil {
+		o.mail.Close()
+	}
+}
+
+// meet prepares to deal with the others. What is wrong with several of them is
+// told at once.
+func meet(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (*others, error) {
+	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: s.CAFile, ConnectTo: s.ConnectTo})
+	if err != nil {
+		return nil, fmt.Errorf("HERALD_CA_FILE, HERALD_CONNECT_TO: %w", err)
+	}
+	var o others
+	var keyErr, trustErr, censusErr, mailErr error
+	o.verifier, trustErr = svcauth.NewVerifier(svcauth.VerifierConfig{
+		Audience: s.URL, TrustFile: s.TrustFile, Replay: replay, HTTPClient: client, Logger: log,
+	})
+	if o.key, keyErr = svcauth.LoadKey(s.KeyFile); keyErr == nil {
+		o.census, censusErr = newCensus(s, o.key, client, log)
+	}
+	o.mail, mailErr = newSender(s)
+	err = errors.Join(
+		about("HERALD_KEY_FILE", keyErr), about("HERALD_TRUST_FILE", trustErr),
+		about("HERALD_CENSUS_URL", censusErr), about("HERALD_SMTP_ADDR", mailErr))
+	if err != nil {
+		o.close()
+		return nil, err
+	}
+	return &o, nil
+}
+
+// about names the setting that an error, if it is one, is to be blamed on.
+func about(setting string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", setting, err)
+}
+
+func newCensus(s serveSettings, key *svcauth.PrivateKey, client *http.Client, log *slog.Logger) (*census.Client, error) {
+	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: s.URL, Key: key})
+	if err != nil {
+		return nil, err
+	}
+	return census.New(census.Config{URL: s.CensusURL, Signer: signer, HTTPClient: client, Logger: log})
+}
+
+func newSender(s serveSettings) (*mail.Sender, error) {
+	roots, err := loadRoots(s.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return mail.NewSender(mail.Config{
+		Addr: s.Mail.Addr, TLS: s.Mail.TLS, Roots: roots,
+		Username: s.Mail.Username, Password: s.Mail.Password,
+		From: s.Mail.From, Domain: s.Host,
+	})
+}
+
+// loadRoots returns the system's certificate authorities and those in the file.
+func loadRoots(file string) (*x509.CertPool, error) {
+	roots, err := x509.SystemCertPool()
+	if err != nil || file == "" {
+		return roots, err
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading CA file: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("reading CA file: no certificate in %s", file)
+	}
+	return roots, nil
+}
+
+func listen(
+	s serveSettings, api http.Handler, ready *httpserve.Readiness, log *slog.Logger,
+) (public, admin *httpserve.Server, err error) {
+	public, err = httpserve.Listen(httpserve.Config{
+		Addr: s.Listen, CertFile: s.TLSCertFile, KeyFile: s.TLSKeyFile, Handler: api, Readiness: ready, Logger: log,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("HERALD_LISTEN, HERALD_TLS_CERT_FILE, HERALD_TLS_KEY_FILE: %w", err)
+	}
+	admin, err = httpserve.Listen(httpserve.Config{
+		Addr: s.Admin.Listen, Handler: httpserve.AdminHandler(ready), Logger: log,
+	})
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("HERALD_ADMIN_LISTEN: %w", err), public.Close())
+	}
+	return public, admin, nil
+}
