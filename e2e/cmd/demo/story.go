@@ -1,9 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/mail"
 	"os"
@@ -124,14 +128,42 @@ func (s *story) showMail(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the mail: %w", err)
 	}
-	s.block(string(data))
-	message, err := mail.ReadMessage(strings.NewReader(string(data)))
+	message, err := mail.ReadMessage(bytes.NewReader(data))
 	if err != nil {
+		return fmt.Errorf("reading the mail: %w", err)
+	}
+	header, _, _ := bytes.Cut(data, []byte("\r\n\r\n"))
+	s.block(string(header))
+	if err := s.showParts(message); err != nil {
 		return fmt.Errorf("reading the mail: %w", err)
 	}
 	to, err := mail.ParseAddress(message.Header.Get("To"))
 	s.check(err == nil && to.Address == stack.CensusUser.Email, "the mail went to %q", message.Header.Get("To"))
 	return nil
+}
+
+// showParts shows the parts of a mail, decoded.
+func (s *story) showParts(message *mail.Message) error {
+	_, params, err := mime.ParseMediaType(message.Header.Get("Content-Type"))
+	if err != nil {
+		return err
+	}
+	parts := multipart.NewReader(message.Body, params["boundary"])
+	for {
+		part, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		text, err := io.ReadAll(part)
+		if err != nil {
+			return err
+		}
+		s.line("-- %s, decoded", part.Header.Get("Content-Type"))
+		s.block(string(text))
+	}
 }
 
 func (s *story) showStatus(ctx context.Context, location string) error {
