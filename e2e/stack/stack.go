@@ -51,7 +51,7 @@ type Stack struct {
 
 // Start brings the system up: databases, keys, mail, Census, its users, Herald. When it fails nothing is left behind.
 func Start(ctx context.Context, config Config) (*Stack, error) {
-	s := &Stack{Config: config, MailDir: filepath.Join(config.Dir, "mail")}
+	s := &Stack{Config: config, MailDir: filepath.Join(config.Dir, "mails")}
 	for _, step := range []func(context.Context) error{
 		s.prepare, s.createDatabases, s.startMail, s.chooseAddresses, s.startCensus, s.makeCallers, s.addUsers, s.startHerald,
 	} {

@@ -34,7 +34,14 @@ func (s *Server) CreateDatabase(ctx context.Context, name string) (string, error
 	return s.create(ctx, name, "template1")
 }
 
+// create, once begun, goes on when ctx ends: the server would finish what nobody
+// then knew to drop.
 func (s *Server) create(ctx context.Context, name, template string) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", fmt.Errorf("creating database %s: %w", name, err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
 	if err := s.exec(ctx, "create database "+quote(name)+" template "+quote(template)); err != nil {
 		return "", fmt.Errorf("creating database %s: %w", name, err)
 	}
