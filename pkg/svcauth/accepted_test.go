@@ -23,7 +23,7 @@ func TestAccepted(t *testing.T) {
 		valid  kind
 		change mutation
 	}{
-		{"token of nearly 8 KiB", boundRead, addClaim("pad", quote(strings.Repeat("x", 5500)))},
+		{"token of 8 KiB", boundRead, padded8K(0)},
 		{"header name in lower case", boundRead, wire(func(c *call) { c.lines, c.token = append(c.lines, "jwt:"+c.token), "" })},
 		{"foreign claims of every type", boundRead, addClaim("x", `{"a":[1e9,-0,1.50,null,true,"😀\ud83d\ude00"]}`)},
 		{"depth of 8", boundRead, addClaim("x", strings.Repeat("[", 7)+strings.Repeat("]", 7))},
@@ -79,6 +79,8 @@ func TestIdentities(t *testing.T) {
 		{"bound", boundRead, identity{svcauth.Caller{Issuer: herald, KeyID: w.herald.kid}, user21, ""}},
 		{"bound write", boundWrite, identity{svcauth.Caller{Issuer: herald, KeyID: w.herald.kid}, user21, newUser}},
 		{"article write", articleWrite, identity{svcauth.Caller{Issuer: another, KeyID: w.another.kid}, user21, newUser}},
+		{"admin", boundBy(shopEd), identity{svcauth.Caller{Issuer: shop, KeyID: w.shopEd.kid, Admin: true}, user21, ""}},
+		{"session of an issuer with admin power", shopSession, identity{svcauth.Caller{Issuer: shop, KeyID: w.shopEd.kid, Session: true}, shop + "user/21/", ""}},
 		{"session write", sessionWrite, identity{svcauth.Caller{Issuer: login, KeyID: w.login.kid, Session: true}, login + "user/21/", newUser}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -94,6 +96,27 @@ func TestIdentities(t *testing.T) {
 	}
 	if subject, ok := svcauth.SubjectFrom(t.Context()); ok {
 		t.Errorf("subject %v in a context that no verifier made", subject)
+	}
+}
+
+// A used token is remembered for as long as it could pass again.
+func TestReplayIsRemembered(t *testing.T) {
+	w := newWorld(t)
+	for _, tt := range []struct {
+		name  string
+		valid kind
+		want  time.Time
+	}{
+		{"bound", boundWrite, w.now.Add(60*time.Second + svcauth.Leeway)},
+		{"article", articleWrite, w.now.Add(60*time.Second + svcauth.Leeway)},
+		{"ageless", agelessWrite, time.Time{}},
+	} {
+		c := tt.valid(t, w)
+		c.sign()
+		c.mustPass()
+		if got := w.replay.until; !got.Equal(tt.want) {
+			t.Errorf("%s: until %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }
 

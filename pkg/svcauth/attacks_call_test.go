@@ -45,6 +45,7 @@ func allowAttacks() []attack {
 		{name: "method that is not allowed", source: "design §5.5", valid: boundWrite, change: to("DELETE", "/user/42/")},
 		{name: "method allowed on another path", source: "design §5.5", valid: boundWrite, change: to("POST", "/user/42/")},
 		{name: "method in lower case, signed so", source: "RFC 9110 §9.1", valid: boundWrite, change: to("post", "/user/")},
+		{name: "HEAD where POST alone is allowed", source: "design §5.5", valid: boundRead, change: to("HEAD", "/user/")},
 		{name: "OPTIONS", source: "design §5.5", valid: boundRead, change: to("OPTIONS", "/user/42/")},
 		{name: "TRACE", source: "design §5.5", valid: boundWrite, change: to("TRACE", "/user/42/")},
 		{name: "article call that is not allowed", source: "design §5.5", valid: articleWrite, change: unboundTo("DELETE", "/user/42/")},
@@ -76,6 +77,7 @@ func allowAttacks() []attack {
 		read("encoded digit", "/user/4%32/"),
 		read("encoding in lower case", "/user/%c3%a9/"),
 		read("encoded NUL", "/user/42%00/"),
+		read("encoded DEL", "/user/42%7F/"),
 		read("encoded line break", "/user/42%0D%0A/"),
 		read("bracket", "/user/[42]/"),
 	}

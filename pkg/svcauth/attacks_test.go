@@ -3,6 +3,7 @@ package svcauth_test
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -146,6 +147,64 @@ func checkAnswer(t *testing.T, c *call, got answer) {
 	}
 	if len(log) > 2500 {
 		t.Errorf("a log line of %d bytes", len(log))
+	}
+}
+
+// Of several faults the first in the order of verification counts: a stranger learns nothing of what comes later, and
+// costs nothing of it.
+func TestOrderOfChecks(t *testing.T) {
+	w := newWorld(t)
+	faults := []struct {
+		check  svcauth.Check
+		change mutation
+	}{
+		{svcauth.CheckHeader, again("JWT: ")},
+		{svcauth.CheckEncoding, token(suffixed("="))},
+		{svcauth.CheckJSON, addHeader("crit", `["exp"]`)},
+		{svcauth.CheckIssuer, says("iss", "https://evil.service/")},
+		{svcauth.CheckType, header("typ", `"session+jwt"`)},
+		{svcauth.CheckKey, header("kid", `"x"`)},
+		{svcauth.CheckSignature, signedBy(shopEd)},
+		{svcauth.CheckAudience, says("aud", shop)},
+		{svcauth.CheckTime, at("exp", 301)},
+		{svcauth.CheckClaims, noClaim("jti")},
+		{svcauth.CheckRequest, says("htm", "DELETE")},
+		{svcauth.CheckAllow, unboundTo("POST", "/admin/")},
+		{svcauth.CheckSubject, says("sub", shop)},
+		{svcauth.CheckBody, body("changed")},
+		{svcauth.CheckReplay, storeDown},
+	}
+	for i, fault := range faults {
+		t.Run(string(fault.check), func(t *testing.T) {
+			c := boundWrite(t, w)
+			if fault.check == svcauth.CheckAllow {
+				to("POST", "/admin/")(c)
+			}
+			for _, f := range faults[i:] {
+				f.change(c)
+			}
+			c.sign()
+			if got := c.send(); got.refusal == nil || got.refusal.Check != fault.check {
+				t.Errorf("status %d, %v", got.status, got.refusal)
+			}
+		})
+	}
+}
+
+// A server that hands on what net/http would not is no way round the encoding: a line break is no part of a token.
+func TestLineBreakInToken(t *testing.T) {
+	w := newWorld(t)
+	c := boundRead(t, w)
+	c.sign()
+	for _, end := range []string{"\n", "\r\n"} {
+		req := httptest.NewRequest(c.method, c.target, http.NoBody)
+		req.Header.Set(svcauth.Header, c.token+end)
+		if status := statusOf(w.verifier, req); status != http.StatusUnauthorized {
+			t.Errorf("status %d", status)
+		}
+		if refusal := <-w.refusals; refusal.Check != svcauth.CheckEncoding {
+			t.Errorf("refused by check %s", refusal.Check)
+		}
 	}
 }
 

@@ -208,8 +208,12 @@ func TestOutage(t *testing.T) {
 		expect(http.StatusOK)
 
 		n.answers(down)
+		began := time.Now()
 		<-time.After(10 * time.Minute)
 		expect(http.StatusOK)
+		if tries := n.fetches(began); tries < 20 || tries > 32 {
+			t.Errorf("%d tries in 10 minutes, at most 30 s apart", tries)
+		}
 		passed.Add(int64(23 * time.Hour))
 		<-time.After(10 * time.Minute)
 		expect(http.StatusOK)
@@ -224,6 +228,35 @@ func TestOutage(t *testing.T) {
 		expect(http.StatusOK)
 		if times := strings.Count(log.String(), "key set is fetched again"); times != 1 {
 			t.Errorf("its end was logged %d times", times)
+		}
+	})
+}
+
+// A flood that goes on while the one fetch is made is not worth another.
+func TestFloodIsOneFetch(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		n := &network{}
+		n.publish("max-age=900", h)
+		r := startDiscovery(t, n, s)
+		r.expect(t, http.StatusOK, h)
+		<-time.After(time.Minute)
+		began := time.Now()
+		for range 90 {
+			r.expect(t, http.StatusUnauthorized, next)
+			<-time.After(10 * time.Millisecond)
+		}
+		<-time.After(30 * time.Second)
+		if fetches := n.fetches(began); fetches != 1 {
+			t.Errorf("%d fetches", fetches)
+		}
+		n.publish("max-age=900", h, next)
+		rotated := time.Now()
+		for r.status(t, next) != http.StatusOK {
+			<-time.After(10 * time.Millisecond)
+		}
+		if took := time.Since(rotated); took > time.Second {
+			t.Errorf("the new key was picked up after %v", took)
 		}
 	})
 }
@@ -268,13 +301,19 @@ func TestRefresh(t *testing.T) {
 				<-time.After(time.Hour)
 				n.mu.Lock()
 				defer n.mu.Unlock()
+				if len(n.fetched) < 4 {
+					t.Fatalf("%d fetches in an hour", len(n.fetched))
+				}
+				pauses := map[time.Duration]bool{}
 				for i := 1; i < len(n.fetched); i++ {
-					if pause := n.fetched[i].Sub(n.fetched[i-1]); pause < tt.least || pause > tt.most {
+					pause := n.fetched[i].Sub(n.fetched[i-1])
+					if pause < tt.least || pause > tt.most {
 						t.Fatalf("refreshed after %v, want %v to %v", pause, tt.least, tt.most)
 					}
+					pauses[pause] = true
 				}
-				if len(n.fetched) < 4 {
-					t.Errorf("%d fetches in an hour", len(n.fetched))
+				if len(pauses) < 2 {
+					t.Errorf("refreshed without jitter: %v", pauses)
 				}
 			})
 		})

@@ -102,6 +102,21 @@ func to(method, target string) mutation {
 	}
 }
 
+// padded8K grows a token with an EdDSA signature to the last byte of padding that fits into 8 KiB, and so many more.
+func padded8K(more int) mutation {
+	return func(c *call) {
+		size := func(pad int) int {
+			c.claims.set("pad", quote(strings.Repeat("x", pad)))
+			return len(base64URL([]byte(c.header.String()))) + len(base64URL([]byte(c.claims.String()))) + len("..") + 86
+		}
+		pad := 5 << 10
+		for size(pad+1) <= 8<<10 {
+			pad++
+		}
+		size(pad + more)
+	}
+}
+
 // unboundTo directs a call elsewhere whose token says nothing of it.
 func unboundTo(method, target string) mutation {
 	return func(c *call) { c.method, c.target = method, target }

@@ -201,6 +201,34 @@ func TestTransportRedirect(t *testing.T) {
 	}
 }
 
+// A request whose connection breaks is not sent again with the same token, though it says that it may be.
+func TestTransportDoesNotRepeatToken(t *testing.T) {
+	t.Parallel()
+	tokens := make(chan string, 10)
+	server := newTLSServer(t, "census.service", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		tokens <- r.Header.Get(svcauth.Header)
+		if len(tokens) > 1 {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	client := server.signing(t, newSigner(t, nil))
+	for i := range 2 {
+		req := actFor(t, http.MethodPost, census+"user/", newUser)
+		req.Header.Set("Idempotency-Key", "1")
+		res, err := client.Do(req)
+		if (err == nil) != (i == 0) {
+			t.Errorf("call %d: %v", i, err)
+		}
+		if err == nil {
+			res.Body.Close()
+		}
+	}
+	if len(tokens) != 2 {
+		t.Errorf("%d requests for 2 calls", len(tokens))
+	}
+}
+
 func TestNewTransportNeeds(t *testing.T) {
 	t.Parallel()
 	signer := newSigner(t, nil)

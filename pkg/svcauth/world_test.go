@@ -27,7 +27,7 @@ import (
 const (
 	census  = "https://census.service/"  // the receiver
 	herald  = "https://herald.service/"  // bound tokens, one EdDSA key
-	shop    = "https://shop.service/"    // bound tokens, a key of each algorithm
+	shop    = "https://shop.service/"    // bound tokens and session tokens, a key of each algorithm, trusted with admin power
 	another = "https://another.service/" // article tokens, one key
 	pair    = "https://pair.service/"    // article tokens, two keys
 	ageless = "https://ageless.service/" // article tokens that need not expire
@@ -98,7 +98,7 @@ func (w *world) trustFile(tb testing.TB) string {
 	}
 	const calls = "    allow: [GET /user/*, POST /user/, PUT /user/]\n    act_for: [https://census.service/user/*]\n"
 	entry(herald, calls, w.herald)
-	entry(shop, calls, w.shopRSA, w.shopEC, w.shopEd)
+	entry(shop, calls+"    sessions: true\n    admin: true\n", w.shopRSA, w.shopEC, w.shopEd)
 	entry(another, calls+"    profile: article\n", w.another)
 	entry(pair, calls+"    profile: article\n", w.pairA, w.pairB)
 	entry(ageless, calls+"    profile: article\n    insecure_no_expiry: true\n", w.ageless)
@@ -131,12 +131,17 @@ type identity struct {
 type breakableReplay struct {
 	svcauth.ReplayStore
 	fault error
+	mu    sync.Mutex
+	until time.Time // of the last token
 }
 
 func (b *breakableReplay) Burn(ctx context.Context, issuer, id string, until time.Time) (bool, error) {
 	if b.fault != nil {
 		return false, b.fault
 	}
+	b.mu.Lock()
+	b.until = until
+	b.mu.Unlock()
 	return b.ReplayStore.Burn(ctx, issuer, id, until)
 }
 
@@ -237,6 +242,13 @@ func session(tb testing.TB, w *world) *call {
 	tb.Helper()
 	c := newCall(tb, w, login, w.login, "session+jwt")
 	c.claims.set("sub", quote(login+"user/21/"))
+	return c
+}
+
+func shopSession(tb testing.TB, w *world) *call {
+	tb.Helper()
+	c := newCall(tb, w, shop, w.shopEd, "session+jwt")
+	c.claims.set("sub", quote(shop+"user/21/"))
 	return c
 }
 
