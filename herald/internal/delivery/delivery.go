@@ -102,7 +102,8 @@ func New(config Config) (*Service, error) {
 		RescueStuckJobsAfter: rescueAfter,
 		SoftStopTimeout:      config.Grace,
 		RetryPolicy:          config.Retry,
-		Logger:               config.Logger,
+		ErrorHandler:         jobErrors{config.Logger},
+		Logger:               slog.New(quieter{config.Logger.Handler()}),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing job queue: %w", err)

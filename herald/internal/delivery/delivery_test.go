@@ -135,9 +135,9 @@ func newService(
 		return nil, nil, err
 	}
 	config.Logger = log
+	transport := &http.Transport{DialContext: dial, TLSClientConfig: trust}
 	config.Census, err = census.New(census.Config{
-		URL: censusURL, Signer: signer, Logger: log,
-		HTTPClient: &http.Client{Transport: &http.Transport{DialContext: dial, TLSClientConfig: trust}},
+		URL: censusURL, Signer: signer, Logger: log, HTTPClient: &http.Client{Transport: transport},
 	})
 	if err != nil {
 		return nil, nil, err
@@ -155,7 +155,11 @@ func newService(
 		return nil, nil, err
 	}
 	service, err := delivery.New(config)
-	return service, func() { config.Mail.Close(); config.Pool.Close() }, err
+	return service, func() {
+		config.Mail.Close()
+		config.Pool.Close()
+		transport.CloseIdleConnections()
+	}, err
 }
 
 // trusting returns what a client needs to trust httptest's certificate, which is

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.uber.org/goleak"
 
 	"example.com/micromachine/herald"
 	"example.com/micromachine/herald/internal/delivery"
@@ -280,6 +281,64 @@ func TestStopHandsBack(t *testing.T) {
 			}
 			w.wantMails(t, id, test.mails)
 		})
+	}
+}
+
+// TestLeavesNothingBehind looks for goroutines after a service has ended. No other
+// test runs meanwhile.
+func TestLeavesNothingBehind(t *testing.T) { //nolint:paralleltest // as it says
+	w := newWorld(t, smtptest.Config{})
+	id := w.create(t)
+	before := goleak.IgnoreCurrent()
+	stop := w.work(t, quick)
+	w.await(t, id, over)
+	stop()
+	w.pool.Reset()
+	goleak.VerifyNone(t, before)
+}
+
+// TestResultsAreKept has the recording of a result fail for a moment.
+func TestResultsAreKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, smtptest.Config{})
+	w.exec(t, noResults)
+	w.work(t, quick)
+	id := w.create(t)
+	if _, err := w.mail.WaitFor(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	w.exec(t, `alter table attempts drop constraint no_results`)
+	n := w.await(t, id, over)
+	if n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
+		t.Errorf("got %+v", n)
+	}
+	w.wantMails(t, id, 1)
+}
+
+const noResults = `alter table attempts add constraint no_results check (outcome is null)`
+
+func (w *world) exec(t *testing.T, sql string) {
+	t.Helper()
+	if _, err := w.pool.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestErrorsAreLogged has the recording of a result fail for longer than that.
+func TestErrorsAreLogged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, smtptest.Config{})
+	w.exec(t, noResults)
+	w.work(t, quick)
+	id := w.create(t)
+	for deadline := time.Now().Add(within); !strings.Contains(w.log.String(), "no_results"); {
+		if time.Now().After(deadline) {
+			t.Fatal("the error is not logged")
+		}
+	}
+	w.exec(t, `alter table attempts drop constraint no_results`)
+	if n := w.await(t, id, over); n.Status != herald.Sent || !n.PossibleDuplicate {
+		t.Errorf("got %+v", n)
 	}
 }
 

@@ -9,11 +9,8 @@ import (
 	"example.com/micromachine/herald/internal/mail"
 )
 
-// taken is the reply with which a mail server takes a mail, the only one there is.
-const taken = 250
-
-// acceptedCode is the one reply to a message by which a mail server takes it (RFC 5321 section 4.3.2), and the one
-// that go-mail takes for that.
+// acceptedCode is the one reply to a message by which a mail server takes it (RFC
+// 5321 section 4.3.2), and the one that go-mail takes for that.
 const acceptedCode = 250
 
 // results are what errors stand for, in words for the notification's creator.
@@ -21,7 +18,7 @@ var results = []struct {
 	err    error
 	result herald.Result
 }{
-	{nil, herald.Result{Outcome: herald.Accepted, SMTPCode: taken}},
+	{nil, herald.Result{Outcome: herald.Accepted, SMTPCode: acceptedCode}},
 	{herald.ErrForbidden, herald.Result{Outcome: herald.Refused, Detail: "Census does not let the creator see the user"}},
 	{herald.ErrUserNotFound, herald.Result{Outcome: herald.Refused, Detail: "Census knows no such user"}},
 	{mail.ErrRecipient, herald.Result{Outcome: herald.Refused, Detail: mail.ErrRecipient.Error()}},

@@ -18,7 +18,7 @@ func TestSends(t *testing.T) {
 	stop := w.work(t, quick)
 	id := w.create(t)
 	n := w.await(t, id, over)
-	if n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" || n.NextAttemptAt != nil {
+	if n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" || n.Attempts[0].SMTPCode != 250 || n.NextAttemptAt != nil {
 		t.Errorf("got %+v", n)
 	}
 	if got := w.mail.Mails()[0]; got.To[0] != address || !strings.Contains(string(got.Data), "Census User") {
@@ -92,7 +92,7 @@ func TestTriesAgain(t *testing.T) {
 		"dropped at RCPT":      {smtptest.Fault{At: smtptest.AtRcpt}, "deferred,deferred,accepted", 0, false, 1},
 		"in doubt, not taken":  {smtptest.Fault{At: smtptest.AtData}, "unknown,unknown,accepted", 0, true, 1},
 		"in doubt, taken":      {smtptest.Fault{At: smtptest.AtReply}, "unknown,unknown,accepted", 0, true, 3},
-		"dropped after taking": {smtptest.Fault{At: smtptest.AtEnd}, "accepted", 0, false, 1},
+		"dropped after taking": {smtptest.Fault{At: smtptest.AtEnd}, "accepted", 250, false, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -15,9 +16,12 @@ import (
 	"example.com/micromachine/herald/internal/mail"
 )
 
-// recordTimeout bounds the recording of a result, which goes on when the job is
-// to stop.
-const recordTimeout = 5 * time.Second
+// recordTimeout is how long to try to record a result, which goes on when the job
+// is to stop; recordAgain is the pause after each failure.
+const (
+	recordTimeout = 5 * time.Second
+	recordAgain   = 200 * time.Millisecond
+)
 
 // A worker delivers notifications.
 type worker struct {
@@ -82,10 +86,7 @@ func stopping(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Ca
 // transaction, or snoozes it until the next attempt.
 func (w *worker) conclude(ctx context.Context, job *river.Job[herald.Delivery], n *herald.Notification, a herald.Attempt) error {
 	next := w.next(ctx, n, a)
-	// The job's time may be over, but what has happened has to be written down.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-	defer cancel()
-	err := w.Store.Conclude(ctx, n.ID, a, next, func(tx pgx.Tx) error {
+	err := w.record(ctx, n.ID, a, next, func(ctx context.Context, tx pgx.Tx) error {
 		if next != nil {
 			return nil
 		}
@@ -103,6 +104,27 @@ func (w *worker) conclude(ctx context.Context, job *river.Job[herald.Delivery], 
 		return nil
 	}
 	return river.JobSnooze(max(0, time.Until(*next)))
+}
+
+// record records a result, whatever becomes of the job's time: what has happened
+// has to be written down. It tries for a while, as a mail whose result is lost is
+// sent again.
+func (w *worker) record(
+	ctx context.Context, id uuid.UUID, a herald.Attempt, next *time.Time, complete func(context.Context, pgx.Tx) error,
+) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	for {
+		err := w.Store.Conclude(ctx, id, a, next, func(tx pgx.Tx) error { return complete(ctx, tx) })
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(recordAgain):
+		}
+	}
 }
 
 // next returns when to make the next attempt; nil for never.
