@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -42,13 +43,19 @@ type running struct {
 	lines *bufio.Reader
 }
 
-// needsPrograms skips a test that the machine's own PostgreSQL programs are
-// needed for where there are none, for CI alone a failure.
+// tried runs withpostgres once without Docker, to see whether the machine has
+// PostgreSQL programs of its own.
+var tried = sync.OnceValues(func() ([]byte, error) {
+	cmd := exec.Command(program, "true")
+	cmd.Env = append(os.Environ(), "DATABASE_URL=", noDocker)
+	return cmd.CombinedOutput()
+})
+
+// needsPrograms skips a test that they are needed for where there are none, for
+// CI alone a failure.
 func needsPrograms(t *testing.T) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program, "true")
-	cmd.Env = append(os.Environ(), "DATABASE_URL=", noDocker)
-	out, err := cmd.CombinedOutput()
+	out, err := tried()
 	switch {
 	case err == nil:
 	case os.Getenv("CI") != "":
