@@ -6,8 +6,8 @@
 // until an attempt to deliver it begins, sending while one is under way, and in
 // the end sent or failed:
 //
-//	queued → sending → sent
-//	   ↑________|____→ failed
+//	queued ⇄ sending → sent
+//	   └────────┴────→ failed
 //
 // Herald never loses a notification and never doubles one silently: where it
 // cannot know whether a mail went out it sends it again, under the same

@@ -145,7 +145,7 @@ func TestTheLivingAreLeftAlone(t *testing.T) {
 	g := newGate(t)
 	w := newWorld(t, smtptest.Config{OnMail: func(smtptest.Mail) { g.pass() }})
 	config := quick
-	config.DeadAfter = 1500 * time.Millisecond
+	config.DeadAfter = 2500 * time.Millisecond
 	w.work(t, config)
 	id := w.create(t)
 	g.await(t)

@@ -170,14 +170,14 @@ func TestPlansTheNextAttempt(t *testing.T) {
 func TestGivesUpWithTheLastReason(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, smtptest.Config{})
-	w.mail.Fail(smtptest.Fault{At: smtptest.AtData, Code: 451, Times: 2})
+	w.mail.Fail(smtptest.Fault{At: smtptest.AtData, Code: 451, Times: 1})
 	w.mail.Fail(smtptest.Fault{At: smtptest.AtData, Code: 452})
 	config := quick
-	config.Retry = delivery.Schedule{First: 100 * time.Millisecond, Max: 100 * time.Millisecond, GiveUp: 2 * time.Second}
+	config.Retry = delivery.Schedule{First: 100 * time.Millisecond, Max: 100 * time.Millisecond, GiveUp: 3 * time.Second}
 	w.work(t, config)
 	n := w.await(t, w.create(t), over)
 	last := n.Attempts[len(n.Attempts)-1]
-	if n.Status != herald.Failed || len(n.Attempts) < 3 || last.SMTPCode != 452 || last.Outcome != herald.Deferred || last.Detail == "" {
+	if n.Status != herald.Failed || len(n.Attempts) < 2 || last.SMTPCode != 452 || last.Outcome != herald.Deferred || last.Detail == "" {
 		t.Errorf("got %+v", n)
 	}
 	if w.jobs(t, "completed") != 1 {

@@ -227,7 +227,7 @@ func TestConnectGivesUpOnASilentServer(t *testing.T) {
 func TestSendEndsWithItsTime(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	_, sender := start(t, smtptest.Config{OnMail: func(smtptest.Mail) { <-release }}, mail.Config{SendTimeout: 100 * time.Millisecond})
+	_, sender := start(t, smtptest.Config{OnMail: func(smtptest.Mail) { <-release }}, mail.Config{SendTimeout: time.Second})
 	defer close(release)
 	if got := mustFail(t, sender, compose(t, user("en"))); !got.InDoubt {
 		t.Errorf("got %+v", got)
