@@ -135,7 +135,7 @@ func newService(
 		return nil, nil, err
 	}
 	config.Logger = log
-	transport := &http.Transport{DialContext: dial, TLSClientConfig: trust}
+	transport := &http.Transport{DialContext: dial, TLSClientConfig: trust, MaxIdleConnsPerHost: 128}
 	config.Census, err = census.New(census.Config{
 		URL: censusURL, Signer: signer, Logger: log, HTTPClient: &http.Client{Transport: transport},
 	})
