@@ -22,7 +22,8 @@ type VerifierConfig struct {
 	// it in aud. Required.
 	Audience string
 	// TrustFile names the YAML file that says whose calls are accepted, and which. It is read again when it, or a key
-	// file that it names, changes; while the new one is bad the old one stays in force. Required.
+	// file that it names, changes; while the new one is bad the old one stays in force. Replace it by renaming, or half
+	// of it could be read. Required.
 	TrustFile string
 	// Replay remembers the tokens that were used. Required.
 	Replay ReplayStore
@@ -201,6 +202,9 @@ func (v *Verifier) parser(entry *trustEntry) *jwt.Parser {
 // invalid, 403 for a call or a subject that the trust file does not allow, 413 for a body of more than maxBody bytes, 503
 // when the issuer's keys or the replay store cannot be reached; each with an RFC 9457 problem that says no more than
 // that. The body of a request is read only after its token has proved good. A maxBody of 0 lets in empty bodies alone.
+//
+// Methods are compared byte for byte: one in lower case is a method that no trust file can allow. GET, HEAD and OPTIONS
+// only read, and need no bdy. An issuer that may GET may HEAD; OPTIONS is allowed where the trust file names it.
 func (v *Verifier) Require(maxBody int64) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
