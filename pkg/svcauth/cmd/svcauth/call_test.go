@@ -298,7 +298,7 @@ func TestToken(t *testing.T) {
 	if err := json.Unmarshal([]byte(succeed(t, append(args, "--json", "--curl", "--audience", herald)...)), &out); err != nil {
 		t.Fatal(err)
 	}
-	if out.Audience != herald || out.Method != "POST" || out.URL != herald+"notification/" || !strings.Contains(out.Curl, out.Token) {
+	if out.Audience != herald || out.Method != http.MethodPost || out.URL != herald+"notification/" || !strings.Contains(out.Curl, out.Token) {
 		t.Errorf("%+v", out)
 	}
 }
