@@ -132,6 +132,8 @@ func runContainer(ctx context.Context, password string) (*postgres.PostgresConta
 	return postgres.Run(ctx, image,
 		postgres.WithUsername("postgres"),
 		postgres.WithPassword(password),
+		// In memory, as the data is thrown away: a disk behind several layers is what takes long.
+		testcontainers.WithTmpfs(map[string]string{"/var/lib/postgresql/data": "rw"}),
 		testcontainers.WithCmd(append([]string{"postgres"}, flags(settings)...)...))
 }
 
