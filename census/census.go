@@ -2,7 +2,7 @@
 // system: who they are, and who may see whom. It holds the types, rules and
 // errors that storage and HTTP share, and knows neither.
 //
-// A user sees himself and whoever made him a viewer; an administrator sees
+// A user sees their own record and whoever made them a viewer; an administrator sees
 // everybody. Which actor a call is made for is settled before it gets here; what
 // that actor may do is decided by the storage, in the statement that does it.
 package census
@@ -20,7 +20,7 @@ var OpenAPI string
 // The ways in which an operation is refused.
 var (
 	// ErrForbidden says that the actor may not do it. It is the answer for a
-	// user who does not exist, too, to all who might not see him if he did.
+	// user who does not exist, too, to all who might not see them if they did.
 	ErrForbidden = errors.New("forbidden")
 	// ErrNotFound says that there is no such user. Only those who may see
 	// everybody are told so.
@@ -64,7 +64,7 @@ type Page struct {
 type Actor struct {
 	// ID is the user's. There need be no such user; nobody has the ID 0.
 	ID int64
-	// Admin allows the user's administrative power, if he has it, to be used.
+	// Admin allows the user's administrative power, if there is any, to be used.
 	Admin bool
 
 	operator bool

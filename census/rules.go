@@ -44,7 +44,7 @@ func (e *InvalidError) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// Normalize returns the user as Census keeps him: name without space around it,
+// Normalize returns the user as Census keeps it: name without space around it,
 // email with a lower-case domain, canonical locale, DefaultLocale if there is
 // none. The error, if any, is an *InvalidError.
 func (u User) Normalize() (User, error) {

@@ -133,7 +133,7 @@ type Delivery struct {
 // Kind names the job.
 func (Delivery) Kind() string { return "delivery" }
 
-// A Recipient is a user as Census knows him.
+// A Recipient is a user as Census knows them.
 type Recipient struct {
 	Name   string
 	Email  string

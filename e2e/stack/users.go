@@ -14,7 +14,7 @@ type User struct {
 	Name, Email string
 }
 
-// The users of the story: Reader may see CensusUser, Stranger may see nobody but himself.
+// The users of the story: Reader may see CensusUser, Stranger may see nobody else.
 var (
 	Reader     = User{21, "Another User", "another.user@example.com"}
 	CensusUser = User{42, "Census User", "census.user@example.com"}
@@ -28,7 +28,7 @@ func (u User) URI() string { return fmt.Sprintf("%suser/%d/", CensusURL, u.ID) }
 func (u User) Subject() svcauth.Subject { return svcauth.Subject(u.URI()) }
 
 // AddUsers makes the users of the story with the program census, whose settings are in env, and has CensusUser let
-// Reader see him, through office. What is there already is kept.
+// Reader see them, through office. What is there already is kept.
 func AddUsers(ctx context.Context, census string, env []string, office *Caller) error {
 	for _, u := range []User{Reader, CensusUser, Stranger} {
 		res, err := office.Call(ctx, http.MethodGet, u.URI(), "", u.Subject())

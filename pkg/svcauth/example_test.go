@@ -163,7 +163,7 @@ issuers:
 	// 200 a notification for https://census.service/user/21/
 }
 
-// Census gives a user a token with which he calls Herald himself.
+// Census gives a user a token with which to call Herald in person.
 func ExampleSigner_SessionToken() {
 	key, err := svcauth.GenerateKey(svcauth.EdDSA)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"example.com/micromachine/census"
 )
 
-// User returns a user whom the actor may see: himself, one who made him a viewer,
-// or anybody when he is an administrator.
+// User returns a user whom the actor may see: their own record, one who made them
+// a viewer, or anybody when they are an administrator.
 func (s *Store) User(ctx context.Context, actor census.Actor, id int64) (census.User, error) {
 	args := actorArgs(actor)
 	args["id"] = id
@@ -48,7 +48,7 @@ func (s *Store) Users(ctx context.Context, actor census.Actor, query census.Quer
 	return census.Page{Users: users[:min(len(users), query.Limit)], More: more}, nil
 }
 
-// CreateUser adds a user in the name of an administrator and returns him with his
+// CreateUser adds a user in the name of an administrator and returns it with its
 // ID. Only the operator may choose the ID, and others are then given higher ones.
 // Invalid fields are a *census.InvalidError.
 func (s *Store) CreateUser(ctx context.Context, actor census.Actor, user census.User) (census.User, error) {
@@ -105,8 +105,8 @@ func skipIDs(ctx context.Context, tx pgx.Tx, id int64) error {
 	return nil
 }
 
-// UpdateUser changes a user in the name of himself or an administrator and
-// returns him. Invalid fields are a *census.InvalidError.
+// UpdateUser changes a user in the user's own name or an administrator's and
+// returns it. Invalid fields are a *census.InvalidError.
 func (s *Store) UpdateUser(ctx context.Context, actor census.Actor, id int64, update census.Update) (census.User, error) {
 	update, err := update.Normalize()
 	if err != nil {
@@ -125,8 +125,8 @@ func (s *Store) UpdateUser(ctx context.Context, actor census.Actor, id int64, up
 	return user, err
 }
 
-// DeleteUser removes a user, and with him all that he may see and all who may see
-// him, in the name of himself or an administrator.
+// DeleteUser removes a user, with all that they may see and all who may see them,
+// in the user's own name or an administrator's.
 func (s *Store) DeleteUser(ctx context.Context, actor census.Actor, id int64) error {
 	args := actorArgs(actor)
 	args["id"] = id
@@ -155,7 +155,7 @@ func (s *Store) DeleteUser(ctx context.Context, actor census.Actor, id int64) er
 	return err
 }
 
-// one runs a statement that is about one user, and returns him or pgx.ErrNoRows.
+// one runs a statement that is about one user, and returns it or pgx.ErrNoRows.
 func one(ctx context.Context, q querier, sql string, args pgx.NamedArgs) (census.User, error) {
 	rows, err := q.Query(ctx, sql, args)
 	if err != nil {

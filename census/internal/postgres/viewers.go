@@ -8,7 +8,7 @@ import (
 )
 
 // AddViewer lets viewer see a user, in the name of that user or an administrator.
-// That he may already is no error.
+// That they may already is no error.
 func (s *Store) AddViewer(ctx context.Context, actor census.Actor, id, viewer int64) error {
 	err := s.changeViewer(ctx, actor, id, viewer, `
 		insert into viewers (user_id, viewer_id) select id, @viewer::bigint from changeable on conflict do nothing`)
@@ -26,7 +26,7 @@ func (s *Store) RemoveViewer(ctx context.Context, actor census.Actor, id, viewer
 }
 
 // changeViewer runs a change of the viewers of changeable, which is the user if
-// the actor may change him, and nobody otherwise.
+// the actor may change them, and nobody otherwise.
 func (s *Store) changeViewer(ctx context.Context, actor census.Actor, id, viewer int64, change string) error {
 	args := actorArgs(actor)
 	args["id"], args["viewer"] = id, viewer

@@ -11,7 +11,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// who makes a call: a service in a user's name, or, without one, the user himself
+// who makes a call: a service in a user's name, or, without one, the user in person
 // with a session token.
 type who struct {
 	by   func(*api) *svcauthtest.Issuer
@@ -38,9 +38,9 @@ func TestAuthorisation(t *testing.T) {
 		// the answers to GET, PATCH, PUT of a viewer and DELETE of user id, and to GET and POST of all users
 		get, patch, viewer, remove, list, create int
 	}{
-		{"himself", who{shop, subject}, subject, 200, 200, 204, 204, 403, 403},
-		{"himself, by office", who{office, subject}, subject, 200, 200, 204, 204, 403, 403},
-		{"himself, by session", who{nil, subject}, subject, 200, 200, 204, 204, 403, 403},
+		{"own record", who{shop, subject}, subject, 200, 200, 204, 204, 403, 403},
+		{"own record, by office", who{office, subject}, subject, 200, 200, 204, 204, 403, 403},
+		{"own record, by session", who{nil, subject}, subject, 200, 200, 204, 204, 403, 403},
 		{"a viewer", who{shop, reader}, subject, 200, 403, 403, 403, 403, 403},
 		{"a viewer, by session", who{nil, reader}, subject, 200, 403, 403, 403, 403, 403},
 		{"the one viewed", who{shop, subject}, reader, 403, 403, 403, 403, 403, 403},
@@ -50,11 +50,11 @@ func TestAuthorisation(t *testing.T) {
 		{"an admin, by office", who{office, admin}, subject, 200, 200, 204, 204, 200, 201},
 		{"an admin, by session", who{nil, admin}, subject, 200, 200, 204, 204, 200, 201},
 		{"an admin, by shop", who{shop, admin}, subject, 403, 403, 403, 403, 403, 403},
-		{"an admin, by shop, himself", who{shop, admin}, admin, 200, 200, 204, 204, 403, 403},
+		{"an admin, by shop, own record", who{shop, admin}, admin, 200, 200, 204, 204, 403, 403},
 		{"an admin, by office, of nobody", who{office, admin}, absent, 404, 404, 404, 404, 200, 201},
 		{"an admin, by shop, of nobody", who{shop, admin}, absent, 403, 403, 403, 403, 403, 403},
 		{"nobody", who{office, absent}, subject, 403, 403, 403, 403, 403, 403},
-		{"nobody, of himself", who{office, absent}, absent, 403, 403, 403, 403, 403, 403},
+		{"nobody, own record", who{office, absent}, absent, 403, 403, 403, 403, 403, 403},
 		{"nobody, by session", who{nil, absent}, absent, 403, 403, 403, 403, 403, 403},
 	} {
 		t.Run(row.what, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestTrustFileDecidesFirst(t *testing.T) {
 	wantProblem(t, answer, http.StatusForbidden, "forbidden", "")
 }
 
-// Who may not see a user cannot tell him from one who does not exist: neither by
+// Who may not see a user cannot tell them from one who does not exist: neither by
 // body nor by header, by no method and no spelling.
 func TestAbsentIsLikeInvisible(t *testing.T) {
 	t.Parallel()

@@ -78,7 +78,7 @@ func TestUnknownRoutes(t *testing.T) {
 	}
 }
 
-// A database that is gone is no fault of the client's, and no business of his.
+// A database that is gone is no fault of the client's, and no business of theirs.
 func TestDatabaseGone(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)

@@ -169,7 +169,7 @@ func wantProblem(tb testing.TB, answer *httptest.ResponseRecorder, status int, n
 	}
 }
 
-// user is a user as callers see him.
+// user is a user as callers see it.
 type user struct{ URI, Name, Email, Locale string }
 
 // lockedBuffer is a log that several may write.

@@ -11,7 +11,7 @@ import (
 	"example.com/micromachine/pkg/httpjson"
 )
 
-// userJSON is a user as callers see him.
+// userJSON is a user as callers see it.
 type userJSON struct {
 	URI    string `json:"uri"`
 	Name   string `json:"name"`

@@ -195,7 +195,7 @@ func TestViewers(t *testing.T) {
 	}
 }
 
-// Of any number of calls at once to make a user with one address, one makes him.
+// Of any number of calls at once to make a user with one address, one succeeds.
 func TestOneAddressAtOnce(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)

@@ -9,8 +9,8 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// A Conn is a connection to the mail server that its holder alone uses, until he
-// releases it.
+// A Conn is a connection to the mail server that its holder alone uses, until it
+// is released.
 type Conn struct {
 	sender     *Sender
 	connection *connection // nil once it is of no more use
