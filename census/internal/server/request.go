@@ -1,15 +1,12 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
-
-	"github.com/go-chi/chi/v5/middleware"
 
 	"example.com/micromachine/census"
 	"example.com/micromachine/pkg/httpjson"
@@ -97,39 +94,4 @@ func tellInvalid(next httpjson.Handler) httpjson.Handler {
 		}
 		return httpjson.InvalidFields(fields...)
 	}
-}
-
-// limitTime bounds how long a request may take.
-func limitTime(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
-		defer cancel()
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
-}
-
-// noStore keeps answers about users out of caches, which do not know that they
-// depend on the token.
-func noStore(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
-}
-
-// audit logs who has changed what and in whose name, and who was refused what.
-// What was merely read, which is most, is not logged.
-func (s *server) audit(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		next.ServeHTTP(answer, r)
-		reading := r.Method == http.MethodGet || r.Method == http.MethodHead
-		if reading && answer.Status() < http.StatusBadRequest {
-			return
-		}
-		caller, _ := svcauth.CallerFrom(r.Context())
-		subject, _ := svcauth.SubjectFrom(r.Context())
-		s.log.InfoContext(r.Context(), "request", "method", r.Method, "path", r.URL.Path, "status", answer.Status(),
-			"location", answer.Header().Get("Location"), "caller", caller.Issuer, "subject", string(subject))
-	})
 }

@@ -5,7 +5,6 @@ package server
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 
@@ -14,6 +13,7 @@ import (
 
 	"example.com/micromachine/census"
 	"example.com/micromachine/pkg/httpjson"
+	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
 )
 
@@ -50,24 +50,23 @@ type Config struct {
 type server struct {
 	url   census.BaseURL
 	store Store
-	log   *slog.Logger
 }
 
 // New returns the handler of Census's public listener.
 func New(c Config) *chi.Mux {
-	s := &server{url: c.URL, store: c.Store, log: c.Logger}
+	s := &server{url: c.URL, store: c.Store}
 	api := httpjson.NewAdapter(c.Logger, statuses)
 	handle := func(h httpjson.Handler) http.HandlerFunc { return api.Handle(tellInvalid(h)) }
 
 	r := chi.NewRouter()
 	r.NotFound(api.NotFound)
 	r.MethodNotAllowed(api.MethodNotAllowed)
-	r.Use(middleware.GetHead, limitTime)
+	r.Use(middleware.GetHead, httpserve.LimitTime(requestTime))
 
-	r.Get("/openapi.yaml", describe)
+	r.Get("/openapi.yaml", httpserve.ServeText("application/yaml", census.OpenAPI))
 	r.Method(http.MethodGet, "/"+svcauth.JWKSPath, svcauth.JWKSHandler(c.Key))
 	r.Group(func(r chi.Router) {
-		r.Use(noStore, c.Verifier.Require(maxBody), s.audit)
+		r.Use(httpserve.NoStore, c.Verifier.Require(maxBody), httpserve.Audit(c.Logger))
 		r.Get("/user/", handle(s.listUsers))
 		r.Post("/user/", handle(s.createUser))
 		r.Get("/user/{id}/", handle(s.getUser))
@@ -89,11 +88,4 @@ var statuses = []httpjson.ErrorStatus{
 		"there is no such user to be made a viewer")},
 	{Err: census.ErrEmailTaken, Problem: *httpjson.NewProblem(http.StatusConflict, "email-taken",
 		"another user has this mail address")},
-}
-
-// describe answers with the API's description.
-func describe(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/yaml")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, _ = io.WriteString(w, census.OpenAPI) // the client may be gone
 }

@@ -1,12 +1,9 @@
 package server
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/go-chi/chi/v5/middleware"
 
 	"example.com/micromachine/herald"
 	"example.com/micromachine/pkg/httpjson"
@@ -68,37 +65,3 @@ func idempotencyKey(h http.Header) (string, error) {
 }
 
 func notPrintableASCII(r rune) bool { return r < ' ' || r > '~' }
-
-// limitTime bounds how long a request may take.
-func limitTime(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
-		defer cancel()
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
-}
-
-// noStore keeps answers about notifications out of caches, which do not know that
-// they depend on the token.
-func noStore(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
-}
-
-// audit logs who has asked for which notification and in whose name, and who was
-// refused what. What was merely read is not logged.
-func (s *server) audit(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		next.ServeHTTP(answer, r)
-		reading := r.Method == http.MethodGet || r.Method == http.MethodHead
-		if reading && answer.Status() < http.StatusBadRequest {
-			return
-		}
-		caller, _ := svcauth.CallerFrom(r.Context())
-		s.Logger.InfoContext(r.Context(), "request", "method", r.Method, "path", r.URL.Path, "status", answer.Status(),
-			"location", answer.Header().Get("Location"), "caller", caller.Issuer, "subject", creator(r))
-	})
-}

@@ -4,7 +4,6 @@ package server
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 
@@ -15,6 +14,7 @@ import (
 	"example.com/micromachine/herald"
 	"example.com/micromachine/herald/internal/census"
 	"example.com/micromachine/pkg/httpjson"
+	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
 )
 
@@ -61,12 +61,12 @@ func New(c Config) *chi.Mux {
 	r := chi.NewRouter()
 	r.NotFound(api.NotFound)
 	r.MethodNotAllowed(api.MethodNotAllowed)
-	r.Use(middleware.GetHead, limitTime)
+	r.Use(middleware.GetHead, httpserve.LimitTime(requestTime))
 
-	r.Get("/openapi.yaml", describe)
+	r.Get("/openapi.yaml", httpserve.ServeText("application/yaml", herald.OpenAPI))
 	r.Method(http.MethodGet, "/"+svcauth.JWKSPath, svcauth.JWKSHandler(c.Key))
 	r.Group(func(r chi.Router) {
-		r.Use(noStore, c.Verifier.Require(maxBody), s.audit)
+		r.Use(httpserve.NoStore, c.Verifier.Require(maxBody), httpserve.Audit(c.Logger))
 		r.Post("/notification/", api.Handle(s.createNotification))
 		r.Get("/notification/{id}/", api.Handle(s.getNotification))
 	})
@@ -85,11 +85,4 @@ var statuses = []httpjson.ErrorStatus{
 		"a request with the same Idempotency-Key has not been answered yet")},
 	{Err: herald.ErrKeyReused, Problem: *httpjson.NewProblem(http.StatusUnprocessableEntity, "idempotency-key-reused",
 		"the Idempotency-Key was used for another request")},
-}
-
-// describe answers with the API's description.
-func describe(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/yaml")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	_, _ = io.WriteString(w, herald.OpenAPI) // the client may be gone
 }

@@ -1,0 +1,63 @@
+package httpserve
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5/middleware"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// LimitTime returns a middleware that ends a request's context after d.
+func LimitTime(d time.Duration) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), d)
+			defer cancel()
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
+	}
+}
+
+// NoStore is a middleware that keeps answers out of caches, which do not know
+// that they depend on the token.
+func NoStore(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Audit returns a middleware that logs who has changed what and in whose name,
+// and who was refused what. What was merely read, which is most, is not logged.
+// It stands behind svcauth's Verifier, who says which service calls and for whom.
+func Audit(log *slog.Logger) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+			next.ServeHTTP(answer, r)
+			reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+			if reading && answer.Status() < http.StatusBadRequest {
+				return
+			}
+			caller, _ := svcauth.CallerFrom(r.Context())
+			subject, _ := svcauth.SubjectFrom(r.Context())
+			log.InfoContext(r.Context(), "request", "method", r.Method, "path", r.URL.Path, "status", answer.Status(),
+				"location", answer.Header().Get("Location"), "caller", caller.Issuer, "subject", string(subject))
+		})
+	}
+}
+
+// ServeText returns a handler that answers with a text that does not change,
+// such as an API's description.
+func ServeText(contentType, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		_, _ = io.WriteString(w, text) // the client may be gone
+	}
+}
