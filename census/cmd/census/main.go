@@ -12,12 +12,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
-	"example.com/micromachine/census"
 	"example.com/micromachine/migrations"
+	"example.com/micromachine/pkg/command"
 	"example.com/micromachine/pkg/httpserve"
 )
 
@@ -26,12 +24,12 @@ const usage = `Usage: census COMMAND
 Commands:
   serve         run the service until SIGTERM or an interrupt
   migrate       bring the database up to date
-  user add      make a user, straight in the database, and print his URI
+  user add      make a user, straight in the database, and print the URI
                   --name NAME      required
                   --email ADDRESS  required
                   --locale TAG     a language, such as de-AT (default en)
-                  --admin          let him manage all users
-                  --id N           give him this ID
+                  --admin          may manage all users
+                  --id N           with this ID
   healthcheck   ask the service on this machine whether it is ready
   help          print this
 
@@ -52,51 +50,22 @@ and, for serve alone,
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
 `
 
-func main() { os.Exit(mainCode()) }
-
-func mainCode() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
-	if err == nil {
-		return 0
-	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintln(os.Stderr, "census:", strings.TrimSuffix(line, "\n"))
-	}
-	return exitCode(err)
-}
-
-// misuse is an error that lies in the command line or the settings.
-type misuse struct{ err error }
-
-func (e misuse) Error() string { return e.err.Error() }
-func (e misuse) Unwrap() error { return e.err }
-
-func exitCode(err error) int {
-	_, wrong := errors.AsType[misuse](err)
-	_, invalid := errors.AsType[*census.InvalidError](err)
-	if wrong || invalid {
-		return 2
-	}
-	return 1
-}
+func main() { os.Exit(command.Main("census", run)) }
 
 // run does what the arguments say and returns when it is done.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	command, args := cut(args)
-	if command == "user" {
+	name, args := cut(args)
+	if name == "user" {
 		sub, rest := cut(args)
-		command, args = "user "+sub, rest
+		name, args = "user "+sub, rest
 	}
-	if command == "user add" {
+	if name == "user add" {
 		return addUser(ctx, args, environ, stdout, stderr)
 	}
 	if len(args) > 0 {
-		return wrongUsage(stderr, fmt.Errorf("%s takes no arguments", command))
+		return wrongUsage(stderr, fmt.Errorf("%s takes no arguments", name))
 	}
-	switch command {
+	switch name {
 	case "serve":
 		return serve(ctx, environ, stderr)
 	case "migrate":
@@ -109,7 +78,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case "":
 		return wrongUsage(stderr, errors.New("no command"))
 	}
-	return wrongUsage(stderr, fmt.Errorf("unknown command %q", strings.TrimSpace(command)))
+	return wrongUsage(stderr, fmt.Errorf("unknown command %q", strings.TrimSpace(name)))
 }
 
 // cut takes the first of the arguments, or "" when there is none.
@@ -122,11 +91,11 @@ func cut(args []string) (first string, rest []string) {
 
 func wrongUsage(stderr io.Writer, err error) error {
 	_, _ = io.WriteString(stderr, usage+"\n") // the error itself is told by main
-	return misuse{err}
+	return command.Misuse(err)
 }
 
 func migrate(ctx context.Context, environ []string) error {
-	settings, err := readSettings[databaseSettings](environ)
+	settings, err := command.Settings[databaseSettings](environ)
 	if err != nil {
 		return err
 	}
@@ -134,7 +103,7 @@ func migrate(ctx context.Context, environ []string) error {
 }
 
 func healthcheck(ctx context.Context, environ []string) error {
-	settings, err := readSettings[adminSettings](environ)
+	settings, err := command.Settings[adminSettings](environ)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"example.com/micromachine/census/internal/postgres"
 	"example.com/micromachine/census/internal/server"
+	"example.com/micromachine/pkg/command"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/pgreplay"
@@ -19,20 +20,20 @@ import (
 // serve runs the service until ctx ends. It starts without its database, and is
 // not ready while that cannot be reached.
 func serve(ctx context.Context, environ []string, stderr io.Writer) error {
-	settings, err := readSettings[serveSettings](environ)
+	settings, err := command.Settings[serveSettings](environ)
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: settings.LogLevel}))
 	pool, err := postgres.Connect(ctx, settings.Database.URL)
 	if err != nil {
-		return misuse{fmt.Errorf("CENSUS_DATABASE_URL: %w", err)}
+		return command.Misuse(fmt.Errorf("CENSUS_DATABASE_URL: %w", err))
 	}
 	defer pool.Close()
 	replay := pgreplay.New(pool)
 	key, verifier, err := trust(settings, replay, log)
 	if err != nil {
-		return misuse{err}
+		return command.Misuse(err)
 	}
 	defer verifier.Close()
 	store := postgres.New(pool)
@@ -40,7 +41,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": store.Ready})
 	public, admin, err := listen(settings, api, ready, log)
 	if err != nil {
-		return misuse{err}
+		return command.Misuse(err)
 	}
 	log.Info("listening", "addr", public.Addr().String(), "admin_addr", admin.Addr().String())
 	defer sweep(ctx, replay, log)()

@@ -4,12 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
-
-	"github.com/caarlos0/env/v11"
 
 	"example.com/micromachine/census"
+	"example.com/micromachine/pkg/command"
 )
 
 // databaseSettings are those of every command that needs the database.
@@ -18,16 +15,11 @@ type databaseSettings struct {
 	File string `env:"CENSUS_DATABASE_URL_FILE"`
 }
 
-func (s *databaseSettings) complete() []error {
-	switch {
-	case s.URL != "" && s.File != "":
-		return []error{errors.New("CENSUS_DATABASE_URL: set, and CENSUS_DATABASE_URL_FILE too")}
-	case s.File != "":
-		content, err := os.ReadFile(s.File)
-		if err != nil {
-			return []error{fmt.Errorf("CENSUS_DATABASE_URL_FILE: %w", err)}
-		}
-		s.URL = strings.TrimSpace(string(content))
+// Complete implements [command.Completer], as those below do.
+func (s *databaseSettings) Complete() []error {
+	var err error
+	if s.URL, err = command.Secret("CENSUS_DATABASE_URL", s.URL, s.File); err != nil {
+		return []error{err}
 	}
 	if s.URL == "" {
 		return []error{errors.New("CENSUS_DATABASE_URL: not set")}
@@ -41,7 +33,7 @@ type nameSettings struct {
 	URL census.BaseURL `env:"-"`
 }
 
-func (s *nameSettings) complete() (errs []error) {
+func (s *nameSettings) Complete() (errs []error) {
 	if err := s.URL.UnmarshalText([]byte(s.Raw)); err != nil {
 		errs = append(errs, fmt.Errorf("CENSUS_URL: %w", err))
 	}
@@ -53,15 +45,15 @@ type adminSettings struct {
 	Listen string `env:"CENSUS_ADMIN_LISTEN" envDefault:"127.0.0.1:9443"`
 }
 
-func (*adminSettings) complete() []error { return nil }
+func (*adminSettings) Complete() []error { return nil }
 
 type addUserSettings struct {
 	Database databaseSettings
 	Name     nameSettings
 }
 
-func (s *addUserSettings) complete() []error {
-	return append(s.Database.complete(), s.Name.complete()...)
+func (s *addUserSettings) Complete() []error {
+	return append(s.Database.Complete(), s.Name.Complete()...)
 }
 
 type serveSettings struct {
@@ -79,42 +71,10 @@ type serveSettings struct {
 	LogLevel    slog.Level `env:"-"`
 }
 
-func (s *serveSettings) complete() []error {
-	errs := append(s.Database.complete(), s.Name.complete()...)
+func (s *serveSettings) Complete() []error {
+	errs := append(s.Database.Complete(), s.Name.Complete()...)
 	if err := s.LogLevel.UnmarshalText([]byte(s.RawLogLevel)); err != nil {
 		errs = append(errs, fmt.Errorf("CENSUS_LOG_LEVEL: %w", err))
 	}
 	return errs
-}
-
-// settings of type T know how to check and complete themselves.
-type settings[T any] interface {
-	*T
-	complete() []error
-}
-
-// readSettings reads settings from an environment. All that is wrong with them
-// is one error, a line each, which starts with the variable's name.
-func readSettings[T any, P settings[T]](environ []string) (T, error) {
-	read, err := env.ParseAsWithOptions[T](env.Options{Environment: env.ToMap(environ)})
-	var errs []error
-	if several, ok := errors.AsType[env.AggregateError](err); ok {
-		for _, err := range several.Errors {
-			errs = append(errs, nameVariable(err))
-		}
-	} else if err != nil {
-		errs = append(errs, err)
-	}
-	errs = append(errs, P(&read).complete()...)
-	if len(errs) > 0 {
-		return read, misuse{errors.Join(errs...)}
-	}
-	return read, nil
-}
-
-func nameVariable(err error) error {
-	if empty, ok := errors.AsType[env.EmptyVarError](err); ok {
-		return fmt.Errorf("%s: not set", empty.Key)
-	}
-	return err
 }

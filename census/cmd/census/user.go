@@ -9,9 +9,10 @@ import (
 
 	"example.com/micromachine/census"
 	"example.com/micromachine/census/internal/postgres"
+	"example.com/micromachine/pkg/command"
 )
 
-// addUser adds a user straight to the database and prints his URI.
+// addUser adds a user straight to the database and prints the URI.
 func addUser(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	user, err := parseUser(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -21,18 +22,22 @@ func addUser(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	if err != nil {
 		return wrongUsage(stderr, err)
 	}
-	settings, err := readSettings[addUserSettings](environ)
+	settings, err := command.Settings[addUserSettings](environ)
 	if err != nil {
 		return err
 	}
 	pool, err := postgres.Connect(ctx, settings.Database.URL)
 	if err != nil {
-		return misuse{fmt.Errorf("CENSUS_DATABASE_URL: %w", err)}
+		return command.Misuse(fmt.Errorf("CENSUS_DATABASE_URL: %w", err))
 	}
 	defer pool.Close()
 	user, err = postgres.New(pool).CreateUser(ctx, census.Operator(), user)
 	if err != nil {
-		return fmt.Errorf("adding user: %w", err)
+		err = fmt.Errorf("adding user: %w", err)
+		if _, invalid := errors.AsType[*census.InvalidError](err); invalid {
+			return command.Misuse(err)
+		}
+		return err
 	}
 	_, err = fmt.Fprintln(stdout, settings.Name.URL.UserURI(user.ID))
 	return err

@@ -7,47 +7,30 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"strings"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
 	"example.com/micromachine/herald/internal/delivery"
 	"example.com/micromachine/herald/internal/server"
 	"example.com/micromachine/migrations"
+	"example.com/micromachine/pkg/command"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth/pgreplay"
 )
 
-func main() { os.Exit(mainCode()) }
-
-func mainCode() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
-	if err == nil {
-		return 0
-	}
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintln(os.Stderr, "herald:", strings.TrimSuffix(line, "\n"))
-	}
-	return exitCode(err)
-}
+func main() { os.Exit(command.Main("herald", run)) }
 
 // run does what the arguments say and returns when it is done.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	command, err := parseCommand(args)
+	name, err := parseCommand(args)
 	if err != nil {
 		_, _ = io.WriteString(stderr, usage+"\n") // the error itself is told by main
-		return misuse{err}
+		return command.Misuse(err)
 	}
-	switch command {
+	switch name {
 	case "serve":
 		return serve(ctx, environ, stderr)
 	case "migrate":
@@ -61,7 +44,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 }
 
 func migrate(ctx context.Context, environ []string) error {
-	settings, err := readSettings[databaseSettings](environ)
+	settings, err := command.Settings[databaseSettings](environ)
 	if err != nil {
 		return err
 	}
@@ -69,7 +52,7 @@ func migrate(ctx context.Context, environ []string) error {
 }
 
 func healthcheck(ctx context.Context, environ []string) error {
-	settings, err := readSettings[adminSettings](environ)
+	settings, err := command.Settings[adminSettings](environ)
 	if err != nil {
 		return err
 	}
@@ -79,20 +62,20 @@ func healthcheck(ctx context.Context, environ []string) error {
 // serve runs the service until ctx ends. It starts without its database, Census
 // and the mail server, and is not ready while the first cannot be reached.
 func serve(ctx context.Context, environ []string, stderr io.Writer) error {
-	settings, err := readSettings[serveSettings](environ)
+	settings, err := command.Settings[serveSettings](environ)
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: settings.LogLevel}))
 	db, err := openDatabase(ctx, settings.Database.URL)
 	if err != nil {
-		return misuse{err}
+		return command.Misuse(err)
 	}
 	defer db.close()
 	replay := pgreplay.New(db.requests)
 	others, err := meet(settings, replay, log)
 	if err != nil {
-		return misuse{err}
+		return command.Misuse(err)
 	}
 	defer others.close()
 	deliveries, err := delivery.New(delivery.Config{
@@ -108,7 +91,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": db.store.Ready})
 	public, admin, err := listen(settings, api, ready, log)
 	if err != nil {
-		return misuse{err}
+		return command.Misuse(err)
 	}
 	log.Info("listening", "addr", public.Addr().String(), "admin_addr", admin.Addr().String())
 

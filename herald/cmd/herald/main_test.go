@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/micromachine/pkg/command"
 	"example.com/micromachine/pkg/pgtest"
 )
 
@@ -36,7 +37,7 @@ func (r result) mustSucceed(t *testing.T) {
 
 func (r result) mustFail(t *testing.T, code int, message string) {
 	t.Helper()
-	if r.err == nil || exitCode(r.err) != code || !strings.Contains(r.err.Error(), message) {
+	if r.err == nil || command.ExitCode(r.err) != code || !strings.Contains(r.err.Error(), message) {
 		t.Errorf("got %v, want exit code %d and %q", r.err, code, message)
 	}
 	if r.stdout != "" {

@@ -7,13 +7,11 @@ import (
 	"net"
 	"net/mail"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
-	"github.com/caarlos0/env/v11"
-
 	heraldmail "example.com/micromachine/herald/internal/mail"
+	"example.com/micromachine/pkg/command"
 )
 
 // databaseSettings are those of every command that needs the database.
@@ -22,9 +20,10 @@ type databaseSettings struct {
 	File string `env:"HERALD_DATABASE_URL_FILE"`
 }
 
-func (s *databaseSettings) complete() []error {
+// Complete implements [command.Completer], as those below do.
+func (s *databaseSettings) Complete() []error {
 	var err error
-	if s.URL, err = secret("HERALD_DATABASE_URL", s.URL, s.File); err != nil {
+	if s.URL, err = command.Secret("HERALD_DATABASE_URL", s.URL, s.File); err != nil {
 		return []error{err}
 	}
 	if s.URL == "" {
@@ -33,27 +32,12 @@ func (s *databaseSettings) complete() []error {
 	return nil
 }
 
-// secret returns the value of a secret, which may be in a file.
-func secret(name, value, file string) (string, error) {
-	switch {
-	case file == "":
-		return value, nil
-	case value != "":
-		return "", fmt.Errorf("%s: set, and %s_FILE too", name, name)
-	}
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("%s_FILE: %w", name, err)
-	}
-	return strings.TrimSpace(string(content)), nil
-}
-
 // adminSettings are those of every command that has to do with the admin listener.
 type adminSettings struct {
 	Listen string `env:"HERALD_ADMIN_LISTEN" envDefault:"127.0.0.1:9444"`
 }
 
-func (*adminSettings) complete() []error { return nil }
+func (*adminSettings) Complete() []error { return nil }
 
 // mailSettings are those of the mail server.
 type mailSettings struct {
@@ -65,9 +49,9 @@ type mailSettings struct {
 	From         string             `env:"HERALD_MAIL_FROM,notEmpty"`
 }
 
-func (s *mailSettings) complete() (errs []error) {
+func (s *mailSettings) Complete() (errs []error) {
 	var err error
-	if s.Password, err = secret("HERALD_SMTP_PASSWORD", s.Password, s.PasswordFile); err != nil {
+	if s.Password, err = command.Secret("HERALD_SMTP_PASSWORD", s.Password, s.PasswordFile); err != nil {
 		errs = append(errs, err)
 	} else if (s.Username == "") != (s.Password == "") {
 		errs = append(errs, errors.New("HERALD_SMTP_USERNAME, HERALD_SMTP_PASSWORD: must be set both, or neither"))
@@ -103,8 +87,8 @@ type serveSettings struct {
 	Host        string     `env:"-"` // URL's
 }
 
-func (s *serveSettings) complete() []error {
-	errs := append(s.Database.complete(), s.Mail.complete()...)
+func (s *serveSettings) Complete() []error {
+	errs := append(s.Database.Complete(), s.Mail.Complete()...)
 	var err error
 	if s.Host, err = serviceHost(s.URL); err != nil {
 		errs = append(errs, fmt.Errorf("HERALD_URL: %w", err))
@@ -126,36 +110,4 @@ func serviceHost(name string) (string, error) {
 		return "", errors.New("must be an https URL of a host and a slash, such as https://herald.service/")
 	}
 	return u.Hostname(), nil
-}
-
-// settings of type T know how to check and complete themselves.
-type settings[T any] interface {
-	*T
-	complete() []error
-}
-
-// readSettings reads settings from an environment. All that is wrong with them
-// is one error, a line each, which starts with the variable's name.
-func readSettings[T any, P settings[T]](environ []string) (T, error) {
-	read, err := env.ParseAsWithOptions[T](env.Options{Environment: env.ToMap(environ)})
-	var errs []error
-	if several, ok := errors.AsType[env.AggregateError](err); ok {
-		for _, err := range several.Errors {
-			errs = append(errs, nameVariable(err))
-		}
-	} else if err != nil {
-		errs = append(errs, err)
-	}
-	errs = append(errs, P(&read).complete()...)
-	if len(errs) > 0 {
-		return read, misuse{errors.Join(errs...)}
-	}
-	return read, nil
-}
-
-func nameVariable(err error) error {
-	if empty, ok := errors.AsType[env.EmptyVarError](err); ok {
-		return fmt.Errorf("%s: not set", empty.Key)
-	}
-	return err
 }

@@ -54,16 +54,3 @@ func parseCommand(args []string) (string, error) {
 	}
 	return command, nil
 }
-
-// misuse is an error that lies in the command line or the settings.
-type misuse struct{ err error }
-
-func (e misuse) Error() string { return e.err.Error() }
-func (e misuse) Unwrap() error { return e.err }
-
-func exitCode(err error) int {
-	if _, wrong := errors.AsType[misuse](err); wrong {
-		return 2
-	}
-	return 1
-}
