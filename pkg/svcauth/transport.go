@@ -84,7 +84,7 @@ type HTTPClientConfig struct {
 // NewHTTPClient returns a client for calls between services: it verifies certificates, follows no redirect, gives up on
 // a silent server, and keeps enough connections open for many calls at once. Callers bound a whole call by its context.
 func NewHTTPClient(config HTTPClientConfig) (*http.Client, error) {
-	roots, err := loadRoots(config.CAFile)
+	roots, err := LoadRoots(config.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,9 @@ func NewHTTPClient(config HTTPClientConfig) (*http.Client, error) {
 	}, nil
 }
 
-func loadRoots(file string) (*x509.CertPool, error) {
+// LoadRoots returns the system's certificate authorities and those of a PEM file, for connections that [NewHTTPClient]
+// does not make. It returns nil, which stands for the system's alone, when file is empty.
+func LoadRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil //nolint:nilnil // nil stands for the system's roots
 	}

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -111,7 +109,7 @@ func newCensus(s serveSettings, key *svcauth.PrivateKey, client *http.Client, lo
 }
 
 func newSender(s serveSettings) (*mail.Sender, error) {
-	roots, err := loadRoots(s.CAFile)
+	roots, err := svcauth.LoadRoots(s.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -120,22 +118,6 @@ func newSender(s serveSettings) (*mail.Sender, error) {
 		Username: s.Mail.Username, Password: s.Mail.Password,
 		From: s.Mail.From, Domain: s.Host,
 	})
-}
-
-// loadRoots returns the system's certificate authorities and those in the file.
-func loadRoots(file string) (*x509.CertPool, error) {
-	roots, err := x509.SystemCertPool()
-	if err != nil || file == "" {
-		return roots, err
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading CA file: %w", err)
-	}
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("reading CA file: no certificate in %s", file)
-	}
-	return roots, nil
 }
 
 func listen(
