@@ -7,7 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"example.com/micromachine/census/internal/postgres"
 	"example.com/micromachine/census/internal/server"
@@ -44,8 +45,11 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 		return command.Misuse(err)
 	}
 	log.Info("listening", "addr", public.Addr().String(), "admin_addr", admin.Addr().String())
-	defer sweep(ctx, replay, log)()
-	return httpserve.Run(ctx, public, admin)
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return httpserve.Run(ctx, public, admin) })
+	group.Go(func() error { replay.Run(ctx, log); return nil })
+	return group.Wait()
 }
 
 // trust loads what says who Census is and whom it trusts. All that is wrong is
@@ -88,15 +92,4 @@ func listen(
 		return nil, nil, errors.Join(fmt.Errorf("CENSUS_ADMIN_LISTEN: %w", err), public.Close())
 	}
 	return public, admin, nil
-}
-
-// sweep keeps the replay store small until the function that it returns is called.
-func sweep(ctx context.Context, replay *pgreplay.Store, log *slog.Logger) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	var sweeping sync.WaitGroup
-	sweeping.Go(func() { replay.Run(ctx, log) })
-	return func() {
-		cancel()
-		sweeping.Wait()
-	}
 }
