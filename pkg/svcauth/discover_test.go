@@ -61,7 +61,7 @@ func (n *network) publish(cacheControl string, issuers ...*svcauthtest.Issuer) {
 	}
 	n.answers(func(r *http.Request) (*http.Response, error) {
 		recorder := httptest.NewRecorder()
-		svcauth.JWKSHandler(keys...).ServeHTTP(recorder, r)
+		svcauth.JWKSHandler(keySet(keys)).ServeHTTP(recorder, r)
 		res := recorder.Result()
 		res.Header.Set("Cache-Control", cacheControl)
 		return res, nil

@@ -28,11 +28,11 @@ func ScanObject(data []byte) ([]Member, error) {
 // ReadToken reads a token as the first two steps of verification do, and returns what it says by the names of header
 // members and claims; strings and int64.
 func ReadToken(compact string) (header, claims map[string]any, err error) {
-	h, p, err := decodeCompact(compact)
+	raw, err := decodeCompact(compact)
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := readToken(compact, h, p)
+	t, err := readToken(compact, raw)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -28,11 +29,11 @@ const (
 	maxJWKSKeys  = 100
 )
 
-// JWKSHandler serves the public halves of keys as a JWK Set (RFC 7517 section 5), cacheable for five minutes. A service
-// mounts it, without authentication, at its base URL plus [JWKSPath].
-func JWKSHandler(keys ...*PrivateKey) http.Handler {
-	body, err := MarshalJWKS(keys...)
+// JWKSHandler serves the public halves of a service's keys as a JWK Set (RFC 7517 section 5), cacheable for five minutes. A
+// service mounts it, without authentication, at its base URL plus [JWKSPath].
+func JWKSHandler(keys SigningKeys) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		body, err := MarshalJWKS(keys.PublishedKeys()...)
 		if err != nil {
 			http.Error(w, "key set unavailable", http.StatusInternalServerError)
 			return
@@ -67,6 +68,11 @@ func (m keyMap) add(k publicKey) error {
 	}
 	m[k.id] = k
 	return nil
+}
+
+// equal reports whether both have the same keys under the same names.
+func (m keyMap) equal(other keyMap) bool {
+	return maps.EqualFunc(m, other, func(a, b publicKey) bool { return a.thumbprint == b.thumbprint })
 }
 
 // parseKeyFile reads the keys of a trust file's key file: PEM blocks or a JWK Set. Here every key must be good.

@@ -24,7 +24,7 @@ func TestJWKSHandler(t *testing.T) {
 		keys, want[key.ID()] = append(keys, key), alg
 	}
 	res := httptest.NewRecorder()
-	svcauth.JWKSHandler(keys...).ServeHTTP(res, httptest.NewRequest(http.MethodGet, "/"+svcauth.JWKSPath, nil))
+	svcauth.JWKSHandler(keySet(keys)).ServeHTTP(res, httptest.NewRequest(http.MethodGet, "/"+svcauth.JWKSPath, nil))
 	if kind := res.Header().Get("Content-Type"); kind != "application/jwk-set+json" {
 		t.Errorf("Content-Type %q", kind)
 	}

@@ -70,9 +70,10 @@ func algorithmOf(key crypto.PublicKey) (Algorithm, error) {
 
 // A publicKey verifies the tokens of one issuer, with one algorithm.
 type publicKey struct {
-	id  string
-	alg Algorithm
-	key crypto.PublicKey
+	id         string // the kid
+	alg        Algorithm
+	key        crypto.PublicKey
+	thumbprint string // RFC 7638: the same for the same key, whatever its kid
 }
 
 func newPublicKey(key crypto.PublicKey) (publicKey, error) {
@@ -80,11 +81,12 @@ func newPublicKey(key crypto.PublicKey) (publicKey, error) {
 	if err != nil {
 		return publicKey{}, err
 	}
-	sum, err := (&jose.JSONWebKey{Key: key}).Thumbprint(crypto.SHA256)
+	sum, err := (&jose.JSONWebKey{Key: key}).Thumbprint(crypto.SHA256) // refuses low-order points of Ed25519, too
 	if err != nil {
 		return publicKey{}, fmt.Errorf("computing thumbprint: %w", err)
 	}
-	return publicKey{id: base64.RawURLEncoding.EncodeToString(sum), alg: alg, key: key}, nil
+	thumbprint := base64.RawURLEncoding.EncodeToString(sum)
+	return publicKey{id: thumbprint, alg: alg, key: key, thumbprint: thumbprint}, nil
 }
 
 // A PrivateKey signs a service's tokens. It is safe for concurrent use.

@@ -3,25 +3,25 @@ package svcauth
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
-	"strings"
+	"slices"
 	"sync"
 	"time"
 )
 
 // How a published key set is kept fresh.
 const (
-	jwksFetchTimeout  = 10 * time.Second       // for one fetch, body included
-	jwksFirstWait     = 3 * time.Second        // how long a call may wait while there are no keys at all
+	jwksFirstWait     = 3 * time.Second        // how long a call may wait for the keys of an issuer that is new
 	jwksMinRefresh    = time.Minute            // however short Cache-Control's max-age
 	jwksMaxRefresh    = 15 * time.Minute       // however long
-	jwksRefetchAfter  = time.Second            // between fetches on account of an unknown kid
-	jwksFirstBackoff  = 500 * time.Millisecond // after a failed fetch, doubling
+	jwksRefetchAfter  = 500 * time.Millisecond // after a fetch, at the least
+	jwksKidsPause     = 10 * time.Second       // between fetches on account of kids that are asked for the first time
+	jwksFirstAbsence  = time.Second            // after a fetch that did not bring a kid, doubling
+	jwksMaxAbsence    = time.Minute
+	jwksMaxAbsent     = 1000        // kids that are remembered to be unknown
+	jwksFirstBackoff  = time.Second // after a failed fetch, at the least; doubling
 	jwksMaxBackoff    = 30 * time.Second
 	jwksMaxStale      = 24 * time.Hour // how long keys serve while the set cannot be fetched
 	jwksJitterPercent = 10
@@ -51,20 +51,32 @@ func (m keyMap) lookup(_ context.Context, kid string) (publicKey, error) {
 }
 
 // publishedKeys is the key set that an issuer publishes, fetched in the background by run. A call whose key is known
-// never waits for the network.
+// never waits for the network, and of the others only those of the first moments do.
 type publishedKeys struct {
 	issuer, url string
 	client      *http.Client
 	log         *slog.Logger
 	now         func() time.Time
+	firstUntil  time.Time     // until when calls wait for the first keys
 	wake        chan struct{} // asks run for a fetch before its time
 
 	mu       sync.Mutex
 	keys     keyMap
-	fetched  time.Time     // when keys were last confirmed
-	started  time.Time     // when the last fetch began
-	finished chan struct{} // closed when the next fetch ends
-	failing  bool
+	absent   map[string]absence // kids that were asked for and are not in the set
+	skipped  []string           // why keys of the set cannot be used
+	fetched  time.Time          // when keys were last confirmed
+	started  time.Time          // when the last fetch began
+	forKid   time.Time          // when a fetch was last asked for on account of a kid
+	finished chan struct{}      // closed when the next fetch ends
+	fault    *fetchError        // of the last fetch
+	fetches  uint64
+	failures uint64
+}
+
+// An absence is how long a kid that is not in the set is worth no fetch.
+type absence struct {
+	until time.Time
+	pause time.Duration
 }
 
 func newPublishedKeys(issuer, url string, client *http.Client, log *slog.Logger, now func() time.Time) *publishedKeys {
@@ -72,7 +84,8 @@ func newPublishedKeys(issuer, url string, client *http.Client, log *slog.Logger,
 	strict.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &publishedKeys{
 		issuer: issuer, url: url, client: &strict, log: log.With("issuer", issuer, "url", url), now: now,
-		wake: make(chan struct{}, 1), finished: make(chan struct{}),
+		firstUntil: now().Add(jwksFirstWait), wake: make(chan struct{}, 1), absent: map[string]absence{},
+		finished: make(chan struct{}),
 	}
 }
 
@@ -85,7 +98,7 @@ func (p *publishedKeys) lookup(ctx context.Context, kid string) (publicKey, erro
 	}
 	key, err := keys.lookup(ctx, kid)
 	if err != nil {
-		p.unknownKey()
+		p.unknownKey(kid)
 	}
 	return key, err
 }
@@ -94,21 +107,48 @@ func (p *publishedKeys) lookup(ctx context.Context, kid string) (publicKey, erro
 func (p *publishedKeys) current() (keys keyMap, fetch <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.keys != nil && p.now().Sub(p.fetched) <= jwksMaxStale {
-		return p.keys, nil
+	if keys := p.usable(); keys != nil {
+		return keys, nil
 	}
 	p.requestFetch()
 	return nil, p.finished
 }
 
-// unknownKey asks for a fetch on account of a key that is not in the set, unless one was made just now: a flood of
-// made-up key IDs is worth one fetch.
-func (p *publishedKeys) unknownKey() {
+// usable returns the keys unless there are none or they are too old. p.mu is held.
+func (p *publishedKeys) usable() keyMap {
+	if p.now().Sub(p.fetched) > jwksMaxStale {
+		return nil
+	}
+	return p.keys
+}
+
+// unknownKey asks for a fetch on account of a key that is not in the set, if it is worth one. A flood of made-up kids is
+// worth one fetch: a kid that comes up soon after another was fetched for must come up again, as one of a real rotation
+// does. A kid that goes on missing is worth fewer and fewer.
+func (p *publishedKeys) unknownKey(kid string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.now().Sub(p.started) >= jwksRefetchAfter {
+	now := p.now()
+	known, again := p.absent[kid]
+	switch {
+	case now.Before(known.until):
+	case now.Sub(p.started) < jwksRefetchAfter, !again && now.Sub(p.forKid) < jwksKidsPause:
+		p.remember(kid, known)
+	default:
+		known.pause = min(max(2*known.pause, jwksFirstAbsence), jwksMaxAbsence)
+		known.until = now.Add(known.pause)
+		p.remember(kid, known)
+		p.forKid = now
 		p.requestFetch()
 	}
+}
+
+// remember notes a kid that is not in the set. p.mu is held.
+func (p *publishedKeys) remember(kid string, a absence) {
+	if len(p.absent) >= jwksMaxAbsent {
+		clear(p.absent)
+	}
+	p.absent[kid] = a
 }
 
 func (p *publishedKeys) requestFetch() {
@@ -126,9 +166,9 @@ func (p *publishedKeys) requestsServed() {
 	}
 }
 
-// await waits, for a limited time, until the fetch under way has ended.
+// await waits, in the first moments, until the fetch under way has ended.
 func (p *publishedKeys) await(ctx context.Context, finished <-chan struct{}) keyMap {
-	timer := time.NewTimer(jwksFirstWait)
+	timer := time.NewTimer(p.firstUntil.Sub(p.now()))
 	defer timer.Stop()
 	select {
 	case <-finished:
@@ -143,26 +183,25 @@ func (p *publishedKeys) await(ctx context.Context, finished <-chan struct{}) key
 func (p *publishedKeys) run(ctx context.Context) {
 	backoff := jwksFirstBackoff
 	for ctx.Err() == nil {
-		wait, err := p.refresh(ctx)
-		if err != nil {
-			wait = backoff
-			backoff = min(2*backoff, jwksMaxBackoff)
-		} else {
+		if wait, ok := p.refresh(ctx); ok {
 			backoff = jwksFirstBackoff
+			p.pause(ctx, jwksRefetchAfter, jitter(wait))
+		} else {
+			p.pause(ctx, jitter(jwksFirstBackoff), jitter(backoff))
+			backoff = min(2*backoff, jwksMaxBackoff)
 		}
-		p.pause(ctx, jitter(wait))
 	}
 }
 
-// pause sleeps until the next refresh is due, or until one is asked for, but never less than jwksRefetchAfter.
-func (p *publishedKeys) pause(ctx context.Context, wait time.Duration) {
+// pause sleeps until the next refresh is due, or from least on until one is asked for.
+func (p *publishedKeys) pause(ctx context.Context, least, wait time.Duration) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(min(wait, jwksRefetchAfter)):
+	case <-time.After(least):
 	}
 	select {
 	case <-ctx.Done():
-	case <-time.After(wait - min(wait, jwksRefetchAfter)):
+	case <-time.After(wait - least):
 	case <-p.wake:
 	}
 }
@@ -173,76 +212,73 @@ func jitter(d time.Duration) time.Duration {
 }
 
 // refresh fetches the set once and returns how long it may be kept.
-func (p *publishedKeys) refresh(ctx context.Context) (time.Duration, error) {
+func (p *publishedKeys) refresh(ctx context.Context) (keep time.Duration, ok bool) {
 	p.mu.Lock()
 	p.started = p.now()
+	p.fetches++
 	p.requestsServed()
 	p.mu.Unlock()
-	keys, maxAge, err := p.fetch(ctx)
+	set, fault := fetchKeys(ctx, p.client, p.url)
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err == nil {
-		p.keys, p.fetched = keys, p.now()
-		p.requestsServed()
+	defer func() {
+		close(p.finished)
+		p.finished = make(chan struct{})
+	}()
+	if fault != nil && ctx.Err() != nil {
+		return 0, false // the end of the verifier, and no fault
 	}
-	close(p.finished)
-	p.finished = make(chan struct{})
-	if failing := err != nil; failing != p.failing && ctx.Err() == nil {
-		p.failing = failing
-		p.logChange(err)
+	p.noteFault(fault)
+	p.noteSkipped(set.skipped)
+	if fault != nil {
+		return 0, false
 	}
-	return maxAge, err
+	if !p.keys.equal(set.keys) {
+		clear(p.absent)
+	}
+	p.keys, p.fetched = set.keys, p.now()
+	p.requestsServed()
+	return set.keep, true
 }
 
-func (p *publishedKeys) logChange(err error) {
-	if err != nil {
-		p.log.Warn("key set cannot be fetched", "error", err, "keys", len(p.keys), "keys_serve_for", jwksMaxStale)
+// noteFault tells the operator when fetching begins to fail, fails in another way, or works again.
+func (p *publishedKeys) noteFault(fault *fetchError) {
+	switch {
+	case fault != nil && (p.fault == nil || p.fault.cause != fault.cause):
+		p.log.Warn("key set cannot be fetched", "error", fault, "keys", len(p.keys), "keys_serve_for", jwksMaxStale)
+	case fault == nil && p.fault != nil:
+		p.log.Info("key set is fetched again", "failures", p.failures)
+	}
+	if p.fault = fault; fault != nil {
+		p.failures++
+	}
+}
+
+// noteSkipped tells the operator when other keys of the set than before cannot be used. A set that could not be read at
+// all says nothing new of its keys.
+func (p *publishedKeys) noteSkipped(skipped []string) {
+	if p.fault != nil && len(skipped) == 0 || slices.Equal(p.skipped, skipped) {
 		return
 	}
-	p.log.Info("key set is fetched again", "keys", len(p.keys))
-}
-
-func (p *publishedKeys) fetch(ctx context.Context) (keyMap, time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, jwksFetchTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
-	if err != nil {
-		return nil, 0, fmt.Errorf("making request: %w", err)
+	p.skipped = skipped
+	if len(skipped) == 0 {
+		p.log.Info("no key of the set is skipped any more")
 	}
-	req.Close = true // a connection kept for the next fetch would idle until then, and outlive the verifier
-	res, err := p.client.Do(req)
-	if err != nil {
-		return nil, 0, fmt.Errorf("fetching: %w", err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusOK {
-		return nil, 0, fmt.Errorf("fetching: status %s", res.Status)
-	}
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxJWKSBytes+1))
-	if err != nil {
-		return nil, 0, fmt.Errorf("reading: %w", err)
-	}
-	if len(data) > maxJWKSBytes {
-		return nil, 0, fmt.Errorf("a key set of over %d bytes", maxJWKSBytes)
-	}
-	keys, skipped, err := parseJWKS(data)
 	for _, fault := range skipped {
 		p.log.Warn("key skipped", "error", fault)
 	}
-	return keys, keepFor(res.Header), err
 }
 
-// keepFor returns the max-age of Cache-Control (RFC 9111 section 5.2.2.1) within our bounds.
-func keepFor(h http.Header) time.Duration {
-	for directive := range strings.SplitSeq(h.Get("Cache-Control"), ",") {
-		value, ok := strings.CutPrefix(strings.TrimSpace(directive), "max-age=")
-		if !ok {
-			continue
-		}
-		if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
-			return min(max(time.Duration(seconds)*time.Second, jwksMinRefresh), jwksMaxRefresh)
-		}
+func (p *publishedKeys) stats() KeySetStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := KeySetStats{
+		Issuer: p.issuer, Keys: len(p.usable()), Skipped: len(p.skipped), Fetched: p.fetched,
+		Fetches: p.fetches, Failures: p.failures,
 	}
-	return jwksMinRefresh
+	if p.fault != nil {
+		s.Fault = p.fault.Error()
+	}
+	return s
 }

@@ -2,7 +2,6 @@ package svcauth_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -53,7 +52,9 @@ func (p *publisher) start(t *testing.T) {
 
 func (p *publisher) answers(h http.Handler) { p.answer.Store(&h) }
 
-func (p *publisher) publishes(keys ...*svcauth.PrivateKey) { p.answers(svcauth.JWKSHandler(keys...)) }
+func (p *publisher) publishes(keys ...*svcauth.PrivateKey) {
+	p.answers(svcauth.JWKSHandler(keySet(keys)))
+}
 
 // discover returns a verifier that discovers the publisher's keys.
 func (p *publisher) discover(t *testing.T, more string) *svcauth.Verifier {
@@ -62,8 +63,8 @@ func (p *publisher) discover(t *testing.T, more string) *svcauth.Verifier {
 	writeFile(t, file, []byte("issuers:\n  - issuer: "+p.issuer+"\n    keys: discover\n    allow: [GET /user/*]\n"+more))
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: census, TrustFile: file, Replay: svcauth.NewMemoryReplay(), HTTPClient: p.Client(),
-		Logger:    slog.New(slog.NewTextHandler(&p.log, nil)),
-		OnRefusal: func(_ context.Context, r *svcauth.Refusal) { p.refusals.Store(r) },
+		Logger:  slog.New(slog.NewTextHandler(&p.log, nil)),
+		Observe: tellRefusals(func(r *svcauth.Refusal) { p.refusals.Store(r) }),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -15,11 +15,12 @@ func parsePathPattern(pattern string) (pathPattern, error) {
 	if pattern != "/" && !cleanPath(strings.ReplaceAll(pattern, "*", "x")) {
 		return nil, fmt.Errorf("%q is not a clean path that starts with a slash", pattern)
 	}
-	segments := pathSegments(pattern)
-	for _, s := range segments {
+	var segments pathPattern
+	for s := range strings.FieldsFuncSeq(pattern, func(r rune) bool { return r == '/' }) {
 		if s != "*" && strings.Contains(s, "*") {
 			return nil, fmt.Errorf("in %q, a * must stand for a whole segment", pattern)
 		}
+		segments = append(segments, s)
 	}
 	return segments, nil
 }
@@ -28,24 +29,14 @@ func (p pathPattern) match(path string) bool {
 	if path != "/" && !cleanPath(path) {
 		return false
 	}
-	segments := pathSegments(path)
-	if len(segments) != len(p) {
-		return false
-	}
-	for i, s := range segments {
-		if p[i] != "*" && p[i] != s {
+	rest := strings.Trim(path, "/")
+	for _, segment := range p {
+		var s string
+		if s, rest, _ = strings.Cut(rest, "/"); s == "" || segment != "*" && segment != s {
 			return false
 		}
 	}
-	return true
-}
-
-func pathSegments(path string) []string {
-	path = strings.Trim(path, "/")
-	if path == "" {
-		return nil
-	}
-	return strings.Split(path, "/")
+	return rest == ""
 }
 
 // cleanPath reports whether every router reads path alike: it starts with a slash, has no empty, "." or ".." segment, no
@@ -98,6 +89,7 @@ func mustEncode(c byte) bool {
 // A callPattern is a trust file's "allow" line, such as "GET /user/*": a method and the paths it may be used on. GET
 // allows HEAD too, which asks for the same with less of an answer.
 type callPattern struct {
+	text   string // as the trust file has it
 	method string
 	path   pathPattern
 }
@@ -111,7 +103,7 @@ func parseCallPattern(line string) (callPattern, error) {
 	if err != nil {
 		return callPattern{}, err
 	}
-	return callPattern{method: method, path: pattern}, nil
+	return callPattern{line, method, pattern}, nil
 }
 
 func (p callPattern) match(method, path string) bool {
@@ -121,6 +113,7 @@ func (p callPattern) match(method, path string) bool {
 // A subjectPattern is a trust file's "act_for" line, such as "https://census.service/user/*". The origin stands for
 // itself, byte for byte, so that no user info, port, case or encoding in a subject can widen it.
 type subjectPattern struct {
+	text   string // as the trust file has it
 	origin string
 	path   pathPattern
 }
@@ -143,7 +136,7 @@ func parseSubjectPattern(line string) (subjectPattern, error) {
 	if err != nil {
 		return subjectPattern{}, err
 	}
-	return subjectPattern{origin: base, path: path}, nil
+	return subjectPattern{line, base, path}, nil
 }
 
 func (p subjectPattern) match(subject string) bool {

@@ -18,8 +18,8 @@ import (
 type SignerConfig struct {
 	// Issuer is the calling service's own name, its base URL. Required.
 	Issuer string
-	// Key is the service's private key. Required.
-	Key *PrivateKey
+	// Key is the service's private key, or its [KeyFiles]. Required.
+	Key SigningKeys
 	// Profile is the form of the tokens; the default is [Bound].
 	Profile Profile
 	// Lifetime is how long a token is valid, in whole seconds; the default is [DefaultLifetime], the most [MaxLifetime].
@@ -38,7 +38,7 @@ func NewSigner(config SignerConfig) (*Signer, error) {
 	if err := checkServiceName(config.Issuer); err != nil {
 		return nil, fmt.Errorf("svcauth: issuer: %w", err)
 	}
-	if config.Key == nil {
+	if config.Key == nil || config.Key.SigningKey() == nil {
 		return nil, errors.New("svcauth: no key to sign with")
 	}
 	if config.Profile == "" {
@@ -122,7 +122,7 @@ func (s *Signer) claims(audience string, subject Subject, lifetime time.Duration
 }
 
 func (s *Signer) sign(typ string, c *claims) (string, error) {
-	key := s.config.Key
+	key := s.config.Key.SigningKey()
 	compact, err := (&jwt.Token{
 		Header: map[string]any{"alg": string(key.public.alg), "kid": key.public.id, "typ": typ},
 		Claims: c,

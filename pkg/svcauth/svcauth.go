@@ -87,15 +87,37 @@ type (
 	actForKey     struct{}
 )
 
+// An identityContext carries identities as a value, in one allocation.
+type identityContext struct {
+	context.Context //nolint:containedctx // it is one
+	identities
+}
+
+// Value implements [context.Context].
+func (c *identityContext) Value(key any) any {
+	if key == (identitiesKey{}) {
+		return &c.identities
+	}
+	return c.Context.Value(key)
+}
+
+func identitiesFrom(ctx context.Context) (identities, bool) {
+	ids, ok := ctx.Value(identitiesKey{}).(*identities)
+	if !ok {
+		return identities{}, false
+	}
+	return *ids, true
+}
+
 // CallerFrom returns the caller of the request whose context ctx is; false when [Verifier.Require] did not let it in.
 func CallerFrom(ctx context.Context) (Caller, bool) {
-	ids, ok := ctx.Value(identitiesKey{}).(identities)
+	ids, ok := identitiesFrom(ctx)
 	return ids.caller, ok
 }
 
 // SubjectFrom returns the subject of the request whose context ctx is; false when [Verifier.Require] did not let it in.
 func SubjectFrom(ctx context.Context) (Subject, bool) {
-	ids, ok := ctx.Value(identitiesKey{}).(identities)
+	ids, ok := identitiesFrom(ctx)
 	return ids.subject, ok
 }
 

@@ -1,7 +1,6 @@
 package svcauth
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -44,11 +43,14 @@ type claims struct {
 
 // A token is a compact JWS that passed the strict reader. Nothing in it is proved yet.
 type token struct {
-	compact string
-	header  joseHeader
-	claims  claims
-	payload []byte
+	compact   string
+	signature []byte
+	header    joseHeader
+	claims    claims
 }
+
+// signed returns what the signature is of (RFC 7515 section 5.2): header and payload as they were sent.
+func (t *token) signed() string { return t.compact[:strings.LastIndexByte(t.compact, '.')] }
 
 // tokenFrom returns the value of the request's one token header: step 1 of verification.
 func tokenFrom(h http.Header) (string, error) {
@@ -64,33 +66,38 @@ func tokenFrom(h http.Header) (string, error) {
 	return values[0], nil
 }
 
-// decodeCompact splits a compact JWS (RFC 7515 section 7.1) into its decoded header and payload. The base64url must be
-// canonical: no padding, no stray characters, no spare bits, so that one token has one spelling.
-func decodeCompact(compact string) (header, payload []byte, err error) {
-	parts := strings.Split(compact, ".")
-	if len(parts) != 3 {
-		return nil, nil, fmt.Errorf("%d parts where a compact JWS has 3", len(parts))
+// A rawToken is the three parts of a compact JWS, decoded.
+type rawToken struct{ header, payload, signature []byte }
+
+// decodeCompact takes a compact JWS (RFC 7515 section 7.1) apart. The base64url must be canonical: no padding, no stray
+// characters, no spare bits, so that one token has one spelling.
+func decodeCompact(compact string) (raw rawToken, err error) {
+	if dots := strings.Count(compact, "."); dots != 2 {
+		return raw, fmt.Errorf("%d parts where a compact JWS has 3", dots+1)
 	}
-	var decoded [3][]byte
-	for i, part := range parts {
-		if strings.ContainsAny(part, "\r\n") {
-			return nil, nil, errors.New("line break in the token")
-		}
-		if decoded[i], err = base64.RawURLEncoding.Strict().DecodeString(part); err != nil {
-			return nil, nil, fmt.Errorf("part %d is not canonical base64url", i+1)
+	if strings.ContainsAny(compact, "\r\n") {
+		return raw, errors.New("line break in the token")
+	}
+	rest := compact
+	for i, decoded := range [...]*[]byte{&raw.header, &raw.payload, &raw.signature} {
+		var part string
+		part, rest, _ = strings.Cut(rest, ".")
+		if *decoded, err = base64.RawURLEncoding.Strict().DecodeString(part); err != nil {
+			return raw, fmt.Errorf("part %d is not canonical base64url", i+1)
 		}
 	}
-	return decoded[0], decoded[1], nil
+	return raw, nil
 }
 
-// readToken reads a token's JSON strictly: step 2 of verification.
-func readToken(compact string, header, payload []byte) (*token, error) {
-	t := &token{compact: compact, payload: bytes.TrimSpace(payload)}
+// readToken reads a token's JSON strictly: step 2 of verification. It is the only reading there is: golang-jwt is shown
+// the claims that it found, not the bytes.
+func readToken(compact string, raw rawToken) (*token, error) {
+	t := &token{compact: compact, signature: raw.signature}
 	var err error
-	if t.header, err = readHeader(header); err != nil {
+	if t.header, err = readHeader(raw.header); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
-	if t.claims, err = readClaims(payload); err != nil {
+	if t.claims, err = readClaims(raw.payload); err != nil {
 		return nil, fmt.Errorf("claims: %w", err)
 	}
 	return t, nil
@@ -127,17 +134,13 @@ func readClaims(data []byte) (claims, error) {
 		return claims{}, err
 	}
 	var c claims
-	texts := map[string]*string{
-		"iss": &c.Issuer, "aud": &c.Audience, "sub": &c.Subject, "jti": &c.ID, "htm": &c.Method, "htu": &c.URL, "bdy": &c.Body,
-	}
-	times := map[string]*int64{"iat": &c.IssuedAt, "nbf": &c.NotBefore, "exp": &c.ExpiresAt}
 	for _, m := range members {
-		if text, ok := texts[m.name]; ok {
+		if text := c.text(m.name); text != nil {
 			*text, err = m.text()
 			if err == nil && *text == "" {
 				err = fmt.Errorf("%q is empty", m.name)
 			}
-		} else if seconds, ok := times[m.name]; ok {
+		} else if seconds := c.time(m.name); seconds != nil {
 			*seconds, err = m.seconds()
 			if err == nil && *seconds == 0 {
 				err = fmt.Errorf("%q is 0", m.name)
@@ -152,27 +155,48 @@ func readClaims(data []byte) (claims, error) {
 	return c, nil
 }
 
+// text returns the claim of that name; nil when there is none that is a text.
+func (c *claims) text(name string) *string {
+	switch name {
+	case "iss":
+		return &c.Issuer
+	case "aud":
+		return &c.Audience
+	case "sub":
+		return &c.Subject
+	case "jti":
+		return &c.ID
+	case "htm":
+		return &c.Method
+	case "htu":
+		return &c.URL
+	case "bdy":
+		return &c.Body
+	default:
+		return nil
+	}
+}
+
+// time returns the claim of that name; nil when there is none that is a time.
+func (c *claims) time(name string) *int64 {
+	switch name {
+	case "iat":
+		return &c.IssuedAt
+	case "nbf":
+		return &c.NotBefore
+	case "exp":
+		return &c.ExpiresAt
+	default:
+		return nil
+	}
+}
+
 // checkForeignClaim refuses a claim whose name a reader that ignores case, as encoding/json does, would take for one of ours.
 func checkForeignClaim(name string) error {
 	for _, known := range []string{"iss", "aud", "sub", "iat", "nbf", "exp", "jti", "htm", "htu", "bdy"} {
 		if strings.EqualFold(name, known) {
 			return fmt.Errorf("%q is not spelled %q", name, known)
 		}
-	}
-	return nil
-}
-
-// strictClaims hands golang-jwt the claims that the strict reader understood, once it is shown the very bytes they were
-// read from: there is no second reading that could differ.
-type strictClaims struct {
-	*claims
-	payload []byte
-}
-
-// UnmarshalJSON implements [encoding/json.Unmarshaler].
-func (c *strictClaims) UnmarshalJSON(data []byte) error {
-	if !bytes.Equal(data, c.payload) {
-		return errors.New("claims differ from those read before")
 	}
 	return nil
 }

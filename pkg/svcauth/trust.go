@@ -26,9 +26,10 @@ type trustEntry struct {
 	sessions         bool
 	insecureNoExpiry bool
 
-	jwksURL string // where the keys are fetched from; empty when they came from a file
-	keys    keyMap // the keys of the key file
-	lines   map[string]int
+	keysFrom string // as the trust file has it
+	jwksURL  string // where the keys are fetched from; empty when they came from a file
+	keys     keyMap // the keys of the key file
+	lines    map[string]int
 }
 
 // accepts reports whether the entry's issuer may sign tokens with that header at all, and whether it is a session token.
@@ -285,6 +286,7 @@ func (r *trustReader) complete(node *yaml.Node, e *trustEntry, keys *yaml.Node) 
 
 func (r *trustReader) keys(e *trustEntry, node *yaml.Node) {
 	source := r.text(node)
+	e.keysFrom = source
 	switch {
 	case source == "discover":
 		e.jwksURL = e.issuer + JWKSPath

@@ -9,12 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
-
-// trustPollEvery is how often the trust file and its key files are looked at.
-const trustPollEvery = 2 * time.Second
 
 // A VerifierConfig says what a [Verifier] needs to know.
 type VerifierConfig struct {
@@ -25,48 +20,53 @@ type VerifierConfig struct {
 	// file that it names, changes; while the new one is bad the old one stays in force. Replace it by renaming, or half
 	// of it could be read. Required.
 	TrustFile string
-	// Replay remembers the tokens that were used. Required.
+	// Replay remembers the tokens that were used. Required, unless InsecureAllowReplay is set.
 	Replay ReplayStore
+	// InsecureAllowReplay makes a verifier that keeps no state: a token that was meant to work once works, for the same
+	// request, as often as it is sent until it expires. Not together with Replay.
+	InsecureAllowReplay bool
 	// HTTPClient fetches the key sets that the trust file says to discover. No redirect is followed. The default is
 	// what [NewHTTPClient] makes of an empty config.
 	HTTPClient *http.Client
 	// Logger gets a line for each refused call and for each change of trust or of an issuer's keys. The default is
 	// [slog.Default].
 	Logger *slog.Logger
-	// OnRefusal, where set, is called for each refused call, for example to count it. It must not block.
-	OnRefusal func(context.Context, *Refusal)
+	// Observe, where set, is called before each call is checked, with the context of its request. The checks are made in
+	// the context that it returns, for example one with a span, and its function is told what came of them. Neither may
+	// block.
+	Observe func(context.Context) (context.Context, func(Outcome))
 	// Now is the clock; the default is [time.Now].
 	Now func() time.Time
+}
+
+// An Outcome is what came of the checks of one call.
+type Outcome struct {
+	// Caller and Subject are whom the checks established, when the call was let in.
+	Caller  Caller
+	Subject Subject
+	// Refusal is why the call was not let in; nil when it was.
+	Refusal *Refusal
 }
 
 // A Verifier lets in the calls that its trust file allows. It is safe for concurrent use.
 type Verifier struct {
 	audience  string
+	origin    string // of audience
 	trustFile string
-	replay    ReplayStore
+	replay    ReplayStore // nil with InsecureAllowReplay
 	client    *http.Client
 	log       *slog.Logger
-	onRefusal func(context.Context, *Refusal)
+	observe   func(context.Context) (context.Context, func(Outcome))
 	now       func() time.Time
 
-	trust atomic.Pointer[trust] // what is in force; each call sees one, whole
-	ctx   context.Context       //nolint:containedctx // ends at Close, and with it the work in the background
-	stop  context.CancelFunc
-	work  sync.WaitGroup
-}
-
-// A trust is a trust file in force.
-type trust struct {
-	digest  [32]byte
-	issuers map[string]*issuer
-}
-
-// An issuer is a trust entry in force.
-type issuer struct {
-	*trustEntry
-	source keySource
-	parser *jwt.Parser
-	stop   context.CancelFunc // ends the fetching of its keys; nil where there is none
+	trust      atomic.Pointer[trust]  // what is in force; each call sees one, whole
+	trustFault atomic.Pointer[string] // why the file on disk is not what is in force
+	seen       *seenTokens
+	strangers  counters        // of issuers that the trust file does not name
+	issuers    sync.Map        // name to *counters, of all issuers that ever were in force
+	ctx        context.Context //nolint:containedctx // ends at Close, and with it the work in the background
+	stop       context.CancelFunc
+	work       sync.WaitGroup
 }
 
 // NewVerifier reads the trust file and starts to fetch the key sets it names. A missing field or a fault in the trust
@@ -78,12 +78,15 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	if config.TrustFile == "" {
 		return nil, errors.New("svcauth: no trust file")
 	}
-	if config.Replay == nil {
+	switch {
+	case config.Replay == nil && !config.InsecureAllowReplay:
 		return nil, errors.New("svcauth: no replay store")
+	case config.Replay != nil && config.InsecureAllowReplay:
+		return nil, errors.New("svcauth: a replay store, and replay is allowed: one of the two")
 	}
 	v := &Verifier{
-		audience: config.Audience, trustFile: config.TrustFile, replay: config.Replay,
-		client: config.HTTPClient, log: config.Logger, onRefusal: config.OnRefusal, now: config.Now,
+		audience: config.Audience, origin: origin(config.Audience), trustFile: config.TrustFile, replay: config.Replay,
+		client: config.HTTPClient, log: config.Logger, observe: config.Observe, now: config.Now, seen: newSeenTokens(),
 	}
 	if err := v.setDefaults(); err != nil {
 		return nil, err
@@ -105,9 +108,6 @@ func (v *Verifier) setDefaults() (err error) {
 	if v.log == nil {
 		v.log = slog.Default()
 	}
-	if v.onRefusal == nil {
-		v.onRefusal = func(context.Context, *Refusal) {}
-	}
 	if v.now == nil {
 		v.now = time.Now
 	}
@@ -121,80 +121,33 @@ func (v *Verifier) Close() {
 	v.work.Wait()
 }
 
-// watchTrust reads the trust file anew until the verifier is closed. Comparing contents rather than times catches every
-// way to replace a file.
-func (v *Verifier) watchTrust() {
-	ticker := time.NewTicker(trustPollEvery)
-	defer ticker.Stop()
-	fault := ""
-	for {
-		select {
-		case <-v.ctx.Done():
-			return
-		case <-ticker.C:
+// Verify checks a request, as [Verifier.Require] does, for those who answer refusals in their own way. It returns the
+// request to go on with: [CallerFrom] and [SubjectFrom] are set in its context, and its body can still be read. The error
+// is always a [*Refusal], and the operator has been told of it. The body of a request is read only after its token has
+// proved good; one of more than maxBody bytes is refused.
+func (v *Verifier) Verify(r *http.Request, maxBody int64) (*http.Request, error) {
+	ctx := r.Context()
+	var done func(Outcome)
+	if v.observe != nil {
+		ctx, done = v.observe(ctx)
+	}
+	check := verification{Verifier: v, issuers: v.trust.Load().issuers, req: r, maxBody: maxBody}
+	refusal := check.run(ctx)
+	check.count(refusal)
+	if refusal != nil {
+		refusal.log(ctx, v.log, r)
+		if done != nil {
+			done(Outcome{Refusal: refusal})
 		}
-		file, err := loadTrust(v.trustFile)
-		switch {
-		case err != nil && err.Error() != fault:
-			fault = err.Error()
-			v.log.Error("trust file is bad, the one before stays in force", "error", err)
-		case err == nil && (fault != "" || file.digest != v.trust.Load().digest):
-			fault = ""
-			v.apply(file)
-			v.log.Info("trust file is in force", "file", v.trustFile, "issuers", len(file.entries))
-		}
+		return nil, refusal
 	}
-}
-
-// apply puts a trust file in force. Key sets that go on being fetched from the same place are kept.
-func (v *Verifier) apply(file *trustFile) {
-	old := v.trust.Load()
-	next := &trust{digest: file.digest, issuers: make(map[string]*issuer, len(file.entries))}
-	for name, entry := range file.entries {
-		i := &issuer{trustEntry: entry, parser: v.parser(entry), source: entry.keys}
-		if entry.jwksURL != "" {
-			i.source, i.stop = v.published(old, entry)
-		}
-		next.issuers[name] = i
+	who := check.identities()
+	if done != nil {
+		done(Outcome{Caller: who.caller, Subject: who.subject})
 	}
-	v.trust.Store(next)
-	if old == nil {
-		return
-	}
-	for name, i := range old.issuers {
-		if i.stop != nil && (next.issuers[name] == nil || next.issuers[name].source != i.source) {
-			i.stop()
-		}
-	}
-}
-
-func (v *Verifier) published(old *trust, entry *trustEntry) (keySource, context.CancelFunc) {
-	if old != nil {
-		if i := old.issuers[entry.issuer]; i != nil && i.jwksURL == entry.jwksURL {
-			return i.source, i.stop
-		}
-	}
-	keys := newPublishedKeys(entry.issuer, entry.jwksURL, v.client, v.log, v.now)
-	ctx, stop := context.WithCancel(v.ctx)
-	v.work.Go(func() { keys.run(ctx) })
-	return keys, stop
-}
-
-// parser returns golang-jwt's parser for an issuer, with every check it can make.
-func (v *Verifier) parser(entry *trustEntry) *jwt.Parser {
-	options := []jwt.ParserOption{
-		jwt.WithValidMethods([]string{string(EdDSA), string(ES256), string(RS256)}),
-		jwt.WithStrictDecoding(),
-		jwt.WithIssuer(entry.issuer),
-		jwt.WithAudience(v.audience),
-		jwt.WithIssuedAt(),
-		jwt.WithLeeway(Leeway),
-		jwt.WithTimeFunc(v.now),
-	}
-	if !entry.insecureNoExpiry {
-		options = append(options, jwt.WithExpirationRequired())
-	}
-	return jwt.NewParser(options...)
+	passed := r.WithContext(&identityContext{r.Context(), who})
+	passed.Body = check.body
+	return passed, nil
 }
 
 // Require returns a middleware for net/http, chi and their like. It lets a request in when every check passes, with
@@ -208,22 +161,15 @@ func (v *Verifier) parser(entry *trustEntry) *jwt.Parser {
 func (v *Verifier) Require(maxBody int64) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			check := v.verification(r, maxBody)
-			if refusal := check.run(); refusal != nil {
-				refusal.log(r.Context(), v.log, r)
-				v.onRefusal(r.Context(), refusal)
+			passed, err := v.Verify(r, maxBody)
+			if refusal, ok := errors.AsType[*Refusal](err); ok {
 				if r.ProtoMajor == 1 && r.ContentLength != 0 && refusal.Check != CheckReplay {
 					w.Header().Set("Connection", "close") // or net/http reads the body, to use the connection again
 				}
 				refusal.write(w, v.audience)
 				return
 			}
-			next.ServeHTTP(w, check.req.WithContext(check.identities(r.Context())))
+			next.ServeHTTP(w, passed)
 		})
 	}
-}
-
-func (v *Verifier) verification(r *http.Request, maxBody int64) *verification {
-	shallow := *r // the checks replace its Body
-	return &verification{Verifier: v, issuers: v.trust.Load().issuers, req: &shallow, maxBody: maxBody}
 }

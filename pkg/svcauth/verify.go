@@ -2,6 +2,7 @@ package svcauth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // what the article prints; the profile must be enabled for each issuer
 	"crypto/sha256"
@@ -13,6 +14,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -33,45 +35,44 @@ type verification struct {
 	req     *http.Request
 	maxBody int64
 
+	seen    *seenToken // where the token has passed before
 	token   *token
 	issuer  *issuer
 	session bool
 	hasBody bool // the token has a bdy, and so can do more than read
+	key     publicKey
+	body    io.ReadCloser // for the handler
 }
 
 // run makes the checks in their order and stops at the first that fails.
-func (v *verification) run() *Refusal {
-	for _, step := range []func() *Refusal{
-		v.read, v.identify, v.authenticate, v.authorize, v.matchBody, v.burn,
-	} {
-		if refusal := step(); refusal != nil {
-			if v.token != nil {
-				refusal.Issuer, refusal.KeyID = v.token.claims.Issuer, v.token.header.kid
-			}
-			return refusal
-		}
+func (v *verification) run(ctx context.Context) *Refusal {
+	refusal := v.identify()
+	if refusal == nil {
+		refusal = v.authenticate(ctx)
 	}
-	return nil
+	if refusal == nil {
+		refusal = v.authorize()
+	}
+	if refusal == nil {
+		refusal = v.matchBody()
+	}
+	if refusal == nil {
+		refusal = v.burn(ctx)
+	}
+	if refusal != nil && v.token != nil {
+		refusal.Issuer, refusal.KeyID = v.token.claims.Issuer, v.token.header.kid
+	}
+	if refusal == nil && v.seen == nil && !v.hasBody {
+		v.Verifier.seen.add(v.token, v.key)
+	}
+	return refusal
 }
 
-// read takes the token from the request and reads it strictly.
-func (v *verification) read() *Refusal {
-	compact, err := tokenFrom(v.req.Header)
-	if err != nil {
-		return refuse(CheckHeader, err)
-	}
-	header, payload, err := decodeCompact(compact)
-	if err != nil {
-		return refuse(CheckEncoding, err)
-	}
-	if v.token, err = readToken(compact, header, payload); err != nil {
-		return refuse(CheckJSON, err)
-	}
-	return nil
-}
-
-// identify finds the trust entry of the token's issuer and the kind of token.
+// identify reads the token strictly, and finds its issuer's trust entry and the kind of token.
 func (v *verification) identify() *Refusal {
+	if refusal := v.read(); refusal != nil {
+		return refusal
+	}
 	v.issuer = v.issuers[v.token.claims.Issuer]
 	if v.issuer == nil {
 		return refuse(CheckIssuer, errors.New("not in the trust file"))
@@ -84,19 +85,39 @@ func (v *verification) identify() *Refusal {
 	return nil
 }
 
-// authenticate checks signature and claims with golang-jwt, and what golang-jwt does not know of.
-func (v *verification) authenticate() *Refusal {
-	key, err := v.key()
+// read takes the token from the request and reads it strictly, unless that was done before.
+func (v *verification) read() *Refusal {
+	compact, err := tokenFrom(v.req.Header)
 	if err != nil {
+		return refuse(CheckHeader, err)
+	}
+	if v.seen = v.Verifier.seen.get(compact); v.seen != nil {
+		v.token = &v.seen.token
+		return nil
+	}
+	raw, err := decodeCompact(compact)
+	if err != nil {
+		return refuse(CheckEncoding, err)
+	}
+	if v.token, err = readToken(compact, raw); err != nil {
+		return refuse(CheckJSON, err)
+	}
+	return nil
+}
+
+// authenticate checks signature and claims with golang-jwt, and what golang-jwt does not know of. The signature of a
+// token that has passed before is not verified again while the key that it names is the same; the clock goes on.
+func (v *verification) authenticate(ctx context.Context) *Refusal {
+	var err error
+	if v.key, err = v.findKey(ctx); err != nil {
 		return refuse(CheckKey, err)
 	}
-	_, err = v.issuer.parser.ParseWithClaims(v.token.compact, &strictClaims{&v.token.claims, v.token.payload}, func(*jwt.Token) (any, error) {
-		return key.key, nil
-	})
-	if err != nil {
-		return refuse(v.checkOf(err), err)
+	if v.seen == nil || v.seen.key.thumbprint != v.key.thumbprint {
+		if refusal := v.checkSignature(); refusal != nil {
+			return refusal
+		}
 	}
-	if err := v.checkLifetime(); err != nil {
+	if err := v.checkTimes(); err != nil {
 		return refuse(CheckTime, err)
 	}
 	if err := v.checkClaims(); err != nil {
@@ -111,13 +132,34 @@ func (v *verification) authenticate() *Refusal {
 	return nil
 }
 
-// key returns the issuer's key that the token names, pinned to the algorithm that the token names.
-func (v *verification) key() (publicKey, error) {
-	h := v.token.header
+// checkSignature verifies the signature and what golang-jwt knows of the claims.
+func (v *verification) checkSignature() *Refusal {
+	if v.seen != nil {
+		return refuse(CheckSignature, errors.New("the key that proved it is no longer the issuer's"))
+	}
+	if err := v.key.alg.method().Verify(v.token.signed(), v.token.signature, v.key.key); err != nil {
+		return refuse(CheckSignature, err)
+	}
+	switch err := v.issuer.validator.Validate(&v.token.claims); {
+	case err == nil:
+		return nil
+	case errors.Is(err, jwt.ErrTokenInvalidAudience), v.token.claims.Audience == "":
+		return refuse(CheckAudience, err)
+	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet),
+		errors.Is(err, jwt.ErrTokenUsedBeforeIssued), errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		return refuse(CheckTime, errors.Join(err, v.checkTimes()))
+	default:
+		return refuse(CheckClaims, err)
+	}
+}
+
+// findKey returns the issuer's key that the token names, pinned to the algorithm that the token names.
+func (v *verification) findKey(ctx context.Context) (publicKey, error) {
+	h := &v.token.header
 	if h.kid == "" && (v.session || v.issuer.profile != Article) {
 		return publicKey{}, errors.New("no kid")
 	}
-	key, err := v.issuer.source.lookup(v.req.Context(), h.kid)
+	key, err := v.issuer.source.lookup(ctx, h.kid)
 	if err != nil {
 		return publicKey{}, err
 	}
@@ -127,37 +169,54 @@ func (v *verification) key() (publicKey, error) {
 	return key, nil
 }
 
-// checkOf names the check that an error of golang-jwt stands for, to which a missing aud is like a missing exp.
-func (v *verification) checkOf(err error) Check {
+// checkTimes checks that the token is valid now, and bounds how long it can be valid. Its errors tell the operator what
+// the token says and what the clock says, as one of the clocks may be wrong.
+func (v *verification) checkTimes() error {
+	c, now := &v.token.claims, v.now()
 	switch {
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
-		return CheckSignature
-	case errors.Is(err, jwt.ErrTokenInvalidAudience), v.token.claims.Audience == "":
-		return CheckAudience
-	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet),
-		errors.Is(err, jwt.ErrTokenUsedBeforeIssued), errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		return CheckTime
-	default:
-		return CheckClaims
+	case c.ExpiresAt == 0 && !v.issuer.insecureNoExpiry:
+		return errors.New("no exp")
+	case c.ExpiresAt != 0 && !now.Before(time.Unix(c.ExpiresAt, 0).Add(Leeway)):
+		return fmt.Errorf("expired: exp is %s ago", v.clocks(c.ExpiresAt, now))
+	case now.Before(time.Unix(c.NotBefore, 0).Add(-Leeway)):
+		return fmt.Errorf("not valid yet: nbf is %s ahead", v.clocks(c.NotBefore, now))
+	case now.Before(time.Unix(c.IssuedAt, 0).Add(-Leeway)):
+		return fmt.Errorf("issued in the future, so that one of the clocks is wrong: iat is %s ahead", v.clocks(c.IssuedAt, now))
 	}
+	return v.checkLifetime(now)
 }
 
-// checkLifetime bounds how long the token can be valid. golang-jwt has seen that it is valid now.
-func (v *verification) checkLifetime() error {
-	c := v.token.claims
+// clocks tells how far a claim is from this clock, and what both say.
+func (v *verification) clocks(claim int64, now time.Time) string {
+	text := fmt.Appendf(nil, "%v (this clock says %s", now.Sub(time.Unix(claim, 0)).Abs().Round(time.Second), now.UTC().Format(time.RFC3339))
+	c := &v.token.claims
+	for _, t := range [...]struct {
+		name    string
+		seconds int64
+	}{{"iat", c.IssuedAt}, {"nbf", c.NotBefore}, {"exp", c.ExpiresAt}} {
+		if t.seconds != 0 {
+			text = fmt.Appendf(text, ", the token's %s %s", t.name, time.Unix(t.seconds, 0).UTC().Format(time.RFC3339))
+		}
+	}
+	return string(text) + ")"
+}
+
+// checkLifetime bounds how long the token can be valid.
+func (v *verification) checkLifetime(now time.Time) error {
+	c := &v.token.claims
 	longest := MaxLifetime
 	if v.session {
 		longest = SessionLifetime
 	}
 	if c.ExpiresAt == 0 {
-		return nil // allowed by insecure_no_expiry, or golang-jwt would have refused it
+		return nil // insecure_no_expiry
 	}
 	from := c.IssuedAt
 	if from == 0 {
 		if v.session || v.issuer.profile != Article {
 			return errors.New("no iat")
 		}
-		from = v.now().Add(Leeway).Unix()
+		from = now.Add(Leeway).Unix()
 	}
 	if c.ExpiresAt <= c.IssuedAt || c.ExpiresAt-from > int64(longest.Seconds()) {
 		return fmt.Errorf("a lifetime of %d s: at most %v", c.ExpiresAt-from, longest)
@@ -167,7 +226,7 @@ func (v *verification) checkLifetime() error {
 
 // checkClaims checks that the token has the claims of its kind, and none that belong to another.
 func (v *verification) checkClaims() error {
-	c := v.token.claims
+	c := &v.token.claims
 	bound := c.Method != "" || c.URL != ""
 	switch {
 	case c.Subject == "":
@@ -198,14 +257,25 @@ func safeMethod(method string) bool {
 // checkRequest compares htm and htu with the request. Scheme and host are this service's own name, which a proxy in
 // between cannot change; path and query are as sent.
 func (v *verification) checkRequest() error {
-	c := v.token.claims
+	c := &v.token.claims
 	if c.Method != v.req.Method {
 		return fmt.Errorf("htm %q is not the method", clip(c.Method))
 	}
-	if _, ok := sentPath(v.req.URL); !ok || c.URL != origin(v.audience)+v.req.URL.RequestURI() {
+	path, ok := sentPath(v.req.URL)
+	rest, underOrigin := strings.CutPrefix(c.URL, v.origin)
+	query, samePath := strings.CutPrefix(rest, cmp.Or(path, "/"))
+	if !ok || !underOrigin || !samePath || !sameQuery(query, v.req.URL) {
 		return errors.New("htu is not the URL")
 	}
 	return nil
+}
+
+// sameQuery reports whether query, which is all that htu has after the path, is that of u, with its question mark.
+func sameQuery(query string, u *url.URL) bool {
+	if u.RawQuery == "" && !u.ForceQuery {
+		return query == ""
+	}
+	return query != "" && query[0] == '?' && query[1:] == u.RawQuery
 }
 
 // sentPath returns the path as it was sent. It reports false where net/url had to mend it, for a character that must be
@@ -229,14 +299,17 @@ func (v *verification) authorize() *Refusal {
 // matchBody reads the body within its limit, compares it with bdy, and puts it back for the handler. A session token
 // says nothing of the body, which is then left to the handler, with the same limit.
 func (v *verification) matchBody() *Refusal {
-	if v.req.Body == nil {
-		v.req.Body = http.NoBody // as a request that never was on the wire may have it
+	v.body = v.req.Body
+	if v.body == nil {
+		v.body = http.NoBody // as a request that never was on the wire may have it
 	}
-	v.req.Body = http.MaxBytesReader(nil, v.req.Body, v.maxBody)
+	if v.body != http.NoBody {
+		v.body = http.MaxBytesReader(nil, v.body, v.maxBody)
+	}
 	if !v.hasBody {
 		return nil
 	}
-	body, err := io.ReadAll(v.req.Body)
+	body, err := io.ReadAll(v.body)
 	if err != nil {
 		return refuse(CheckBody, fmt.Errorf("reading body: %w", err))
 	}
@@ -244,7 +317,7 @@ func (v *verification) matchBody() *Refusal {
 	if subtle.ConstantTimeCompare([]byte(want), []byte(v.token.claims.Body)) != 1 {
 		return refuse(CheckBody, errors.New("bdy is not the hash of the body"))
 	}
-	v.req.Body = io.NopCloser(bytes.NewReader(body))
+	v.body = io.NopCloser(bytes.NewReader(body))
 	return nil
 }
 
@@ -260,16 +333,16 @@ func bodyHash(profile Profile, body []byte) string {
 }
 
 // burn uses up a token that can do more than read.
-func (v *verification) burn() *Refusal {
-	c := v.token.claims
-	if !v.hasBody || c.ID == "" {
+func (v *verification) burn(ctx context.Context) *Refusal {
+	c := &v.token.claims
+	if !v.hasBody || c.ID == "" || v.replay == nil {
 		return nil
 	}
 	var until time.Time
 	if c.ExpiresAt != 0 {
 		until = time.Unix(c.ExpiresAt, 0).Add(Leeway)
 	}
-	first, err := v.replay.Burn(v.req.Context(), c.Issuer, c.ID, until)
+	first, err := v.replay.Burn(ctx, c.Issuer, c.ID, until)
 	if err != nil {
 		return refuse(CheckReplay, fmt.Errorf("%w: %w", errReplayUnavailable, err))
 	}
@@ -279,11 +352,11 @@ func (v *verification) burn() *Refusal {
 	return nil
 }
 
-// identities returns ctx with whom the checks have established.
-func (v *verification) identities(ctx context.Context) context.Context {
-	c := v.token.claims
-	return context.WithValue(ctx, identitiesKey{}, identities{
+// identities returns whom the checks have established.
+func (v *verification) identities() identities {
+	c := &v.token.claims
+	return identities{
 		caller:  Caller{Issuer: c.Issuer, KeyID: v.token.header.kid, Session: v.session, Admin: !v.session && v.issuer.admin},
 		subject: Subject(c.Subject),
-	})
+	}
 }

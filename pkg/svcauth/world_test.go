@@ -67,9 +67,9 @@ func newWorld(tb testing.TB) *world {
 	}
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: census, TrustFile: w.trustFile(tb), Replay: w.replay,
-		Logger:    slog.New(slog.NewJSONHandler(&w.log, nil)),
-		OnRefusal: func(_ context.Context, r *svcauth.Refusal) { w.refusals <- r },
-		Now:       func() time.Time { return w.now },
+		Logger:  slog.New(slog.NewJSONHandler(&w.log, nil)),
+		Observe: tellRefusals(func(r *svcauth.Refusal) { w.refusals <- r }),
+		Now:     func() time.Time { return w.now },
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -80,6 +80,17 @@ func newWorld(tb testing.TB) *world {
 	tb.Cleanup(server.Close)
 	w.address = server.Listener.Addr().String()
 	return w
+}
+
+// tellRefusals returns an observer that tells of each refusal.
+func tellRefusals(tell func(*svcauth.Refusal)) func(context.Context) (context.Context, func(svcauth.Outcome)) {
+	return func(ctx context.Context) (context.Context, func(svcauth.Outcome)) {
+		return ctx, func(o svcauth.Outcome) {
+			if o.Refusal != nil {
+				tell(o.Refusal)
+			}
+		}
+	}
 }
 
 func (w *world) trustFile(tb testing.TB) string {
@@ -144,6 +155,12 @@ func (b *breakableReplay) Burn(ctx context.Context, issuer, id string, until tim
 	b.mu.Unlock()
 	return b.ReplayStore.Burn(ctx, issuer, id, until)
 }
+
+// A keySet is signing keys that are all published. The first one signs.
+type keySet []*svcauth.PrivateKey
+
+func (s keySet) SigningKey() *svcauth.PrivateKey      { return s[0] }
+func (s keySet) PublishedKeys() []*svcauth.PrivateKey { return s }
 
 // A call is a request and its token, in parts that can be tampered with before and after they are signed.
 type call struct {
@@ -303,7 +320,7 @@ func (c *call) chunked() string {
 	return fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(c.body), c.body)
 }
 
-// An answer is what came of a call: over the wire, and through OnRefusal where it was refused.
+// An answer is what came of a call: over the wire, and through Observe where it was refused.
 type answer struct {
 	status  int
 	header  http.Header

@@ -32,13 +32,13 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	}
 	defer pool.Close()
 	replay := pgreplay.New(pool)
-	key, verifier, err := trust(settings, replay, log)
+	keys, verifier, err := trust(settings, replay, log)
 	if err != nil {
 		return command.Misuse(err)
 	}
 	defer verifier.Close()
 	store := postgres.New(pool)
-	api := server.New(server.Config{URL: settings.Name.URL, Store: store, Verifier: verifier, Key: key, Logger: log})
+	api := server.New(server.Config{URL: settings.Name.URL, Store: store, Verifier: verifier, Keys: keys, Logger: log})
 	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": store.Ready})
 	public, admin, err := listen(settings, api, ready, log)
 	if err != nil {
@@ -54,8 +54,8 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 
 // trust loads what says who Census is and whom it trusts. All that is wrong is
 // told at once.
-func trust(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (*svcauth.PrivateKey, *svcauth.Verifier, error) {
-	key, err := svcauth.LoadKey(s.KeyFile)
+func trust(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (svcauth.SigningKeys, *svcauth.Verifier, error) {
+	keys, err := svcauth.LoadKeys(s.KeyFile, log)
 	if err != nil {
 		err = fmt.Errorf("CENSUS_KEY_FILE: %w", err)
 	}
@@ -73,7 +73,7 @@ func trust(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (*svca
 		verifier.Close()
 		return nil, nil, err
 	}
-	return key, verifier, nil
+	return keys, verifier, nil
 }
 
 func listen(

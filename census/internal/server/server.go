@@ -41,8 +41,8 @@ type Config struct {
 	// Verifier lets in the calls to all that lies under /user/. Its audience
 	// is URL.
 	Verifier *svcauth.Verifier
-	// Key is what Census signs with; its public half is published.
-	Key *svcauth.PrivateKey
+	// Keys are what Census signs with; their public halves are published.
+	Keys svcauth.SigningKeys
 	// Logger gets a line for each change, each refusal and each failure.
 	Logger *slog.Logger
 }
@@ -64,7 +64,7 @@ func New(c Config) *chi.Mux {
 	r.Use(middleware.GetHead, httpserve.LimitTime(requestTime))
 
 	r.Get("/openapi.yaml", httpserve.ServeText("application/yaml", census.OpenAPI))
-	r.Method(http.MethodGet, "/"+svcauth.JWKSPath, svcauth.JWKSHandler(c.Key))
+	r.Method(http.MethodGet, "/"+svcauth.JWKSPath, svcauth.JWKSHandler(c.Keys))
 	r.Group(func(r chi.Router) {
 		r.Use(httpserve.NoStore, c.Verifier.Require(maxBody), httpserve.Audit(c.Logger))
 		r.Get("/user/", handle(s.listUsers))

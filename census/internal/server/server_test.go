@@ -73,7 +73,7 @@ func newAPI(tb testing.TB) *api {
 			svcauthtest.Trust{Issuer: a.office, Allow: everything, ActFor: actFor, Admin: true},
 			svcauthtest.Trust{Issuer: a.shop, Allow: everything, ActFor: actFor},
 			svcauthtest.Trust{Issuer: a.portal, Sessions: true}),
-		Key:    a.portal.Key,
+		Keys:   a.portal.Key,
 		Logger: slog.New(slog.NewJSONHandler(a.log, nil)),
 	})
 	a.addUsers(tb)

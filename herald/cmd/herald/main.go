@@ -86,7 +86,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	}
 	api := server.New(server.Config{
 		URL: settings.URL, CensusURL: settings.CensusURL, Store: db.store, Census: others.census,
-		Verifier: others.verifier, Key: others.key, Logger: log,
+		Verifier: others.verifier, Keys: others.keys, Logger: log,
 	})
 	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": db.store.Ready})
 	public, admin, err := listen(settings, api, ready, log)

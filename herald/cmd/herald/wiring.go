@@ -51,7 +51,7 @@ func (db *database) close() {
 
 // others are those whom Herald has to do with, and what says who it is.
 type others struct {
-	key      *svcauth.PrivateKey
+	keys     *svcauth.KeyFiles
 	verifier *svcauth.Verifier
 	census   *census.Client
 	mail     *mail.Sender
@@ -78,8 +78,8 @@ func meet(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (*other
 	o.verifier, trustErr = svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: s.URL, TrustFile: s.TrustFile, Replay: replay, HTTPClient: client, Logger: log,
 	})
-	if o.key, keyErr = svcauth.LoadKey(s.KeyFile); keyErr == nil {
-		o.census, censusErr = newCensus(s, o.key, client, log)
+	if o.keys, keyErr = svcauth.LoadKeys(s.KeyFile, log); keyErr == nil {
+		o.census, censusErr = newCensus(s, o.keys, client, log)
 	}
 	o.mail, mailErr = newSender(s)
 	err = errors.Join(
@@ -100,8 +100,8 @@ func about(setting string, err error) error {
 	return fmt.Errorf("%s: %w", setting, err)
 }
 
-func newCensus(s serveSettings, key *svcauth.PrivateKey, client *http.Client, log *slog.Logger) (*census.Client, error) {
-	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: s.URL, Key: key})
+func newCensus(s serveSettings, keys *svcauth.KeyFiles, client *http.Client, log *slog.Logger) (*census.Client, error) {
+	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: s.URL, Key: keys})
 	if err != nil {
 		return nil, err
 	}

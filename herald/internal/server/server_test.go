@@ -74,7 +74,7 @@ func newAPI(tb testing.TB) *api {
 	users := []string{censusURL + "user/*"}
 	calls := []string{"POST /notification/", "GET /notification/*"}
 	a.handler = server.New(server.Config{
-		URL: base, CensusURL: censusURL, Store: a.store, Census: a.startCensus(tb, self, log), Key: self.Key, Logger: log,
+		URL: base, CensusURL: censusURL, Store: a.store, Census: a.startCensus(tb, self, log), Keys: self.Key, Logger: log,
 		Verifier: svcauthtest.NewVerifier(tb, base,
 			svcauthtest.Trust{Issuer: a.another, Allow: calls, ActFor: users},
 			svcauthtest.Trust{Issuer: a.shop, Allow: calls, ActFor: users},

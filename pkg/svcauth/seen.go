@@ -1,0 +1,40 @@
+package svcauth
+
+import (
+	"crypto/sha256"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+)
+
+// maxSeenTokens bounds the memory that verified tokens take, at about half a kilobyte each.
+const maxSeenTokens = 8192
+
+// seenTokens remembers read tokens that have passed every check, so that their signature need not be verified again. What
+// may have changed since, from the clock and the trust file to the request, is checked at every use. Tokens that work
+// once are not kept. The keys are hashes: no credential lies in memory for longer than its request.
+type seenTokens struct {
+	lru *lru.Cache[[sha256.Size]byte, *seenToken]
+}
+
+// A seenToken is what a token says, and the key that proved it.
+type seenToken struct {
+	token token
+	key   publicKey
+}
+
+func newSeenTokens() *seenTokens {
+	cache, err := lru.New[[sha256.Size]byte, *seenToken](maxSeenTokens)
+	if err != nil {
+		panic(err) // a size under 1, which it is not
+	}
+	return &seenTokens{cache}
+}
+
+func (s *seenTokens) get(compact string) *seenToken {
+	seen, _ := s.lru.Get(sha256.Sum256([]byte(compact)))
+	return seen
+}
+
+func (s *seenTokens) add(t *token, key publicKey) {
+	s.lru.Add(sha256.Sum256([]byte(t.compact)), &seenToken{token{header: t.header, claims: t.claims}, key})
+}
