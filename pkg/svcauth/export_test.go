@@ -72,3 +72,9 @@ func ParseJWKS(data []byte) (algorithms map[string]Algorithm, skipped []error, e
 	}
 	return algorithms, skipped, err
 }
+
+// MaxSeenTokens is how many tokens a verifier remembers.
+const MaxSeenTokens = maxSeenTokens
+
+// SeenTokens returns how many tokens the verifier remembers.
+func (v *Verifier) SeenTokens() int { return v.seen.lru.Len() }

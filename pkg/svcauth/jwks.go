@@ -114,17 +114,21 @@ func parsePublicPEM(data []byte) (keyMap, error) {
 // parseJWKS reads a JWK Set (RFC 7517 section 5). A bad key is skipped and its fault returned in skipped; a set that
 // cannot be read, has too many keys or not one good key is an error.
 func parseJWKS(data []byte) (keys keyMap, skipped []error, err error) {
-	var set struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
+	var set map[string]json.RawMessage
 	if err := json.Unmarshal(data, &set); err != nil {
 		return nil, nil, fmt.Errorf("parsing JWK Set: %w", err)
 	}
-	if len(set.Keys) > maxJWKSKeys {
-		return nil, nil, fmt.Errorf("a JWK Set of %d keys: at most %d are read", len(set.Keys), maxJWKSKeys)
+	var list []json.RawMessage
+	if raw, ok := set["keys"]; ok {
+		if err := json.Unmarshal(raw, &list); err != nil {
+			return nil, nil, fmt.Errorf("parsing JWK Set: keys: %w", err)
+		}
+	}
+	if len(list) > maxJWKSKeys {
+		return nil, nil, fmt.Errorf("a JWK Set of %d keys: at most %d are read", len(list), maxJWKSKeys)
 	}
 	keys = keyMap{}
-	for i, raw := range set.Keys {
+	for i, raw := range list {
 		key, err := parseJWK(raw)
 		if err == nil {
 			err = keys.add(key)

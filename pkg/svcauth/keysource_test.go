@@ -126,7 +126,8 @@ func forgedKids(t *testing.T, issuer string, n int) []*http.Request {
 	return requests
 }
 
-// A flood of made-up key IDs is worth one fetch, and a real rotation right after it is picked up within about a second.
+// A flood of made-up key IDs is worth one fetch, and a real rotation right after it is picked up within a
+// second.
 func TestUnknownKidFlood(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
@@ -140,7 +141,6 @@ func TestUnknownKidFlood(t *testing.T) {
 
 	const clients, each = 50, 20
 	requests := forgedKids(t, p.issuer, clients*each)
-	start := time.Now()
 	var all sync.WaitGroup
 	for i := range clients {
 		all.Go(func() {
@@ -155,14 +155,13 @@ func TestUnknownKidFlood(t *testing.T) {
 	if status := statusOf(verifier, p.signedBy(t, before)); status != http.StatusOK {
 		t.Errorf("status %d for the published key in the flood", status)
 	}
-	took := time.Since(start)
-	if extra := p.fetches.Load() - fetched; extra > 1+int32(took/time.Second) {
-		t.Errorf("%d fetches for %d made-up kids in %v", extra, len(requests), took)
+	if extra := p.fetches.Load() - fetched; extra > 1 {
+		t.Errorf("%d fetches for %d made-up kids", extra, len(requests))
 	}
 
 	p.publishes(before, after)
 	rotated := p.signedBy(t, after)
-	if took := eventually(t, http.StatusOK, func() int { return statusOf(verifier, rotated) }); took > 2*time.Second {
+	if took := eventually(t, http.StatusOK, func() int { return statusOf(verifier, rotated) }); took > time.Second {
 		t.Errorf("the new key was picked up after %v", took)
 	}
 	if status := statusOf(verifier, p.signedBy(t, before)); status != http.StatusOK {

@@ -113,6 +113,9 @@ func TestPropertyChangedIsRefused(t *testing.T) {
 	signers, verifier := propertyWorld(t)
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSigned(t, signers)
+		if s.body == "" && rapid.Bool().Draw(t, "seen before") && (s.method == "GET" || s.method == "HEAD" || s.method == "OPTIONS") {
+			s.pass(verifier)
+		}
 		changed := s
 		switch rapid.SampledFrom([]string{"token", "decoded token", "method", "target", "body"}).Draw(t, "what") {
 		case "token":

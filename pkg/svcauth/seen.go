@@ -2,6 +2,7 @@ package svcauth
 
 import (
 	"crypto/sha256"
+	"sync"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 )
@@ -31,10 +32,22 @@ func newSeenTokens() *seenTokens {
 }
 
 func (s *seenTokens) get(compact string) *seenToken {
-	seen, _ := s.lru.Get(sha256.Sum256([]byte(compact)))
+	seen, _ := s.lru.Get(hashToken(compact))
 	return seen
 }
 
 func (s *seenTokens) add(t *token, key publicKey) {
-	s.lru.Add(sha256.Sum256([]byte(t.compact)), &seenToken{token{header: t.header, claims: t.claims}, key})
+	s.lru.Add(hashToken(t.compact), &seenToken{token{header: t.header, claims: t.claims}, key})
+}
+
+// buffers hold the bytes of tokens while they are hashed, which would otherwise be copied to the heap at every call.
+var buffers = sync.Pool{New: func() any { return new([maxTokenBytes]byte) }}
+
+func hashToken(compact string) [sha256.Size]byte {
+	buffer := buffers.Get().(*[maxTokenBytes]byte) //nolint:forcetypeassert // nothing else is put in
+	used := buffer[:copy(buffer[:], compact)]
+	sum := sha256.Sum256(used)
+	clear(used)
+	buffers.Put(buffer)
+	return sum
 }

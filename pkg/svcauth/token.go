@@ -52,9 +52,12 @@ type token struct {
 // signed returns what the signature is of (RFC 7515 section 5.2): header and payload as they were sent.
 func (t *token) signed() string { return t.compact[:strings.LastIndexByte(t.compact, '.')] }
 
+// canonicalHeader is [Header] as net/http spells it.
+const canonicalHeader = "Jwt"
+
 // tokenFrom returns the value of the request's one token header: step 1 of verification.
 func tokenFrom(h http.Header) (string, error) {
-	values := h.Values(Header)
+	values := h[canonicalHeader]
 	switch {
 	case len(values) == 0:
 		return "", errors.New("no JWT header")

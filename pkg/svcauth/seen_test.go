@@ -1,0 +1,230 @@
+package svcauth_test
+
+import (
+	"bytes"
+	"crypto"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/svcauthtest"
+)
+
+// A regular is a caller whose token the verifier has let in before.
+type regular struct {
+	*reload
+	key   *svcauth.PrivateKey
+	req   *http.Request
+	check svcauth.Check // of the last refusal
+}
+
+// The trust entries of herald that the tests start from; %s is where its keys are.
+const (
+	boundHerald   = "issuers: [{issuer: https://herald.service/, keys: %s, allow: [GET /user/*], act_for: ['https://census.service/user/*']}]"
+	agelessHerald = "issuers: [{issuer: https://herald.service/, keys: %s, profile: article, insecure_no_expiry: true, allow: [GET /user/*], act_for: ['https://census.service/user/*']}]"
+	sessionHerald = "issuers: [{issuer: https://herald.service/, keys: %s, sessions: true, allow: [GET /user/*]}]"
+)
+
+// newRegular has a token of herald let in under the trust entry.
+func newRegular(t *testing.T, entry string) *regular {
+	t.Helper()
+	f := newForger(t, svcauth.EdDSA)
+	r := &regular{reload: &reload{file: filepath.Join(t.TempDir(), "trust.yaml")}, key: loadKey(t, f.key.(crypto.Signer))}
+	r.trusts(t, entry, r.key)
+	r.reload = startReload(t, r.file)
+	r.req = httptest.NewRequest(http.MethodGet, census+"user/42/", nil)
+	r.req.Header.Set(svcauth.Header, tokenFor(t, entry, f))
+	for range 2 {
+		if status := r.again(r.req); status != http.StatusOK {
+			t.Fatalf("status %d for a good token: %s", status, r.log.String())
+		}
+	}
+	return r
+}
+
+// tokenFor returns a token of the kind that the entry accepts.
+func tokenFor(t *testing.T, entry string, f *forger) string {
+	t.Helper()
+	c := newCall(t, &world{now: time.Now()}, herald, f, "svcauth+jwt")
+	switch entry {
+	case boundHerald:
+		to(http.MethodGet, "/user/42/")(c)
+	case agelessHerald:
+		c.header.set("typ", quote("JWT"))
+		c.claims.remove("exp")
+	case sessionHerald:
+		c.header.set("typ", quote("session+jwt"))
+		c.claims.set("sub", quote(herald+"user/21/"))
+	}
+	c.sign()
+	return c.token
+}
+
+// trusts writes the trust file anew; the verifier has to look.
+func (r *regular) trusts(t *testing.T, entry string, key *svcauth.PrivateKey) {
+	t.Helper()
+	set, err := svcauth.MarshalJWKS(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.publishes(t, entry, set)
+}
+
+func (r *regular) publishes(t *testing.T, entry string, set []byte) {
+	t.Helper()
+	replaceFile(t, filepath.Join(filepath.Dir(r.file), "herald.json"), set)
+	if strings.Contains(entry, "%s") {
+		entry = fmt.Sprintf(entry, "herald.json")
+	}
+	replaceFile(t, r.file, []byte(entry))
+}
+
+// again sends the token once more.
+func (r *regular) again(req *http.Request) int {
+	_, err := r.verifier.Verify(req, 1<<10)
+	if refusal, ok := errors.AsType[*svcauth.Refusal](err); ok {
+		r.check = refusal.Check
+		return refusal.Status
+	}
+	return http.StatusOK
+}
+
+// A token that was let in is checked anew at every use, against the clock, the trust file, the keys and the request, as
+// they are now.
+func TestSeenTokenIsChecked(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		entry  string
+		change func(*testing.T, *regular)
+		status int
+		check  svcauth.Check
+	}{
+		{"expired", boundHerald, func(*testing.T, *regular) { <-time.After(70 * time.Second) }, 401, svcauth.CheckTime},
+		{"expired session", sessionHerald, func(*testing.T, *regular) { <-time.After(16 * time.Minute) }, 401, svcauth.CheckTime},
+		{"no expiry is no longer allowed", agelessHerald, edit("insecure_no_expiry: true, ", ""), 401, svcauth.CheckTime},
+		{"issuer is gone", boundHerald, edit(herald, "https://other.service/"), 401, svcauth.CheckIssuer},
+		{"another profile", boundHerald, edit("allow:", "profile: article, allow:"), 401, svcauth.CheckType},
+		{"sessions are no longer believed", sessionHerald, edit("sessions: true, ", ""), 401, svcauth.CheckType},
+		{"call is no longer allowed", boundHerald, edit("/user/*]", "/users/*]"), 403, svcauth.CheckAllow},
+		{"subject is no longer allowed", boundHerald, edit("service/user/*'", "service/admin/*'"), 403, svcauth.CheckSubject},
+		{"key is gone", boundHerald, func(t *testing.T, r *regular) { r.trusts(t, boundHerald, generateKey(t, svcauth.EdDSA)) }, 401, svcauth.CheckKey},
+		{"the kid is another key's", boundHerald, underSameKid(boundHerald), 401, svcauth.CheckSignature},
+		{"the one key is another", agelessHerald, underSameKid(agelessHerald), 401, svcauth.CheckSignature},
+		{"another method", boundHerald, send(func(r *http.Request) { r.Method = http.MethodHead }), 401, svcauth.CheckRequest},
+		{"another path", boundHerald, send(func(r *http.Request) { r.URL.Path = "/user/43/" }), 401, svcauth.CheckRequest},
+		{"a query", boundHerald, send(func(r *http.Request) { r.URL.RawQuery = "a=b" }), 401, svcauth.CheckRequest},
+		{"an empty query", boundHerald, send(func(r *http.Request) { r.URL.ForceQuery = true }), 401, svcauth.CheckRequest},
+		{"another spelling of the path", boundHerald, send(func(r *http.Request) { r.URL.RawPath = "/user/%34%32/" }), 401, svcauth.CheckRequest},
+		{"a body", boundHerald, send(func(r *http.Request) { r.ContentLength = 1 }), 401, svcauth.CheckClaims},
+		{"article token for another path", agelessHerald, send(func(r *http.Request) { r.URL.Path = "/admin/" }), 403, svcauth.CheckAllow},
+		{"article token for a write", agelessHerald, send(func(r *http.Request) { r.Method = http.MethodPost }), 401, svcauth.CheckClaims},
+		{"two tokens", boundHerald, send(func(r *http.Request) { r.Header.Add(svcauth.Header, "x") }), 401, svcauth.CheckHeader},
+		{"nothing", boundHerald, func(*testing.T, *regular) {}, 200, ""},
+		{"a session at another path", sessionHerald, send(func(r *http.Request) { r.URL.Path = "/user/" }), 200, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				r := newRegular(t, tt.entry)
+				tt.change(t, r)
+				r.look()
+				if status := r.again(r.req); status != tt.status || r.check != tt.check {
+					t.Errorf("status %d by check %q, want %d by %q", status, r.check, tt.status, tt.check)
+				}
+			})
+		})
+	}
+}
+
+// edit replaces a text in the trust file.
+func edit(from, to string) func(*testing.T, *regular) {
+	return func(t *testing.T, r *regular) {
+		t.Helper()
+		text, err := os.ReadFile(r.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(text, []byte(from)) {
+			t.Fatalf("no %q in %s", from, text)
+		}
+		replaceFile(t, r.file, bytes.ReplaceAll(text, []byte(from), []byte(to)))
+	}
+}
+
+// underSameKid publishes another key under the first one's kid.
+func underSameKid(entry string) func(*testing.T, *regular) {
+	return func(t *testing.T, r *regular) {
+		t.Helper()
+		other := generateKey(t, svcauth.EdDSA)
+		set, err := svcauth.MarshalJWKS(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.publishes(t, entry, bytes.ReplaceAll(set, []byte(other.ID()), []byte(r.key.ID())))
+	}
+}
+
+// send changes the request that carries the token.
+func send(change func(*http.Request)) func(*testing.T, *regular) {
+	return func(_ *testing.T, r *regular) { change(r.req) }
+}
+
+// What the trust file grants later holds for tokens seen before.
+func TestSeenTokenGetsNewPower(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRegular(t, boundHerald)
+		edit("allow:", "admin: true, allow:")(t, r)
+		r.look()
+		passed, err := r.verifier.Verify(r.req, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if caller, _ := svcauth.CallerFrom(passed.Context()); !caller.Admin {
+			t.Errorf("caller %+v", caller)
+		}
+	})
+}
+
+// A token that was seen costs at most two allocations: what its request carries on.
+func TestSeenTokenAllocations(t *testing.T) {
+	shop := svcauthtest.NewIssuer(t, shop)
+	verifier := svcauthtest.NewVerifier(t, census, svcauthtest.Trust{Issuer: shop, Allow: []string{"GET /user/*"}, ActFor: []string{census + "user/*"}})
+	req := httptest.NewRequest(http.MethodGet, census+"user/42/?expand=viewer", http.NoBody)
+	shop.Sign(t, req, census, user21)
+	verify := func() {
+		if _, err := verifier.Verify(req, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verify()
+	if allocations := testing.AllocsPerRun(100, verify); allocations > 2 {
+		t.Errorf("%v allocations", allocations)
+	}
+}
+
+// However many tokens come by, the verifier remembers a limited number.
+func TestSeenTokensAreBounded(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("signs many tokens")
+	}
+	shop := svcauthtest.NewIssuer(t, shop)
+	verifier := svcauthtest.NewVerifier(t, census, svcauthtest.Trust{Issuer: shop, Allow: []string{"GET /user/*"}, ActFor: []string{census + "user/*"}})
+	for range svcauth.MaxSeenTokens + 100 {
+		req := httptest.NewRequest(http.MethodGet, census+"user/42/", http.NoBody)
+		shop.Sign(t, req, census, user21)
+		if _, err := verifier.Verify(req, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seen := verifier.SeenTokens(); seen != svcauth.MaxSeenTokens {
+		t.Errorf("%d tokens are remembered, want %d", seen, svcauth.MaxSeenTokens)
+	}
+}
