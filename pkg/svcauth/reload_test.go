@@ -243,3 +243,23 @@ func writeTrustText(t *testing.T, file, entries string) {
 	}
 	replaceFile(t, file, append(text, entries...))
 }
+
+// Files that are changing when they are looked at come into force when they have come to rest: never the half of them.
+func TestReloadHalfWritten(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		file := filepath.Join(t.TempDir(), "trust.yaml")
+		writeTrust(t, file, h, s)
+		r := startReload(t, file)
+		<-time.After(1990 * time.Millisecond)
+		writeTrust(t, file, h) // the half of it, just before the look
+		<-time.After(60 * time.Millisecond)
+		writeTrust(t, file, h, s, svcauthtest.NewIssuer(t, another))
+		<-time.After(time.Second)
+		r.expect(t, http.StatusOK, h, s)
+		r.logged(t, 0, "trust file is in force")
+		r.look()
+		r.expect(t, http.StatusOK, h, s)
+		r.logged(t, 1, "issuers=3")
+	})
+}

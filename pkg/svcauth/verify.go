@@ -147,7 +147,7 @@ func (v *verification) checkSignature() *Refusal {
 		return refuse(CheckAudience, err)
 	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet),
 		errors.Is(err, jwt.ErrTokenUsedBeforeIssued), errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		return refuse(CheckTime, errors.Join(err, v.checkTimes()))
+		return refuse(CheckTime, cmp.Or(v.checkTimes(), err))
 	default:
 		return refuse(CheckClaims, err)
 	}
@@ -167,61 +167,6 @@ func (v *verification) findKey(ctx context.Context) (publicKey, error) {
 		return publicKey{}, fmt.Errorf("alg %q is not the key's %s", clip(h.alg), key.alg)
 	}
 	return key, nil
-}
-
-// checkTimes checks that the token is valid now, and bounds how long it can be valid. Its errors tell the operator what
-// the token says and what the clock says, as one of the clocks may be wrong.
-func (v *verification) checkTimes() error {
-	c, now := &v.token.claims, v.now()
-	switch {
-	case c.ExpiresAt == 0 && !v.issuer.insecureNoExpiry:
-		return errors.New("no exp")
-	case c.ExpiresAt != 0 && !now.Before(time.Unix(c.ExpiresAt, 0).Add(Leeway)):
-		return fmt.Errorf("expired: exp is %s ago", v.clocks(c.ExpiresAt, now))
-	case now.Before(time.Unix(c.NotBefore, 0).Add(-Leeway)):
-		return fmt.Errorf("not valid yet: nbf is %s ahead", v.clocks(c.NotBefore, now))
-	case now.Before(time.Unix(c.IssuedAt, 0).Add(-Leeway)):
-		return fmt.Errorf("issued in the future, so that one of the clocks is wrong: iat is %s ahead", v.clocks(c.IssuedAt, now))
-	}
-	return v.checkLifetime(now)
-}
-
-// clocks tells how far a claim is from this clock, and what both say.
-func (v *verification) clocks(claim int64, now time.Time) string {
-	text := fmt.Appendf(nil, "%v (this clock says %s", now.Sub(time.Unix(claim, 0)).Abs().Round(time.Second), now.UTC().Format(time.RFC3339))
-	c := &v.token.claims
-	for _, t := range [...]struct {
-		name    string
-		seconds int64
-	}{{"iat", c.IssuedAt}, {"nbf", c.NotBefore}, {"exp", c.ExpiresAt}} {
-		if t.seconds != 0 {
-			text = fmt.Appendf(text, ", the token's %s %s", t.name, time.Unix(t.seconds, 0).UTC().Format(time.RFC3339))
-		}
-	}
-	return string(text) + ")"
-}
-
-// checkLifetime bounds how long the token can be valid.
-func (v *verification) checkLifetime(now time.Time) error {
-	c := &v.token.claims
-	longest := MaxLifetime
-	if v.session {
-		longest = SessionLifetime
-	}
-	if c.ExpiresAt == 0 {
-		return nil // insecure_no_expiry
-	}
-	from := c.IssuedAt
-	if from == 0 {
-		if v.session || v.issuer.profile != Article {
-			return errors.New("no iat")
-		}
-		from = now.Add(Leeway).Unix()
-	}
-	if c.ExpiresAt <= c.IssuedAt || c.ExpiresAt-from > int64(longest.Seconds()) {
-		return fmt.Errorf("a lifetime of %d s: at most %v", c.ExpiresAt-from, longest)
-	}
-	return nil
 }
 
 // checkClaims checks that the token has the claims of its kind, and none that belong to another.

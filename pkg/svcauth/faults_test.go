@@ -1,0 +1,134 @@
+package svcauth_test
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/svcauthtest"
+)
+
+// A flood that lasts is worth one fetch, and a real rotation in it, or right after it, is picked up all the same.
+func TestFloodIsOneFetch(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		n := &network{}
+		n.publish("max-age=900", h)
+		r := startDiscovery(t, n, s)
+		r.expect(t, http.StatusOK, h)
+		<-time.After(time.Minute)
+		began := time.Now()
+		for _, req := range forgedKids(t, herald, 900) {
+			if status := statusOf(r.verifier, req); status != http.StatusUnauthorized {
+				t.Fatalf("status %d", status)
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+		if fetches := n.fetches(began); fetches != 1 {
+			t.Errorf("%d fetches in a flood of 9 s", fetches)
+		}
+		n.publish("max-age=900", h, next)
+		rotated := time.Now()
+		for r.status(t, next) != http.StatusOK {
+			<-time.After(10 * time.Millisecond)
+		}
+		if took := time.Since(rotated); took > 100*time.Millisecond {
+			t.Errorf("the new key was picked up after %v", took)
+		}
+	})
+}
+
+// A caller that goes on with a key that is not published costs less and less.
+func TestMissingKid(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		n := &network{}
+		n.publish("max-age=900", h)
+		r := startDiscovery(t, n, s)
+		r.expect(t, http.StatusOK, h)
+		<-time.After(time.Minute)
+		fetchesIn := func(span time.Duration) int {
+			t.Helper()
+			began := time.Now()
+			for time.Since(began) < span {
+				r.expect(t, http.StatusUnauthorized, next)
+				<-time.After(100 * time.Millisecond)
+			}
+			return n.fetches(began)
+		}
+		if fetches := fetchesIn(800 * time.Millisecond); fetches != 1 {
+			t.Errorf("%d fetches in the first moments", fetches)
+		}
+		if fetches := fetchesIn(2 * time.Minute); fetches > 7 {
+			t.Errorf("%d fetches in the first two minutes", fetches)
+		}
+		if fetches := fetchesIn(5 * time.Minute); fetches > 6 {
+			t.Errorf("%d fetches in the next five minutes", fetches)
+		}
+	})
+}
+
+// A fault is told once while it lasts, and so is each other fault, each bad key, and the end of all that.
+func TestFaultsAreToldOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		set, err := svcauth.MarshalJWKS(h.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := &network{}
+		answer := func(status int, body string) {
+			n.answers(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: status, Status: strconv.Itoa(status), Body: io.NopCloser(strings.NewReader(body))}, nil
+			})
+			<-time.After(10 * time.Minute)
+		}
+		n.publish("", h)
+		r := startDiscovery(t, n, s)
+		r.expect(t, http.StatusOK, h)
+		oneBad := strings.Replace(string(set), `{"keys":[`, `{"keys":[{"kty":"oct","k":"AAAA"},`, 1)
+
+		answer(http.StatusOK, oneBad)
+		r.expect(t, http.StatusOK, h)
+		r.logged(t, 1, "key skipped")
+		answer(http.StatusOK, string(set))
+		r.logged(t, 1, "no key of the set is skipped any more")
+		answer(http.StatusInternalServerError, "")
+		r.logged(t, 1, "key set cannot be fetched")
+		r.logged(t, 1, "status 500")
+		answer(http.StatusOK, "<!doctype html>")
+		r.logged(t, 2, "key set cannot be fetched")
+		answer(http.StatusOK, `{"KEYS":[]}`)
+		r.logged(t, 2, "key set cannot be fetched")
+		r.expect(t, http.StatusOK, h)
+		if sets := r.verifier.Stats().KeySets; len(sets) != 1 || sets[0].Fault == "" || sets[0].Keys != 1 || sets[0].Failures < 30 {
+			t.Errorf("key sets %+v", sets)
+		}
+		answer(http.StatusOK, string(set))
+		r.logged(t, 1, "key set is fetched again")
+		if sets := r.verifier.Stats().KeySets; sets[0].Fault != "" || time.Since(sets[0].Fetched) > time.Minute {
+			t.Errorf("key sets %+v", sets)
+		}
+	})
+}
+
+// While a set cannot be had, a flood of calls is worth about one fetch a second.
+func TestFloodInOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		n := &network{answer: down}
+		r := startDiscovery(t, n, s)
+		began := time.Now()
+		for range 60 {
+			r.expect(t, http.StatusServiceUnavailable, h)
+		}
+		took := time.Since(began)
+		if fetches, most := n.fetches(began), int(took/time.Second)*6/5+3; fetches > most {
+			t.Errorf("%d fetches in %v", fetches, took)
+		}
+	})
+}

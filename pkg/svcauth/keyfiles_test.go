@@ -1,0 +1,167 @@
+package svcauth_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// saveKey writes a new key to a file, in the place of what is there.
+func saveKey(t *testing.T, file string) *svcauth.PrivateKey {
+	t.Helper()
+	key := generateKey(t, svcauth.EdDSA)
+	if err := key.Save(file + ".new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// The one key of a file is taken over when the file changes, and stays while what is there is bad.
+func TestKeyFileChanges(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "key.pem")
+		first := saveKey(t, file)
+		var log bytes.Buffer
+		keys, err := svcauth.LoadKeys(file, slog.New(slog.NewTextHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect := func(want *svcauth.PrivateKey) {
+			t.Helper()
+			<-time.After(3 * time.Second)
+			if got := keys.SigningKey().ID(); got != want.ID() {
+				t.Errorf("%s signs, want %s: %s", got, want.ID(), log.String())
+			}
+		}
+		expect(first)
+		writeFile(t, file, []byte("-----BEGIN PRIVATE KEY-----"))
+		expect(first)
+		expect(first)
+		if times := strings.Count(log.String(), "signing keys are bad"); times != 1 || !strings.Contains(log.String(), file) {
+			t.Errorf("told %d times: %s", times, log.String())
+		}
+		second := saveKey(t, file)
+		expect(second)
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		expect(second)
+		if strings.Contains(log.String(), "PRIVATE") {
+			t.Errorf("the log holds a key: %s", log.String())
+		}
+	})
+}
+
+// Kubernetes swaps a mounted directory by renaming a symbolic link to it.
+func TestKeyDirSymlinkSwap(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		now := time.Now().UTC()
+		mount := func(version string, offsets ...time.Duration) (saved []*svcauth.PrivateKey) {
+			t.Helper()
+			if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			for _, offset := range offsets {
+				name := now.Add(offset).Format("20060102T150405Z") + ".pem"
+				saved = append(saved, saveKey(t, filepath.Join(dir, version, name)))
+				_ = os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name)) // may be there
+			}
+			if err := os.Symlink(version, filepath.Join(dir, "new")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "..data")); err != nil {
+				t.Fatal(err)
+			}
+			return saved
+		}
+		before := mount("v1", -time.Hour)
+		keys := loadKeys(t, dir)
+		after := mount("v2", -time.Hour, time.Minute)
+		<-time.After(3 * time.Second)
+		if keys.SigningKey().ID() != after[0].ID() || len(keys.PublishedKeys()) != 2 {
+			t.Errorf("after the swap %v, before %s", kids(keys), before[0].ID())
+		}
+		<-time.After(time.Minute)
+		if keys.SigningKey().ID() != after[1].ID() {
+			t.Error("the key whose time has come does not sign")
+		}
+	})
+}
+
+// A directory in which no key's time has come signs with the first.
+func TestKeyDirOfFuture(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	soon := saveKey(t, filepath.Join(dir, time.Now().UTC().Add(time.Hour).Format("20060102T150405Z")+".pem"))
+	saveKey(t, filepath.Join(dir, time.Now().UTC().Add(2*time.Hour).Format("20060102T150405Z")+".pem"))
+	if got := loadKeys(t, dir).SigningKey().ID(); got != soon.ID() {
+		t.Errorf("%s signs, want %s", got, soon.ID())
+	}
+}
+
+// What cannot be used from the start is an error that names it.
+func TestLoadKeysFaults(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	twice := filepath.Join(dir, "twice")
+	if err := os.MkdirAll(twice, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	key := generateKey(t, svcauth.EdDSA)
+	for _, name := range []string{"20260101T000000Z.pem", "20260102T000000Z.pem"} {
+		if err := key.Save(filepath.Join(twice, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]string{
+		filepath.Join(dir, "missing"): "no such file",
+		t.TempDir():                   "no key in ",
+		twice:                         "20260102T000000Z.pem: the same key as another file's",
+	} {
+		if _, err := svcauth.LoadKeys(path, nil); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: error %v, want %q", path, err, want)
+		}
+	}
+}
+
+// A signer without a key is an error, in whatever way the key is missing.
+func TestSignerWithoutKey(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]svcauth.SigningKeys{"nil": nil, "nil key": (*svcauth.PrivateKey)(nil)} {
+		if _, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: herald, Key: key}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// The published set follows the files.
+func TestJWKSHandlerFollowsKeys(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		rotate(t, dir, svcauth.RotateConfig{})
+		handler := svcauth.JWKSHandler(loadKeys(t, dir))
+		published := func() string {
+			res := httptest.NewRecorder()
+			handler.ServeHTTP(res, httptest.NewRequest(http.MethodGet, "/"+svcauth.JWKSPath, nil))
+			return res.Body.String()
+		}
+		first := published()
+		next := rotate(t, dir, svcauth.RotateConfig{}).Next
+		<-time.After(3 * time.Second)
+		if set := published(); strings.Contains(first, next) || !strings.Contains(set, next) || strings.Contains(set, `"d"`) {
+			t.Errorf("published %s", set)
+		}
+	})
+}

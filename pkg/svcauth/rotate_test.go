@@ -1,0 +1,275 @@
+package svcauth_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// rotate takes a key directory one step further.
+func rotate(t *testing.T, dir string, config svcauth.RotateConfig) *svcauth.Rotation {
+	t.Helper()
+	rotation, err := svcauth.Rotate(dir, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rotation
+}
+
+func loadKeys(t *testing.T, path string) *svcauth.KeyFiles {
+	t.Helper()
+	keys, err := svcauth.LoadKeys(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// kids returns the published kids, the oldest first.
+func kids(keys svcauth.SigningKeys) []string {
+	var kids []string
+	for _, k := range keys.PublishedKeys() {
+		kids = append(kids, k.ID())
+	}
+	return kids
+}
+
+// A key is published, then signs, then is published still, then is gone; and the command may be run at any time between.
+func TestRotate(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "keys")
+		first := rotate(t, dir, svcauth.RotateConfig{})
+		if !first.Added || first.Next != "" || first.Signing == "" {
+			t.Fatalf("first %+v", first)
+		}
+		keys := loadKeys(t, dir)
+		expect := func(signing string, published ...string) {
+			t.Helper()
+			<-time.After(3 * time.Second)
+			if got := keys.SigningKey().ID(); got != signing {
+				t.Errorf("%s signs, want %s", got, signing)
+			}
+			if got := kids(keys); !slices.Equal(got, published) {
+				t.Errorf("%v are published, want %v", got, published)
+			}
+		}
+		expect(first.Signing, first.Signing)
+
+		second := rotate(t, dir, svcauth.RotateConfig{})
+		if !second.Added || second.Signing != first.Signing || second.Next == "" || time.Until(second.NextFrom) > 20*time.Minute {
+			t.Fatalf("second %+v", second)
+		}
+		expect(first.Signing, first.Signing, second.Next)
+		if again := rotate(t, dir, svcauth.RotateConfig{}); again.Added || again.Next != second.Next || len(again.Removed) > 0 {
+			t.Errorf("at once again %+v", again)
+		}
+		<-time.After(20 * time.Minute)
+		expect(second.Next, first.Signing, second.Next)
+		if early := rotate(t, dir, svcauth.RotateConfig{MinAge: time.Hour}); early.Added || !slices.Equal(early.Retiring, []string{first.Signing}) {
+			t.Errorf("early %+v", early)
+		}
+		<-time.After(20 * time.Minute)
+		last := rotate(t, dir, svcauth.RotateConfig{MinAge: time.Hour})
+		if last.Added || !slices.Equal(last.Removed, []string{first.Signing}) || last.Signing != second.Next || len(last.Retiring) > 0 {
+			t.Errorf("last %+v", last)
+		}
+		expect(second.Next, second.Next)
+	})
+}
+
+// The algorithm of a new key is the one before's, unless another is asked for.
+func TestRotateAlgorithm(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		for _, tt := range []struct{ asked, want svcauth.Algorithm }{
+			{"", svcauth.EdDSA}, {svcauth.ES256, svcauth.ES256}, {"", svcauth.ES256}, {svcauth.EdDSA, svcauth.EdDSA},
+		} {
+			rotate(t, dir, svcauth.RotateConfig{Algorithm: tt.asked})
+			published := loadKeys(t, dir).PublishedKeys()
+			if got := published[len(published)-1].Algorithm(); got != tt.want {
+				t.Errorf("%q was asked for, the new key is for %s", tt.asked, got)
+			}
+			<-time.After(time.Hour)
+		}
+	})
+}
+
+// Several at the same moment make one key, and leave a good directory.
+func TestRotateAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rotate(t, dir, svcauth.RotateConfig{})
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	added := 0
+	for range 8 {
+		all.Go(func() {
+			rotation, err := svcauth.Rotate(dir, svcauth.RotateConfig{})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				t.Error(err)
+			} else if rotation.Added {
+				added++
+			}
+		})
+	}
+	all.Wait()
+	if published := kids(loadKeys(t, dir)); added != 1 || len(published) != 2 {
+		t.Errorf("%d keys were added, %d are there", added, len(published))
+	}
+}
+
+// What a killed run leaves is no key, and is gone after the next.
+func TestRotateAfterKill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := rotate(t, dir, svcauth.RotateConfig{})
+	left := filepath.Join(dir, ".new-"+first.Signing)
+	writeFile(t, left, []byte("-----BEGIN PRIV"))
+	if published := kids(loadKeys(t, dir)); !slices.Equal(published, []string{first.Signing}) {
+		t.Errorf("published %v", published)
+	}
+	rotate(t, dir, svcauth.RotateConfig{})
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there: %v", left, err)
+	}
+}
+
+// The files are their owner's alone.
+func TestRotateModes(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "keys")
+	rotate(t, dir, svcauth.RotateConfig{})
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("files %v, %v", files, err)
+	}
+	for file, want := range map[string]os.FileMode{dir: 0o700 | os.ModeDir, files[0]: 0o600} {
+		if info, err := os.Stat(file); err != nil || info.Mode() != want {
+			t.Errorf("%s: %v, %v", file, info.Mode(), err)
+		}
+	}
+}
+
+// A fault in the directory or the config is told with the name of what is at fault, and nothing is changed.
+func TestRotateFaults(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		files  map[string]string
+		config svcauth.RotateConfig
+		want   string
+	}{
+		{"no key", map[string]string{"20260101T000000Z.pem": "x"}, svcauth.RotateConfig{}, "20260101T000000Z.pem: no PEM block"},
+		{"no time", map[string]string{"key.pem": "x"}, svcauth.RotateConfig{}, "key.pem is not named for a time"},
+		{"algorithm", nil, svcauth.RotateConfig{Algorithm: "HS256"}, `unknown algorithm "HS256"`},
+		{"time under zero", nil, svcauth.RotateConfig{PublishAhead: -1}, "under zero"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			for name, text := range tt.files {
+				writeFile(t, filepath.Join(dir, name), []byte(text))
+			}
+			if _, err := svcauth.Rotate(dir, tt.config); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+			if files, err := os.ReadDir(dir); err != nil || len(files) != len(tt.files) {
+				t.Errorf("left %v, %v", files, err)
+			}
+		})
+	}
+}
+
+// Under load, through three rotations by two replicas that share a key directory, no call is refused: neither by a
+// receiver that fetches the key set, nor by one that was started late.
+func TestRotationUnderLoad(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		rotate(t, dir, svcauth.RotateConfig{})
+		replicas := []*svcauth.KeyFiles{loadKeys(t, dir), loadKeys(t, dir)}
+		n := &network{}
+		served := 0
+		n.answers(func(r *http.Request) (*http.Response, error) { // now by one replica, now by the other
+			served++
+			res := httptest.NewRecorder()
+			svcauth.JWKSHandler(replicas[served%2]).ServeHTTP(res, r)
+			return res.Result(), nil
+		})
+		receivers := []*reload{startDiscoveryOnly(t, n)}
+		synctest.Wait()
+		signed := map[string]int{}
+		call := func() {
+			for i, keys := range replicas {
+				signer := newSigner(t, func(c *svcauth.SignerConfig) { c.Key, c.Lifetime = keys, svcauth.MaxLifetime })
+				for _, receiver := range receivers {
+					req := httptest.NewRequest(http.MethodGet, fmt.Sprintf("%suser/%d/", census, i), nil)
+					if err := signer.Sign(req, census, herald); err != nil {
+						t.Fatal(err)
+					}
+					time.AfterFunc(svcauth.MaxLifetime-time.Second, func() { // one sent at last, when it is about to expire
+						if _, err := receiver.verifier.Verify(req, 0); err != nil {
+							t.Errorf("refused later: %v", err)
+						}
+					})
+					passed, err := receiver.verifier.Verify(req, 0)
+					if err != nil {
+						t.Fatalf("refused: %v", err)
+					}
+					caller, _ := svcauth.CallerFrom(passed.Context())
+					signed[caller.KeyID]++
+				}
+			}
+		}
+		const hours = 4
+		for minute := range hours * 60 {
+			if minute%7 == 0 { // as by cron, on both replicas
+				for range replicas {
+					rotate(t, dir, svcauth.RotateConfig{MinAge: time.Hour})
+				}
+			}
+			if minute == 30 {
+				receivers = append(receivers, startDiscoveryOnly(t, n))
+				synctest.Wait()
+			}
+			for range 4 {
+				call()
+				<-time.After(15 * time.Second)
+			}
+		}
+		<-time.After(svcauth.MaxLifetime)
+		if len(signed) < 3 {
+			t.Errorf("%d keys signed in %d hours: %v", len(signed), hours, signed)
+		}
+	})
+}
+
+// startDiscoveryOnly returns a verifier that discovers herald's keys.
+func startDiscoveryOnly(t *testing.T, n *network) *reload {
+	t.Helper()
+	r := &reload{file: filepath.Join(t.TempDir(), "trust.yaml")}
+	writeFile(t, r.file, []byte("issuers: [{issuer: https://herald.service/, keys: discover, allow: [GET /user/*]}]"))
+	var err error
+	r.verifier, err = svcauth.NewVerifier(svcauth.VerifierConfig{
+		Audience: census, TrustFile: r.file, Replay: svcauth.NewMemoryReplay(),
+		HTTPClient: &http.Client{Transport: n}, Logger: slog.New(slog.NewTextHandler(&r.log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.verifier.Close)
+	return r
+}
