@@ -2,6 +2,7 @@ package svcauth_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,11 +17,7 @@ import (
 
 // Census lets Herald read users on behalf of Census's users, and its handler asks who calls and for whom.
 func ExampleVerifier_Require() {
-	key, err := svcauth.GenerateKey(svcauth.EdDSA) // Herald's
-	if err != nil {
-		panic(err)
-	}
-	trust, remove := trustFile("herald.pub.pem", key, `
+	key, dir, remove := exampleFiles("herald.pub.pem", `
 issuers:
   - issuer: https://herald.service/
     keys: herald.pub.pem
@@ -31,7 +28,7 @@ issuers:
 
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience:  "https://census.service/",
-		TrustFile: trust,
+		TrustFile: filepath.Join(dir, "trust.yaml"),
 		Replay:    svcauth.NewMemoryReplay(),
 	})
 	if err != nil {
@@ -64,16 +61,15 @@ issuers:
 
 // Herald signs all its calls to Census. Whom a call acts for is in the request's context.
 func ExampleTransport() {
-	key, err := svcauth.GenerateKey(svcauth.EdDSA) // in a service: LoadKey
-	if err != nil {
-		panic(err)
-	}
-	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://herald.service/", Key: key})
-	if err != nil {
-		panic(err)
-	}
-	census, stop := startCensus(key)
+	census, key, stop := startCensus()
 	defer stop()
+	signer, err := svcauth.NewSigner(svcauth.SignerConfig{
+		Issuer: "https://herald.service/",
+		Key:    key, // in a service: LoadKeys
+	})
+	if err != nil {
+		panic(err)
+	}
 	transport, err := svcauth.NewTransport(svcauth.TransportConfig{
 		Signer:   signer,
 		Audience: "https://census.service/",
@@ -112,11 +108,7 @@ func ExampleTransport() {
 // Herald receives calls from another.service, which signs as the article prints it. The profile is named for that issuer
 // alone: it is the weaker one, and never the default.
 func ExampleNewVerifier_article() {
-	key, err := svcauth.GenerateKey(svcauth.EdDSA) // another.service's
-	if err != nil {
-		panic(err)
-	}
-	trust, remove := trustFile("another.pub.pem", key, `
+	key, dir, remove := exampleFiles("another.pub.pem", `
 issuers:
   - issuer: https://another.service/
     profile: article
@@ -127,7 +119,7 @@ issuers:
 	defer remove()
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience:  "https://herald.service/",
-		TrustFile: trust,
+		TrustFile: filepath.Join(dir, "trust.yaml"),
 		Replay:    svcauth.NewMemoryReplay(),
 		Logger:    slog.New(slog.DiscardHandler),
 	})
@@ -163,6 +155,89 @@ issuers:
 	// 200 a notification for https://census.service/user/21/
 }
 
+// A handler verifies by itself, and answers refusals in its own words.
+func ExampleVerifier_Verify() {
+	key, dir, remove := exampleFiles("herald.pub.pem", `
+issuers:
+  - issuer: https://herald.service/
+    keys: herald.pub.pem
+    allow: [GET /user/*]
+    act_for: [https://census.service/user/*]
+`)
+	defer remove()
+	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
+		Audience:  "https://census.service/",
+		TrustFile: filepath.Join(dir, "trust.yaml"),
+		Replay:    svcauth.NewMemoryReplay(),
+		Logger:    slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer verifier.Close()
+
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		r, err := verifier.Verify(r, 64<<10)
+		if refusal, ok := errors.AsType[*svcauth.Refusal](err); ok {
+			http.Error(w, "not for you", refusal.Status) // the operator knows more: refusal.Check
+			return
+		}
+		subject, _ := svcauth.SubjectFrom(r.Context())
+		fmt.Fprintln(w, "for", subject)
+	}
+
+	herald, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://herald.service/", Key: key})
+	if err != nil {
+		panic(err)
+	}
+	for _, subject := range []svcauth.Subject{"https://census.service/user/21/", "https://elsewhere.service/user/21/"} {
+		req := httptest.NewRequest(http.MethodGet, "https://census.service/user/42/", nil)
+		if err := herald.Sign(req, "https://census.service/", subject); err != nil {
+			panic(err)
+		}
+		res := httptest.NewRecorder()
+		handler(res, req)
+		fmt.Print(res.Code, " ", res.Body)
+	}
+	// Output:
+	// 200 for https://census.service/user/21/
+	// 403 not for you
+}
+
+// A service's keys are rotated from outside while it runs: the next key is published at once, and signs when every
+// receiver has had the time to fetch it.
+func ExampleRotate() {
+	dir, err := os.MkdirTemp("", "keys")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	if _, err := svcauth.Rotate(dir, svcauth.RotateConfig{}); err != nil { // makes the first key
+		panic(err)
+	}
+	keys, err := svcauth.LoadKeys(dir, nil) // in the service
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(len(keys.PublishedKeys()), "published")
+
+	rotation, err := svcauth.Rotate(dir, svcauth.RotateConfig{}) // as "svcauth rotate" does, from cron
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("the next key was added:", rotation.Added, rotation.Next != rotation.Signing)
+
+	rotation, err = svcauth.Rotate(dir, svcauth.RotateConfig{}) // does no harm
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("and another:", rotation.Added)
+	// Output:
+	// 1 published
+	// the next key was added: true true
+	// and another: false
+}
+
 // Census gives a user a token with which to call Herald in person.
 func ExampleSigner_SessionToken() {
 	key, err := svcauth.GenerateKey(svcauth.EdDSA)
@@ -185,9 +260,9 @@ func ExampleSigner_SessionToken() {
 	// svcauth: "https://elsewhere.service/user/21/" is no user of https://census.service/
 }
 
-// trustFile writes a trust file and the one key file that it names.
-func trustFile(keyFile string, key *svcauth.PrivateKey, text string) (file string, remove func()) {
-	dir, err := os.MkdirTemp("", "svcauth")
+// exampleFiles makes a key, and in a new directory its public half and the trust.yaml that names it.
+func exampleFiles(keyFile, trust string) (key *svcauth.PrivateKey, dir string, remove func()) {
+	key, err := svcauth.GenerateKey(svcauth.EdDSA)
 	if err != nil {
 		panic(err)
 	}
@@ -195,14 +270,15 @@ func trustFile(keyFile string, key *svcauth.PrivateKey, text string) (file strin
 	if err != nil {
 		panic(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, keyFile), public, 0o600); err != nil {
+	if dir, err = os.MkdirTemp("", "svcauth"); err != nil {
 		panic(err)
 	}
-	file = filepath.Join(dir, "trust.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		panic(err)
+	for name, data := range map[string][]byte{keyFile: public, "trust.yaml": []byte(trust)} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			panic(err)
+		}
 	}
-	return file, func() { _ = os.RemoveAll(dir) }
+	return key, dir, func() { _ = os.RemoveAll(dir) }
 }
 
 // A local is a service at the other end of a wire that an example has no need of.
@@ -215,9 +291,9 @@ func (l local) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res.Result(), nil
 }
 
-// startCensus returns a Census that lets Herald post users, and says what it got and for whom.
-func startCensus(key *svcauth.PrivateKey) (census local, stop func()) {
-	trust, remove := trustFile("herald.pub.pem", key, `
+// startCensus returns a Census that says what it got and for whom, and the key of Herald, which it lets post users.
+func startCensus() (census local, heraldKey *svcauth.PrivateKey, stop func()) {
+	key, dir, remove := exampleFiles("herald.pub.pem", `
 issuers:
   - issuer: https://herald.service/
     keys: herald.pub.pem
@@ -225,7 +301,7 @@ issuers:
     act_for: [https://census.service/user/*]
 `)
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
-		Audience: "https://census.service/", TrustFile: trust, Replay: svcauth.NewMemoryReplay(),
+		Audience: "https://census.service/", TrustFile: filepath.Join(dir, "trust.yaml"), Replay: svcauth.NewMemoryReplay(),
 	})
 	if err != nil {
 		panic(err)
@@ -235,5 +311,5 @@ issuers:
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s for %s", body, subject)
 	}))
-	return local{handler}, func() { verifier.Close(); remove() }
+	return local{handler}, key, func() { verifier.Close(); remove() }
 }

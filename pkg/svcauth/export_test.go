@@ -78,3 +78,6 @@ const MaxSeenTokens = maxSeenTokens
 
 // SeenTokens returns how many tokens the verifier remembers.
 func (v *Verifier) SeenTokens() int { return v.seen.lru.Len() }
+
+// Checks are all checks, in their order.
+var Checks = checks[:]

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -135,7 +136,8 @@ func FuzzTrustFile(f *testing.F) {
 	})
 }
 
-// No key set makes the reader panic; of each key that it keeps, the algorithm is one of the three.
+// No key set makes the reader panic; of each key that it keeps, the algorithm is one of the three, and encoding/json reads
+// a key of that name and kind, too.
 func FuzzJWKS(f *testing.F) {
 	for _, seed := range []string{
 		`{"keys":[{` + goodX + `}]}`, `{"keys":[{` + goodX + `,` + goodD + `}]}`, `{"keys":[null,1,"",[],{}]}`, `{"keys":{}}`, `{}`,
@@ -149,9 +151,21 @@ func FuzzJWKS(f *testing.F) {
 		if err == nil && len(keys) == 0 {
 			t.Error("neither a key nor an error")
 		}
+		var loose struct {
+			Keys []struct{ KID, Kty, Crv, Alg, Use string }
+		}
+		if err == nil && json.Unmarshal(data, &loose) != nil {
+			return // a member of another type, in a key that was skipped
+		}
 		for id, alg := range keys {
 			if id == "" || alg != svcauth.EdDSA && alg != svcauth.ES256 && alg != svcauth.RS256 {
 				t.Errorf("key %q for %q", id, alg)
+			}
+			kty := map[svcauth.Algorithm]string{svcauth.EdDSA: "OKP", svcauth.ES256: "EC", svcauth.RS256: "RSA"}[alg]
+			if !slices.ContainsFunc(loose.Keys, func(k struct{ KID, Kty, Crv, Alg, Use string }) bool {
+				return k.Kty == kty && (k.KID == id || k.KID == "") && (k.Alg == "" || k.Alg == string(alg)) && (k.Use == "" || k.Use == "sig")
+			}) {
+				t.Errorf("key %q for %s is none that encoding/json reads: %q", id, alg, data)
 			}
 		}
 	})

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// checkRefusals makes sure that a peer does the work it is measured at: it accepts a good token, and refuses one with
+// each of the faults that all of them are set up to find.
+func (w *world) checkRefusals(p peer) error {
+	good, err := readToken(w.signer, audience, userURL)
+	if err != nil {
+		return err
+	}
+	if err := p.verify(good); err != nil {
+		return fmt.Errorf("%s refuses a good token: %w", p.name, err)
+	}
+	bad, err := w.badTokens(good)
+	if err != nil {
+		return err
+	}
+	for fault, token := range bad {
+		if p.verify(token) == nil {
+			return fmt.Errorf("%s accepts a token with %s", p.name, fault)
+		}
+	}
+	return nil
+}
+
+// badTokens returns tokens by what is wrong with them.
+func (w *world) badTokens(good string) (map[string]string, error) {
+	bad := map[string]string{"another signature": withOtherSignature(good)}
+	for fault, of := range map[string]struct {
+		config   svcauth.SignerConfig
+		audience string
+	}{
+		"another audience": {svcauth.SignerConfig{}, "https://shop.service/"},
+		"another issuer":   {svcauth.SignerConfig{Issuer: "https://shop.service/"}, audience},
+		"its time over":    {svcauth.SignerConfig{Now: func() time.Time { return time.Now().Add(-time.Hour) }}, audience},
+	} {
+		signer, err := w.sign(of.config)
+		if err != nil {
+			return nil, err
+		}
+		if bad[fault], err = readToken(signer, of.audience, of.audience+"user/42/"); err != nil {
+			return nil, err
+		}
+	}
+	return bad, nil
+}
+
+// withOtherSignature changes the first character of the token's signature.
+func withOtherSignature(token string) string {
+	first := strings.LastIndexByte(token, '.') + 1
+	other := "A"
+	if token[first] == 'A' {
+		other = "B"
+	}
+	return token[:first] + other + token[first+1:]
+}

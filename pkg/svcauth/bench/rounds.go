@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// roundTime is the least that a side which may repeat itself runs in each round.
+const roundTime = 50 * time.Millisecond
+
+// A contest lets its sides take turns, round after round, so that they share the machine's good and bad moments.
+type contest struct {
+	rounds int
+	ops    int          // of each side in each round
+	fresh  func() error // makes what a round uses up, outside the timing
+	sides  []side
+}
+
+// A side is one of the things that a contest compares.
+type side struct {
+	name    string
+	run     func(ops int) error
+	repeats bool // the same operations may run again until roundTime is over
+}
+
+// each returns a side's run that does one operation after the other.
+func each(op func(i int) error) func(int) error {
+	return func(ops int) error {
+		for i := range ops {
+			if err := op(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// A sample is what one round of one side took for each operation.
+type sample struct{ ns, allocs float64 }
+
+// results are the samples of each side, by its name, in the order of the rounds.
+type results map[string][]sample
+
+// run holds the contest. A first round, to warm up, does not count.
+func (c *contest) run(ctx context.Context) (results, error) {
+	all := results{}
+	for round := range c.rounds + 1 {
+		if err := c.fresh(); err != nil {
+			return nil, err
+		}
+		for _, s := range c.sides {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			sample, err := s.measure(c.ops)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", s.name, err)
+			}
+			if round > 0 {
+				all[s.name] = append(all[s.name], sample)
+			}
+		}
+	}
+	return all, nil
+}
+
+func (s side) measure(ops int) (sample, error) {
+	runtime.GC() // what the side before left behind is not this one's to clear away
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start, done := time.Now(), 0
+	for done == 0 || s.repeats && time.Since(start) < roundTime {
+		if err := s.run(ops); err != nil {
+			return sample{}, err
+		}
+		done += ops
+	}
+	elapsed := time.Since(start)
+	runtime.ReadMemStats(&after)
+	return sample{
+		ns:     float64(elapsed.Nanoseconds()) / float64(done),
+		allocs: float64(after.Mallocs-before.Mallocs) / float64(done),
+	}, nil
+}
+
+// time returns the median time of one operation, in nanoseconds.
+func (r results) time(name string) float64 {
+	return median(r[name], func(s sample) float64 { return s.ns })
+}
+
+// allocs returns the median number of allocations in one operation.
+func (r results) allocs(name string) float64 {
+	return median(r[name], func(s sample) float64 { return s.allocs })
+}
+
+// A ratio is the median of the rounds' ratios, with the least and the greatest of them.
+type ratio struct{ median, low, high float64 }
+
+// ratio compares the times of two sides, round by round.
+func (r results) ratio(name, base string) ratio {
+	ratios := make([]float64, len(r[name]))
+	for i := range ratios {
+		ratios[i] = r[name][i].ns / r[base][i].ns
+	}
+	same := func(f float64) float64 { return f }
+	return ratio{median: median(ratios, same), low: slices.Min(ratios), high: slices.Max(ratios)}
+}
+
+func median[T any](items []T, value func(T) float64) float64 {
+	values := make([]float64, len(items))
+	for i, item := range items {
+		values[i] = value(item)
+	}
+	slices.Sort(values)
+	middle := len(values) / 2
+	if len(values)%2 == 1 {
+		return values[middle]
+	}
+	return (values[middle-1] + values[middle]) / 2
+}

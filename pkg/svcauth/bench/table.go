@@ -1,0 +1,125 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+)
+
+// A row is a line of the table, ready to print.
+type row struct {
+	what, figure, allocs, ratio, spread, goal, verdict string
+}
+
+const verdictMissed = "MISSED"
+
+// A goal bounds a ratio or a count; the zero goal is none.
+type goal struct {
+	limit float64
+	least bool // the limit is a lower one
+}
+
+func atMost(limit float64) goal  { return goal{limit: limit} }
+func atLeast(limit float64) goal { return goal{limit: limit, least: true} }
+
+func (g goal) String() string {
+	sign := "≤"
+	if g.least {
+		sign = "≥"
+	}
+	return fmt.Sprintf("%s %.4g", sign, g.limit)
+}
+
+func (g goal) verdict(value float64) string {
+	if value == g.limit || value > g.limit == g.least {
+		return "ok"
+	}
+	return verdictMissed
+}
+
+// judged returns the row with a goal and whether value meets it.
+func (r row) judged(value float64, g goal) row {
+	if g != (goal{}) {
+		r.goal, r.verdict = g.String(), g.verdict(value)
+	}
+	return r
+}
+
+func heading(what string) row { return row{what: what} }
+
+// opRow is the row of a side that was measured by the operation.
+func (r results) opRow(name string) row {
+	return row{
+		what:   "  " + name,
+		figure: fmt.Sprintf("%.0f ns", r.time(name)),
+		allocs: fmt.Sprintf("%.0f", r.allocs(name)),
+	}
+}
+
+// rateRow is the row of a side whose operations ran side by side.
+func (r results) rateRow(name string) row {
+	return row{what: "  " + name, figure: fmt.Sprintf("%.0f req/s", 1e9/r.time(name))}
+}
+
+// beside returns the row with its ratio to another side, which is called of.
+func (r row) beside(of string, q ratio, g goal) row {
+	r.ratio = fmt.Sprintf("%s × %s", significant(q.median), of)
+	r.spread = significant(q.low) + "–" + significant(q.high)
+	return r.judged(q.median, g)
+}
+
+// counted returns the row with a count of allocations that has a goal of its own. A fraction of one is what the program
+// did besides.
+func (r row) counted(allocs float64, g goal) row {
+	r.allocs = fmt.Sprintf("%.0f", allocs)
+	return r.judged(float64(int(allocs)), g)
+}
+
+// significant shows small ratios with more digits, where the goals for them are small too.
+func significant(f float64) string {
+	if f < 0.1 {
+		return fmt.Sprintf("%.4f", f)
+	}
+	return fmt.Sprintf("%.2f", f)
+}
+
+// A table is printed in columns, with an empty line before each heading.
+type table []row
+
+func (t table) print(w io.Writer) {
+	lines := [][]string{{"", "each", "allocs", "ratio", "spread", "goal", ""}}
+	for _, r := range t {
+		if r == heading(r.what) {
+			lines = append(lines, nil)
+		}
+		lines = append(lines, []string{r.what, r.figure, r.allocs, r.ratio, r.spread, r.goal, r.verdict})
+	}
+	widths := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, cell := range line {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, line := range lines {
+		var out strings.Builder
+		for i, cell := range line {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if numeric := i == 1 || i == 2; numeric {
+				out.WriteString(pad + cell + "  ")
+			} else {
+				out.WriteString(cell + pad + "  ")
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(out.String(), " "))
+	}
+}
+
+func (t table) missed() (n int) {
+	for _, r := range t {
+		if r.verdict == verdictMissed {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,69 @@
+package svcauth_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// newGreeter is a whole service: it lets in those whom its trust file names, knows whom it greets, and publishes the keys
+// with which it would sign calls of its own. In dir are its trust file and the key directory that "svcauth rotate" keeps.
+func newGreeter(dir string) (handler http.Handler, stop func(), err error) {
+	keys, err := svcauth.LoadKeys(filepath.Join(dir, "keys"), nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
+		Audience:  "https://greeter.service/",
+		TrustFile: filepath.Join(dir, "trust.yaml"),
+		Replay:    svcauth.NewMemoryReplay(), // pgreplay.New(pool) where there are several replicas
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	greet := func(w http.ResponseWriter, r *http.Request) {
+		caller, _ := svcauth.CallerFrom(r.Context())
+		subject, _ := svcauth.SubjectFrom(r.Context())
+		fmt.Fprintf(w, "hello %s, says %s", subject, caller.Issuer)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /"+svcauth.JWKSPath, svcauth.JWKSHandler(keys))
+	mux.Handle("GET /greeting/", verifier.Require(0)(http.HandlerFunc(greet)))
+	return mux, verifier.Close, nil // to be served over TLS
+}
+
+// A service of one's own: a verifier before the handlers, the keys published, and that is all.
+func Example_service() {
+	shop, dir, remove := exampleFiles("shop.pub.pem", `
+issuers:
+  - issuer: https://shop.service/
+    keys: shop.pub.pem
+    allow: [GET /greeting/]
+    act_for: [https://census.service/user/*]
+`)
+	defer remove()
+	if _, err := svcauth.Rotate(filepath.Join(dir, "keys"), svcauth.RotateConfig{}); err != nil {
+		panic(err)
+	}
+	greeter, stop, err := newGreeter(dir)
+	if err != nil {
+		panic(err)
+	}
+	defer stop()
+
+	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://shop.service/", Key: shop})
+	if err != nil {
+		panic(err)
+	}
+	req := httptest.NewRequest(http.MethodGet, "https://greeter.service/greeting/", nil)
+	if err := signer.Sign(req, "https://greeter.service/", "https://census.service/user/42/"); err != nil {
+		panic(err)
+	}
+	res := httptest.NewRecorder()
+	greeter.ServeHTTP(res, req)
+	fmt.Println(res.Code, res.Body)
+	// Output: 200 hello https://census.service/user/42/, says https://shop.service/
+}
