@@ -11,6 +11,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // checkTimeout bounds all checks of one readiness request together.
@@ -64,9 +68,14 @@ func (r *Readiness) failing(ctx context.Context) []string {
 }
 
 // AdminHandler serves what operators ask a service, for a listener that the
-// public cannot reach: /healthz (the process runs) and /readyz.
-func AdminHandler(ready *Readiness) http.Handler {
+// public cannot reach: /healthz (the process runs), /readyz, and /metrics, which
+// are those of the Go runtime, of the process, and of the collectors.
+func AdminHandler(ready *Readiness, metrics ...prometheus.Collector) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(metrics...)
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.Handle("GET /readyz", ready)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "healthy")

@@ -16,6 +16,7 @@ import (
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/pgreplay"
+	"example.com/micromachine/pkg/svcauth/svcauthprom"
 )
 
 // serve runs the service until ctx ends. It starts without its database, and is
@@ -40,7 +41,8 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	store := postgres.New(pool)
 	api := server.New(server.Config{URL: settings.Name.URL, Store: store, Verifier: verifier, Keys: keys, Logger: log})
 	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": store.Ready})
-	public, admin, err := listen(settings, api, ready, log)
+	operators := httpserve.AdminHandler(ready, svcauthprom.NewCollector(verifier))
+	public, admin, err := listen(settings, api, operators, ready, log)
 	if err != nil {
 		return command.Misuse(err)
 	}
@@ -77,7 +79,7 @@ func trust(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (svcau
 }
 
 func listen(
-	s serveSettings, api http.Handler, ready *httpserve.Readiness, log *slog.Logger,
+	s serveSettings, api, operators http.Handler, ready *httpserve.Readiness, log *slog.Logger,
 ) (public, admin *httpserve.Server, err error) {
 	public, err = httpserve.Listen(httpserve.Config{
 		Addr: s.Listen, CertFile: s.TLSCertFile, KeyFile: s.TLSKeyFile, Handler: api, Readiness: ready, Logger: log,
@@ -86,7 +88,7 @@ func listen(
 		return nil, nil, fmt.Errorf("CENSUS_LISTEN, CENSUS_TLS_CERT_FILE, CENSUS_TLS_KEY_FILE: %w", err)
 	}
 	admin, err = httpserve.Listen(httpserve.Config{
-		Addr: s.Admin.Listen, Handler: httpserve.AdminHandler(ready), Logger: log,
+		Addr: s.Admin.Listen, Handler: operators, Logger: log,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("CENSUS_ADMIN_LISTEN: %w", err), public.Close())

@@ -168,6 +168,21 @@ func (s *system) send(t *testing.T, r *http.Request) (status int, body string) {
 	return res.StatusCode, string(content)
 }
 
+// metrics returns what the admin listener says of the service.
+func (s *system) metrics(t *testing.T) string {
+	t.Helper()
+	res, err := http.DefaultClient.Get("http://" + s.adminAddr + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	content, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("metrics: status %d, %v", res.StatusCode, err)
+	}
+	return string(content)
+}
+
 // From an empty database to an answer over TLS, and to an orderly end.
 func TestServe(t *testing.T) {
 	t.Parallel()
@@ -197,6 +212,9 @@ func TestServe(t *testing.T) {
 	}
 	if n := burnt(t, databaseURL); n != 1 {
 		t.Errorf("%d tokens are remembered in the database, want 1", n)
+	}
+	if metrics := s.metrics(t); !strings.Contains(metrics, `svcauth_calls_refused_total{check="replay",issuer="https://office.service/"} 1`) {
+		t.Errorf("metrics %s", metrics)
 	}
 	if status, body := s.send(t, s.request(t, http.MethodGet, svcauth.JWKSPath, "")); status != http.StatusOK || !strings.Contains(body, `"kid"`) {
 		t.Errorf("key set: %d %s", status, body)

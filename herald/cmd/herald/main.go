@@ -19,6 +19,7 @@ import (
 	"example.com/micromachine/pkg/command"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth/pgreplay"
+	"example.com/micromachine/pkg/svcauth/svcauthprom"
 )
 
 func main() { os.Exit(command.Main("herald", run)) }
@@ -89,7 +90,8 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 		Verifier: others.verifier, Keys: others.keys, Logger: log,
 	})
 	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": db.store.Ready})
-	public, admin, err := listen(settings, api, ready, log)
+	operators := httpserve.AdminHandler(ready, svcauthprom.NewCollector(others.verifier))
+	public, admin, err := listen(settings, api, operators, ready, log)
 	if err != nil {
 		return command.Misuse(err)
 	}

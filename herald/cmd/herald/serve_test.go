@@ -197,6 +197,21 @@ func (s *system) send(t *testing.T, method, path, body string) (status int, answ
 	return res.StatusCode, string(content)
 }
 
+// metrics returns what the admin listener says of the service.
+func (s *system) metrics(t *testing.T) string {
+	t.Helper()
+	res, err := http.DefaultClient.Get("http://" + s.adminAddr + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	content, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("metrics: status %d, %v", res.StatusCode, err)
+	}
+	return string(content)
+}
+
 // From an empty database to a mail, and to an orderly end.
 func TestServe(t *testing.T) {
 	t.Parallel()
@@ -227,6 +242,9 @@ func TestServe(t *testing.T) {
 	}
 	if status, body := s.send(t, http.MethodGet, svcauth.JWKSPath, ""); status != http.StatusOK || !strings.Contains(body, `"kid"`) {
 		t.Errorf("key set: %d %s", status, body)
+	}
+	if metrics := s.metrics(t); !strings.Contains(metrics, "svcauth_calls_passed_total{issuer=") {
+		t.Errorf("metrics %s", metrics)
 	}
 	if n := count(t, w.databaseURL, "svcauth_replay"); n != 1 {
 		t.Errorf("%d tokens are remembered in the database, want 1", n)

@@ -121,7 +121,7 @@ func newSender(s serveSettings) (*mail.Sender, error) {
 }
 
 func listen(
-	s serveSettings, api http.Handler, ready *httpserve.Readiness, log *slog.Logger,
+	s serveSettings, api, operators http.Handler, ready *httpserve.Readiness, log *slog.Logger,
 ) (public, admin *httpserve.Server, err error) {
 	public, err = httpserve.Listen(httpserve.Config{
 		Addr: s.Listen, CertFile: s.TLSCertFile, KeyFile: s.TLSKeyFile, Handler: api, Readiness: ready, Logger: log,
@@ -130,7 +130,7 @@ func listen(
 		return nil, nil, fmt.Errorf("HERALD_LISTEN, HERALD_TLS_CERT_FILE, HERALD_TLS_KEY_FILE: %w", err)
 	}
 	admin, err = httpserve.Listen(httpserve.Config{
-		Addr: s.Admin.Listen, Handler: httpserve.AdminHandler(ready), Logger: log,
+		Addr: s.Admin.Listen, Handler: operators, Logger: log,
 	})
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("HERALD_ADMIN_LISTEN: %w", err), public.Close())
