@@ -2,29 +2,6 @@ package svcauth
 
 // What the fuzz targets reach for behind the package's surface.
 
-// A Member is a name of a JSON object with its value as it was sent.
-type Member struct {
-	Name string
-	Raw  []byte
-	m    member
-}
-
-// Text returns the value of a string.
-func (m Member) Text() (string, error) { return m.m.text() }
-
-// Seconds returns the value of a whole number of seconds.
-func (m Member) Seconds() (int64, error) { return m.m.seconds() }
-
-// ScanObject is the strict reader of JSON.
-func ScanObject(data []byte) ([]Member, error) {
-	scanned, err := scanObject(data)
-	members := make([]Member, 0, len(scanned))
-	for _, m := range scanned {
-		members = append(members, Member{Name: m.name, Raw: m.raw, m: m})
-	}
-	return members, err
-}
-
 // ReadToken reads a token as the first two steps of verification do, and returns what it says by the names of header
 // members and claims; strings and int64.
 func ReadToken(compact string) (header, claims map[string]any, err error) {

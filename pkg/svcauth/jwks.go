@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"example.com/micromachine/pkg/svcauth/internal/strictjson"
 )
 
 // Where every service publishes its keys, relative to its base URL, and how long a receiver may keep them.
@@ -147,13 +149,13 @@ func parseJWKS(data []byte) (keys keyMap, skipped []error, err error) {
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
 func parseJWK(raw []byte) (publicKey, error) {
-	members, err := scanObject(raw)
+	members, err := strictjson.Object(string(raw))
 	if err != nil {
 		return publicKey{}, err
 	}
 	for _, m := range members {
-		if slices.Contains(privateMembers, m.name) {
-			return publicKey{}, fmt.Errorf("not a public key: it has the private member %q", m.name)
+		if slices.Contains(privateMembers, m.Name) {
+			return publicKey{}, fmt.Errorf("not a public key: it has the private member %q", m.Name)
 		}
 	}
 	var jwk jose.JSONWebKey

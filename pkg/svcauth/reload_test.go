@@ -1,12 +1,15 @@
 package svcauth_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -261,5 +264,62 @@ func TestReloadHalfWritten(t *testing.T) {
 		r.look()
 		r.expect(t, http.StatusOK, h, s)
 		r.logged(t, 1, "issuers=3")
+	})
+}
+
+// While the trust file changes under load, each call is decided by the one or the other whole: what only a mixture of both
+// would allow is never let in, and what both allow always is.
+func TestReloadUnderLoad(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := svcauthtest.NewIssuer(t, herald)
+		file := filepath.Join(t.TempDir(), "trust.yaml")
+		writeTrust(t, file, h)
+		edition := func(n int) {
+			replaceFile(t, file, fmt.Appendf(nil, "issuers: [{issuer: %s, keys: herald.service.pem, allow: [GET /%d/*, GET /user/*], "+
+				"act_for: ['https://census.service/%d/*', 'https://census.service/user/*']}]", herald, n, n))
+		}
+		edition(1)
+		r := startReload(t, file)
+		status := func(path string, subject svcauth.Subject) int {
+			req := httptest.NewRequest(http.MethodGet, census+path, nil)
+			h.Sign(t, req, census, subject)
+			return statusOf(r.verifier, req)
+		}
+		var load sync.WaitGroup
+		ended := make(chan struct{})
+		passed := [3]atomic.Int32{}
+		for range 3 {
+			load.Go(func() {
+				for {
+					select {
+					case <-ended:
+						return
+					case <-time.After(100 * time.Millisecond):
+					}
+					for n := 1; n <= 2; n++ {
+						path, own, other := fmt.Sprintf("%d/x/", n), fmt.Sprintf("%s%d/x/", census, n), fmt.Sprintf("%s%d/x/", census, 3-n)
+						if status(path, svcauth.Subject(own)) == http.StatusOK {
+							passed[n].Add(1)
+						}
+						if got := status(path, svcauth.Subject(other)); got != http.StatusForbidden {
+							t.Errorf("status %d by a mixture of both", got)
+						}
+					}
+					if got := status("user/42/", user21); got != http.StatusOK {
+						t.Errorf("status %d for what both allow", got)
+					}
+					r.verifier.Stats()
+				}
+			})
+		}
+		for n := range 5 {
+			edition(n%2 + 1)
+			<-time.After(3 * time.Second)
+		}
+		close(ended)
+		load.Wait()
+		if passed[1].Load() == 0 || passed[2].Load() == 0 {
+			t.Error("one of the two was never in force")
+		}
 	})
 }

@@ -35,6 +35,7 @@ type verification struct {
 	req     *http.Request
 	maxBody int64
 
+	hash    tokenHash
 	seen    *seenToken // where the token has passed before
 	token   *token
 	issuer  *issuer
@@ -63,7 +64,7 @@ func (v *verification) run(ctx context.Context) *Refusal {
 		refusal.Issuer, refusal.KeyID = v.token.claims.Issuer, v.token.header.kid
 	}
 	if refusal == nil && v.seen == nil && !v.hasBody {
-		v.Verifier.seen.add(v.token, v.key)
+		v.Verifier.seen.add(v.hash, v.token, v.key)
 	}
 	return refusal
 }
@@ -91,7 +92,8 @@ func (v *verification) read() *Refusal {
 	if err != nil {
 		return refuse(CheckHeader, err)
 	}
-	if v.seen = v.Verifier.seen.get(compact); v.seen != nil {
+	v.hash = hashToken(compact)
+	if v.seen = v.Verifier.seen.get(v.hash); v.seen != nil {
 		v.token = &v.seen.token
 		return nil
 	}

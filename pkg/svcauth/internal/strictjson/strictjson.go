@@ -1,4 +1,5 @@
-package svcauth
+// Package strictjson reads JSON objects that no two readers can understand differently, and refuses all others.
+package strictjson
 
 import (
 	"errors"
@@ -9,42 +10,42 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds on the JSON of a token, checked before anything is decoded. They keep the work spent on a stranger's bytes small.
+// Bounds on what is read. They keep the work spent on a stranger's bytes small.
 const (
-	maxJSONDepth   = 8
-	maxJSONMembers = 64
+	maxDepth   = 8
+	maxMembers = 64
 )
 
-// A member is one name of a JSON object with its value, still as it was sent.
-type member struct {
-	name string
-	raw  []byte
+// A Member is one name of a JSON object with its value, still as it was sent.
+type Member struct {
+	Name string
+	Raw  string
 }
 
-// text returns the member's value, which must be a JSON string.
-func (m member) text() (string, error) {
-	if m.raw[0] != '"' {
-		return "", fmt.Errorf("%q is not a string", m.name)
+// Text returns the member's value, which must be a JSON string.
+func (m Member) Text() (string, error) {
+	if m.Raw[0] != '"' {
+		return "", fmt.Errorf("%q is not a string", m.Name)
 	}
-	s := jsonScanner{data: m.raw}
+	s := scanner{data: m.Raw}
 	return s.string()
 }
 
-// seconds returns the member's value, which must be a whole number of seconds that every JSON reader reads alike:
+// Seconds returns the member's value, which must be a whole number of seconds that every JSON reader reads alike:
 // digits alone, no sign, fraction or exponent, below 2^53.
-func (m member) seconds() (int64, error) {
-	n, err := strconv.ParseUint(string(m.raw), 10, 53)
+func (m Member) Seconds() (int64, error) {
+	n, err := strconv.ParseUint(m.Raw, 10, 53)
 	if err != nil {
-		return 0, fmt.Errorf("%q is not a whole number of seconds", m.name)
+		return 0, fmt.Errorf("%q is not a whole number of seconds", m.Name)
 	}
 	return int64(n), nil
 }
 
-// scanObject checks that data is exactly one JSON object (RFC 8259) which no two readers can understand differently:
-// valid UTF-8, no duplicate names at any depth, no lone surrogates, at most maxJSONDepth deep. It returns the members
-// in the order sent.
-func scanObject(data []byte) ([]member, error) {
-	s := jsonScanner{data: data}
+// Object checks that data is exactly one JSON object (RFC 8259) which no two readers can understand differently:
+// valid UTF-8, no duplicate names at any depth, no lone surrogates, at most maxDepth deep. It returns the members
+// in the order sent, as parts of data.
+func Object(data string) ([]Member, error) {
+	s := scanner{data: data}
 	s.space()
 	if s.peek() != '{' {
 		return nil, errors.New("not a JSON object")
@@ -60,28 +61,28 @@ func scanObject(data []byte) ([]member, error) {
 	return members, nil
 }
 
-// A jsonScanner walks over JSON text once, without recursion deeper than maxJSONDepth.
-type jsonScanner struct {
-	data []byte
+// A scanner walks over JSON text once, without recursion deeper than maxDepth.
+type scanner struct {
+	data string
 	pos  int
 }
 
 // peek returns the byte at the scanner's position, or 0 at the end, which is valid nowhere in JSON.
-func (s *jsonScanner) peek() byte {
+func (s *scanner) peek() byte {
 	if s.pos == len(s.data) {
 		return 0
 	}
 	return s.data[s.pos]
 }
 
-func (s *jsonScanner) space() {
+func (s *scanner) space() {
 	for s.pos < len(s.data) && strings.IndexByte(" \t\r\n", s.data[s.pos]) >= 0 {
 		s.pos++
 	}
 }
 
 // expect moves past c and the white space around it.
-func (s *jsonScanner) expect(c byte) error {
+func (s *scanner) expect(c byte) error {
 	s.space()
 	if s.peek() != c {
 		return fmt.Errorf("%q expected at byte %d", c, s.pos)
@@ -91,7 +92,7 @@ func (s *jsonScanner) expect(c byte) error {
 	return nil
 }
 
-func (s *jsonScanner) value(depth int) error {
+func (s *scanner) value(depth int) error {
 	switch c := s.peek(); {
 	case c == '{':
 		_, err := s.object(depth + 1)
@@ -108,8 +109,8 @@ func (s *jsonScanner) value(depth int) error {
 	}
 }
 
-func (s *jsonScanner) object(depth int) ([]member, error) {
-	if depth > maxJSONDepth {
+func (s *scanner) object(depth int) ([]Member, error) {
+	if depth > maxDepth {
 		return nil, errors.New("nested too deep")
 	}
 	s.pos++
@@ -118,18 +119,18 @@ func (s *jsonScanner) object(depth int) ([]member, error) {
 		s.pos++
 		return nil, nil
 	}
-	members := make([]member, 0, 12)
+	members := make([]Member, 0, 12)
 	for {
 		m, err := s.member(depth)
 		if err != nil {
 			return nil, err
 		}
 		for _, seen := range members {
-			if seen.name == m.name {
-				return nil, fmt.Errorf("duplicate name %q", clip(m.name))
+			if seen.Name == m.Name {
+				return nil, fmt.Errorf("duplicate name %.200q", m.Name)
 			}
 		}
-		if members = append(members, m); len(members) > maxJSONMembers {
+		if members = append(members, m); len(members) > maxMembers {
 			return nil, errors.New("too many names in one object")
 		}
 		s.space()
@@ -143,26 +144,26 @@ func (s *jsonScanner) object(depth int) ([]member, error) {
 	}
 }
 
-func (s *jsonScanner) member(depth int) (member, error) {
+func (s *scanner) member(depth int) (Member, error) {
 	if s.peek() != '"' {
-		return member{}, fmt.Errorf("name expected at byte %d", s.pos)
+		return Member{}, fmt.Errorf("name expected at byte %d", s.pos)
 	}
 	name, err := s.string()
 	if err != nil {
-		return member{}, err
+		return Member{}, err
 	}
 	if err := s.expect(':'); err != nil {
-		return member{}, err
+		return Member{}, err
 	}
 	start := s.pos
 	if err := s.value(depth); err != nil {
-		return member{}, err
+		return Member{}, err
 	}
-	return member{name: name, raw: s.data[start:s.pos]}, nil
+	return Member{Name: name, Raw: s.data[start:s.pos]}, nil
 }
 
-func (s *jsonScanner) array(depth int) error {
-	if depth > maxJSONDepth {
+func (s *scanner) array(depth int) error {
+	if depth > maxDepth {
 		return errors.New("nested too deep")
 	}
 	s.pos++
@@ -186,9 +187,9 @@ func (s *jsonScanner) array(depth int) error {
 	}
 }
 
-func (s *jsonScanner) literal() error {
+func (s *scanner) literal() error {
 	for _, word := range []string{"true", "false", "null"} {
-		if strings.HasPrefix(string(s.data[s.pos:min(len(s.data), s.pos+len(word))]), word) {
+		if strings.HasPrefix(s.data[s.pos:], word) {
 			s.pos += len(word)
 			return nil
 		}
@@ -196,7 +197,7 @@ func (s *jsonScanner) literal() error {
 	return fmt.Errorf("value expected at byte %d", s.pos)
 }
 
-func (s *jsonScanner) number() error {
+func (s *scanner) number() error {
 	if s.peek() == '-' {
 		s.pos++
 	}
@@ -223,7 +224,7 @@ func (s *jsonScanner) number() error {
 	return nil
 }
 
-func (s *jsonScanner) digits() int {
+func (s *scanner) digits() int {
 	start := s.pos
 	for c := s.peek(); c >= '0' && c <= '9'; c = s.peek() {
 		s.pos++
@@ -232,19 +233,20 @@ func (s *jsonScanner) digits() int {
 }
 
 // string moves past a JSON string and returns what it says, escapes resolved.
-func (s *jsonScanner) string() (string, error) {
+func (s *scanner) string() (string, error) {
 	s.pos++
 	start := s.pos
 	var decoded []byte // nil until the first escape
 	for {
+		s.plain()
 		switch c := s.peek(); {
 		case c == '"':
 			text := s.data[start:s.pos]
 			s.pos++
 			if decoded != nil {
-				text = append(decoded, text...)
+				text = string(append(decoded, text...))
 			}
-			return string(text), nil
+			return text, nil
 		case c == '\\':
 			decoded = append(decoded, s.data[start:s.pos]...)
 			r, err := s.escape()
@@ -255,10 +257,8 @@ func (s *jsonScanner) string() (string, error) {
 			start = s.pos
 		case c < 0x20:
 			return "", fmt.Errorf("control character or end inside a string at byte %d", s.pos)
-		case c < utf8.RuneSelf:
-			s.pos++
 		default:
-			r, size := utf8.DecodeRune(s.data[s.pos:])
+			r, size := utf8.DecodeRuneInString(s.data[s.pos:])
 			if r == utf8.RuneError && size == 1 {
 				return "", errors.New("invalid UTF-8")
 			}
@@ -267,8 +267,18 @@ func (s *jsonScanner) string() (string, error) {
 	}
 }
 
+// plain moves past the characters of a string that stand for themselves and take one byte.
+func (s *scanner) plain() {
+	for s.pos < len(s.data) {
+		if c := s.data[s.pos]; c == '"' || c == '\\' || c < 0x20 || c >= utf8.RuneSelf {
+			return
+		}
+		s.pos++
+	}
+}
+
 // escape moves past one escape sequence, or past the two of a surrogate pair.
-func (s *jsonScanner) escape() (rune, error) {
+func (s *scanner) escape() (rune, error) {
 	s.pos++
 	c := s.peek()
 	if c == 'u' {
@@ -282,7 +292,7 @@ func (s *jsonScanner) escape() (rune, error) {
 	return rune("\"\\/\b\f\n\r\t"[i]), nil
 }
 
-func (s *jsonScanner) unicodeEscape() (rune, error) {
+func (s *scanner) unicodeEscape() (rune, error) {
 	r, err := s.hex4()
 	if err != nil || !utf16.IsSurrogate(r) {
 		return r, err
@@ -305,12 +315,12 @@ func (s *jsonScanner) unicodeEscape() (rune, error) {
 }
 
 // hex4 moves past the u of an escape and its four hexadecimal digits.
-func (s *jsonScanner) hex4() (rune, error) {
+func (s *scanner) hex4() (rune, error) {
 	s.pos++
 	if s.pos+4 > len(s.data) {
 		return 0, errors.New("short \\u escape")
 	}
-	n, err := strconv.ParseUint(string(s.data[s.pos:s.pos+4]), 16, 16)
+	n, err := strconv.ParseUint(s.data[s.pos:s.pos+4], 16, 16)
 	if err != nil {
 		return 0, errors.New("bad \\u escape")
 	}
