@@ -2,6 +2,7 @@
 BIN := .bin
 PROGRAMS := ./census/cmd/census ./herald/cmd/herald ./pkg/svcauth/cmd/svcauth ./pkg/pgtest/cmd/withpostgres ./e2e/cmd/demo
 LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
+BENCH := pkg/svcauth/bench
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
@@ -29,9 +30,14 @@ fuzz: ## run every fuzz test for FUZZTIME (10s)
 		go test -run='^$$' -fuzz="^$${func#func }$$" -fuzztime=$(FUZZTIME) "./$$(dirname "$$file")" || exit 1; \
 	done
 
+.PHONY: bench
+bench: build ## compare svcauth with its peers, as ratios taken side by side in one run
+	cd $(BENCH) && $(CURDIR)/$(BIN)/withpostgres go run .
+
 .PHONY: lint
 lint: ## look for faults and broken walls, by .golangci.yml
 	$(LINT) run
+	cd $(BENCH) && go vet ./...
 
 .PHONY: fmt
 fmt: ## format the code
