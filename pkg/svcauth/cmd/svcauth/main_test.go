@@ -58,14 +58,15 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(overview, "\n  "+c.name+" ") {
 			t.Errorf("the overview does not list %s", c.name)
 		}
-		text := succeed(t, "help", c.name)
+		words := strings.Fields(c.name)
+		text := succeed(t, append([]string{"help"}, words...)...)
 		for _, want := range []string{"usage: svcauth " + c.name + " ", "\nflags:\n  ", "\nexamples:\n  ", "exit status: 0 "} {
 			if !strings.Contains(text, want) {
 				t.Errorf("the help of %s lacks %q:\n%s", c.name, want, text)
 			}
 		}
 		for _, flag := range []string{"-h", "--help"} {
-			if got := succeed(t, c.name, flag); got != text {
+			if got := succeed(t, append(words, flag)...); got != text {
 				t.Errorf("%s %s prints something else than help %s", c.name, flag, c.name)
 			}
 		}
