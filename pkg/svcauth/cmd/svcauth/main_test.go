@@ -88,6 +88,8 @@ func TestUsageErrors(t *testing.T) {
 		"keygen with too much": {[]string{"keygen", "--out", "x.pem", "y.pem"}, `"y.pem"`},
 		"keygen algorithm":     {[]string{"keygen", "--out", "x.pem", "--alg", "HS256"}, `"HS256"`},
 		"keygen one file":      {[]string{"keygen", "--out", "x.pem", "--public", "x.pem"}, "same file"},
+		"keygen jwks as out":   {[]string{"keygen", "--out", "x.pem", "--jwks", "x.pem"}, "--jwks and --out are the same file"},
+		"keygen jwks as PEM":   {[]string{"keygen", "--out", "x.pem", "--public", "y", "--jwks", "y"}, "--jwks and --public are the same file"},
 		"jwks without file":    {[]string{"jwks"}, "no KEY-FILE"},
 		"dev-ca without dir":   {[]string{"dev-ca", "census.service"}, "--dir is missing"},
 		"dev-ca without host":  {[]string{"dev-ca", "--dir", "x"}, "no HOST"},
