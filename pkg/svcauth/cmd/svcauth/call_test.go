@@ -316,6 +316,38 @@ func TestRequestInclude(t *testing.T) {
 	}
 }
 
+func TestRequestJSON(t *testing.T) {
+	t.Parallel()
+	c := newCallee(t, svcauth.Bound)
+	var out answerOutput
+	if err := json.Unmarshal([]byte(succeed(t, c.args("request", "--json", herald+"user/")...)), &out); err != nil {
+		t.Fatal(err)
+	}
+	if out.Status != http.StatusOK || out.Headers.Get("X-Method") != http.MethodGet || out.BodyBase64 != nil {
+		t.Errorf("%+v", out)
+	}
+	c.check(t, *out.Body)
+
+	r := execute(t, "", c.args("request", "--json", "--method", "PATCH", herald+"user/")...)
+	r.mustFail(t, exitFailed, "the answer is 403 Forbidden")
+	if err := json.Unmarshal([]byte(r.out), &out); err != nil || out.Status != http.StatusForbidden || !strings.Contains(*out.Body, "not-allowed") {
+		t.Errorf("%v: %s", err, r.out)
+	}
+}
+
+func TestRequestJSONOfBytes(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	res := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("\xff\x00"))}
+	if err := (stdio{out: &out}).answerJSON(res); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal([]byte(out.String()), &got); err != nil || got["body_base64"] != "/wA=" || got["body"] != nil {
+		t.Errorf("%v: %s", err, &out)
+	}
+}
+
 func TestRequestRefused(t *testing.T) {
 	t.Parallel()
 	c := newCallee(t, svcauth.Bound)
@@ -357,6 +389,7 @@ func TestCallErrors(t *testing.T) {
 		"header with break":  {[]string{"--header", "A: b\r\nC: d", herald}, exitUsage, "control character"},
 		"header of ours":     {[]string{"--header", "jwt: x", herald}, exitUsage, "JWT"},
 		"header of the wire": {[]string{"--header", "content-length: 1", herald}, exitUsage, "not for the user"},
+		"json and include":   {[]string{"--json", "--include", herald}, exitUsage, "--include"},
 		"bad connect-to":     {[]string{"--connect-to", "127.0.0.1:8441", herald}, exitUsage, "--connect-to"},
 		"missing CA":         {[]string{"--ca", "no-such-ca.pem", herald}, exitFailed, "no-such-ca.pem"},
 	} {
