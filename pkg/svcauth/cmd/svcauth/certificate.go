@@ -221,7 +221,7 @@ func readCertificate(file string) (*x509.Certificate, error) {
 
 // writeFile writes file, which others may read, so that they see the old content or the new and nothing between.
 func writeFile(file string, data []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
 	if err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ func writeMembers(text *strings.Builder, title string, members []member) {
 // display returns the member's value for a terminal: a time in words, a string as it is, anything else as JSON.
 func (m member) display() string {
 	if m.at != nil {
-		return fmt.Sprintf("%s (%s)", m.at.Time, m.at.Words)
+		return m.at.String()
 	}
 	var s string
 	if json.Unmarshal(m.raw, &s) == nil && string(m.raw) != "null" {

@@ -31,6 +31,7 @@ const (
 var commands = []command{
 	keygenCommand,
 	jwksCommand,
+	rotateCommand,
 	tokenCommand,
 	requestCommand,
 	inspectCommand,

@@ -36,6 +36,13 @@ type instant struct {
 	Words string `json:"words"`
 }
 
+// instantOf returns the instant at, as it is now; both in seconds.
+func instantOf(at, now int64) instant {
+	return instant{time.Unix(at, 0).UTC().Format("2006-01-02 15:04:05 UTC"), inWords(at - now)}
+}
+
+func (i instant) String() string { return fmt.Sprintf("%s (%s)", i.Time, i.Words) }
+
 // readToken reads a compact JWS; now is what its times are compared with.
 func readToken(compact string, now time.Time) (*token, error) {
 	const most = 8 << 10
@@ -191,7 +198,8 @@ func (t *token) readTimes(now int64) {
 			continue
 		}
 		at := int64(seconds)
-		t.claims[i].at = &instant{time.Unix(at, 0).UTC().Format("2006-01-02 15:04:05 UTC"), inWords(at - now)}
+		when := instantOf(at, now)
+		t.claims[i].at = &when
 		t.checkTime(m.name, at, now)
 	}
 	if _, ok := text(t.claims, "exp"); !ok {
