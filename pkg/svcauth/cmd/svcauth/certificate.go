@@ -227,10 +227,10 @@ func writeFile(file string, data []byte) error {
 	}
 	_, err = temp.Write(data)
 	if err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), file)
+		err = os.Rename(temp.Name(), file) //nolint:gosec // whoever runs the command names the file
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
+		return errors.Join(err, os.Remove(temp.Name())) //nolint:gosec // as above
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func rotate(dir string, config svcauth.RotateConfig, jwks string) (*rotateReport
 // preparePublishing sees to it that no key is made that could not be published afterwards. Whatever is no JWK Set is not
 // to be replaced by one: it could be somebody's key.
 func preparePublishing(dir, jwks string) error {
-	data, err := os.ReadFile(jwks)
+	data, err := os.ReadFile(jwks) //nolint:gosec // whoever runs the command names the file
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reading key set: %w", err)
 	}
