@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -69,6 +70,46 @@ func TestHelp(t *testing.T) {
 			if got := succeed(t, append(words, flag)...); got != text {
 				t.Errorf("%s %s prints something else than help %s", c.name, flag, c.name)
 			}
+		}
+	}
+}
+
+// TestExamples sees to it that the examples of the help name commands and flags that there are.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	notInWord := func(r rune) bool { return strings.ContainsRune(" \t'\"()", r) }
+	for _, c := range commands {
+		found := false
+		for line := range strings.SplitSeq(strings.ReplaceAll(strings.Join(c.examples, "\n"), "\\\n", " "), "\n") {
+			line, _, _ = strings.Cut(line, " # ")
+			for part := range strings.SplitSeq(line, "|") {
+				words := strings.FieldsFunc(part, notInWord)
+				start := slices.Index(words, "svcauth")
+				if start < 0 {
+					continue
+				}
+				named, rest, err := find(words[start+1:])
+				if err != nil {
+					t.Errorf("%s: %v", part, err)
+					continue
+				}
+				found = found || named.name == c.name
+				checkFlags(t, named, rest)
+			}
+		}
+		if !found {
+			t.Errorf("%s has no example", c.name)
+		}
+	}
+}
+
+func checkFlags(tb testing.TB, c command, words []string) {
+	tb.Helper()
+	fs := c.flagSet()
+	c.define(fs)
+	for _, word := range words {
+		if name := strings.TrimLeft(word, "-"); name != word && name != "" && fs.Lookup(name) == nil {
+			tb.Errorf("an example has %s: svcauth %s knows no such flag", word, c.name)
 		}
 	}
 }
