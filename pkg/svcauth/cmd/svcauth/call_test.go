@@ -20,9 +20,11 @@ import (
 )
 
 const (
-	herald = "https://herald.service/"
-	shop   = "https://shop.service/"
-	user21 = "https://census.service/user/21/"
+	census  = "https://census.service/"
+	herald  = "https://herald.service/"
+	shop    = "https://shop.service/"
+	another = "https://another.service/"
+	user21  = "https://census.service/user/21/"
 )
 
 // A callee is herald.service over TLS, which lets shop.service in and answers with what it received.
@@ -41,13 +43,11 @@ type received struct {
 
 func newCallee(tb testing.TB, profile svcauth.Profile) *callee {
 	tb.Helper()
-	dir := tb.TempDir()
-	succeed(tb, "dev-ca", "--dir", dir, "herald.service")
 	issuer := svcauthtest.NewIssuer(tb, shop)
 	if profile == svcauth.Article {
 		issuer = svcauthtest.NewArticleIssuer(tb, shop)
 	}
-	keyFile := filepath.Join(dir, "shop.pem")
+	keyFile := filepath.Join(tb.TempDir(), "shop.pem")
 	if err := issuer.Key.Save(keyFile); err != nil {
 		tb.Fatal(err)
 	}
@@ -56,19 +56,26 @@ func newCallee(tb testing.TB, profile svcauth.Profile) *callee {
 		Allow:  []string{"GET /", "GET /*", "POST /notification/", "PUT /notification/", "DELETE /notification/"},
 		ActFor: []string{"https://census.service/user/*"},
 	})
-	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "herald.service.pem"), filepath.Join(dir, "herald.service-key.pem"))
+	c := &callee{keyFile: keyFile, profile: profile}
+	c.ca, c.connectTo = serve(tb, "herald.service", verifier.Require(4<<20)(http.HandlerFunc(echo)))
+	return c
+}
+
+// serve serves a host over TLS, and returns what --ca and --connect-to need to reach it.
+func serve(tb testing.TB, host string, handler http.Handler) (ca, connectTo string) {
+	tb.Helper()
+	dir := tb.TempDir()
+	succeed(tb, "dev-ca", "--dir", dir, host)
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, host+".pem"), filepath.Join(dir, host+"-key.pem"))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server := httptest.NewUnstartedServer(verifier.Require(4 << 20)(http.HandlerFunc(echo)))
+	server := httptest.NewUnstartedServer(handler)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	tb.Cleanup(server.Close)
-	return &callee{
-		ca: filepath.Join(dir, "ca.pem"), connectTo: "herald.service:443:" + server.Listener.Addr().String(),
-		keyFile: keyFile, profile: profile,
-	}
+	return filepath.Join(dir, "ca.pem"), host + ":443:" + server.Listener.Addr().String()
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {

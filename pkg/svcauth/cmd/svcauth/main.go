@@ -36,6 +36,7 @@ var commands = []command{
 	requestCommand,
 	inspectCommand,
 	devCACommand,
+	trustCheckCommand,
 }
 
 func main() {
