@@ -35,6 +35,7 @@ var commands = []command{
 	tokenCommand,
 	requestCommand,
 	inspectCommand,
+	verifyCommand,
 	devCACommand,
 	trustCheckCommand,
 }

@@ -155,18 +155,38 @@ func text(members []member, name string) (value string, present bool) {
 	return "", false
 }
 
-// kind says what the typ of the header makes the token.
+// The kinds of token.
+const (
+	kindBound   = "bound"
+	kindArticle = "article"
+	kindSession = "session"
+	kindUnknown = "unknown"
+)
+
+// kind says what the typ of the header makes the token. One that cannot be read is nil, and of an unknown kind.
 func (t *token) kind() string {
+	if t == nil {
+		return kindUnknown
+	}
 	switch typ, present := text(t.header, "typ"); {
 	case typ == "svcauth+jwt":
-		return "bound"
+		return kindBound
 	case typ == "session+jwt":
-		return "session"
+		return kindSession
 	case typ == "JWT" || !present:
-		return "article"
+		return kindArticle
 	default:
-		return "unknown"
+		return kindUnknown
 	}
+}
+
+// says returns the claim of that name; empty where there is none that is a text, and where the token is nil.
+func (t *token) says(claim string) string {
+	if t == nil {
+		return ""
+	}
+	value, _ := text(t.claims, claim)
+	return value
 }
 
 func (t *token) checkHeader() {
@@ -180,7 +200,7 @@ func (t *token) checkHeader() {
 	default:
 		t.remark("the algorithm is none of %s, %s and %s", svcauth.EdDSA, svcauth.ES256, svcauth.RS256)
 	}
-	if t.kind() == "unknown" {
+	if t.kind() == kindUnknown {
 		t.remark("the typ is that of no kind of token")
 	}
 }
