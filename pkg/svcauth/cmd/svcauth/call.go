@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -22,23 +21,21 @@ type call struct {
 	profile                        string
 	lifetime                       time.Duration
 
-	method   string
-	headers  []header
-	body     *string
-	bodyFile string
-
-	ca, connectTo string
+	method  string
+	headers []header
+	body    bodySource
+	connection
 }
 
 // A header is one header line of a request.
 type header struct{ name, value string }
 
 // callArgs is how the usage lines of token and request begin.
-const callArgs = "--key FILE --issuer URL --subject URI [FLAG…]"
+const callArgs = "--key FILE|DIR --issuer URL --subject URI [FLAG…]"
 
 // define adds the flags.
 func (c *call) define(fs *flag.FlagSet) {
-	fs.StringVar(&c.key, "key", "", "the calling service's private key: a PKCS #8 PEM `FILE`")
+	fs.StringVar(&c.key, "key", "", "the calling service's private key: a PKCS #8 PEM `FILE`, or a directory as rotate keeps it")
 	fs.StringVar(&c.issuer, "issuer", "", "the calling service's name, its base `URL`")
 	fs.StringVar(&c.audience, "audience", "", "the called service's name, its base `URL`; by default scheme and host of the request's URL")
 	fs.StringVar(&c.subject, "subject", "", "on whose behalf: a user's `URI`, or the issuer's own name")
@@ -46,10 +43,8 @@ func (c *call) define(fs *flag.FlagSet) {
 	fs.DurationVar(&c.lifetime, "lifetime", svcauth.DefaultLifetime, "how long the token is valid: a `DURATION` in whole seconds up to 5m; 60s by default")
 	fs.StringVar(&c.method, "method", "", "the request's `METHOD`; by default GET, or POST when there is a body")
 	fs.Func("header", "a further header `LINE` such as 'Accept: text/html'; may be repeated. A body is application/json unless a Content-Type is given", c.addHeader)
-	fs.Func("body", "the request's body: a `STRING`", func(s string) error { c.body = &s; return nil })
-	fs.StringVar(&c.bodyFile, "body-file", "", "the request's body: a `FILE`, or - for standard input")
-	fs.StringVar(&c.ca, "ca", "", "certificate authorities for the connection: a PEM `FILE`")
-	fs.StringVar(&c.connectTo, "connect-to", "", "connect elsewhere: a `LIST` of HOST1:PORT1:HOST2:PORT2, separated by commas, as for curl")
+	c.body.define(fs)
+	c.connection.define(fs)
 }
 
 func (c *call) addHeader(line string) error {
@@ -82,13 +77,6 @@ func isToken(s string) bool {
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// A content is a request's body.
-type content struct {
-	given bool
-	data  []byte
-	file  string // the regular file that holds it; empty when it came from elsewhere
-}
-
 // A signedCall is a request that is ready to be sent.
 type signedCall struct {
 	req     *http.Request
@@ -102,7 +90,7 @@ func (c *call) sign(ctx context.Context, stdin io.Reader, args []string) (*signe
 	if err != nil {
 		return nil, err
 	}
-	key, err := svcauth.LoadKey(c.key)
+	key, err := openKeys(c.key)
 	if err != nil {
 		return nil, err
 	}
@@ -112,9 +100,9 @@ func (c *call) sign(ctx context.Context, stdin io.Reader, args []string) (*signe
 	if err != nil {
 		return nil, usagef("%s", oneLine(err))
 	}
-	body, err := c.readBody(stdin)
+	body, err := c.body.read(stdin)
 	if err != nil {
-		return nil, fmt.Errorf("reading body: %w", err)
+		return nil, err
 	}
 	s, err := c.request(ctx, target, body)
 	if err != nil {
@@ -145,9 +133,11 @@ func (c *call) check(args []string) (*url.URL, error) {
 	if c.audience == "" {
 		c.audience = "https://" + target.Host + "/"
 	}
-	hasBody := c.body != nil || c.bodyFile != ""
+	if err := c.body.check(); err != nil {
+		return nil, err
+	}
 	switch {
-	case c.method == "" && hasBody:
+	case c.method == "" && c.body.given():
 		c.method = http.MethodPost
 	case c.method == "":
 		c.method = http.MethodGet
@@ -155,10 +145,8 @@ func (c *call) check(args []string) (*url.URL, error) {
 	switch {
 	case !isToken(c.method):
 		return nil, usagef("--method %q is no method", c.method)
-	case c.method == http.MethodHead && hasBody:
+	case c.method == http.MethodHead && c.body.given():
 		return nil, usagef("a HEAD request has no body")
-	case c.body != nil && c.bodyFile != "":
-		return nil, usagef("--body and --body-file exclude each other")
 	case c.lifetime == 0:
 		return nil, usagef("--lifetime 0: the token would never be valid")
 	}
@@ -184,30 +172,8 @@ func parseTarget(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-func (c *call) readBody(stdin io.Reader) (content, error) {
-	switch c.bodyFile {
-	case "":
-		if c.body == nil {
-			return content{}, nil
-		}
-		return content{given: true, data: []byte(*c.body)}, nil
-	case "-":
-		data, err := io.ReadAll(stdin)
-		return content{given: true, data: data}, err
-	}
-	data, err := os.ReadFile(c.bodyFile)
-	if err != nil {
-		return content{}, err
-	}
-	body := content{given: true, data: data}
-	if info, err := os.Stat(c.bodyFile); err == nil && info.Mode().IsRegular() {
-		body.file = c.bodyFile // a pipe could not be read a second time
-	}
-	return body, nil
-}
-
 func (c *call) request(ctx context.Context, target *url.URL, body content) (*signedCall, error) {
-	req, err := http.NewRequestWithContext(ctx, c.method, target.String(), bytes.NewReader(body.data))
+	req, err := http.NewRequestWithContext(ctx, c.method, target.String(), bytes.NewReader(body.data)) //nolint:gosec // whoever runs the command says where to
 	if err != nil {
 		return nil, usagef("%v", err)
 	}
@@ -224,12 +190,4 @@ func (c *call) request(ctx context.Context, target *url.URL, body content) (*sig
 		headers = append(headers, header{"Content-Type", "application/json"})
 	}
 	return &signedCall{req, headers, body}, nil
-}
-
-// client returns the client for the connection that --ca and --connect-to describe.
-func (c *call) client() (*http.Client, error) {
-	if _, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{ConnectTo: c.connectTo}); err != nil {
-		return nil, usagef("--connect-to: %v", err)
-	}
-	return svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: c.ca, ConnectTo: c.connectTo})
 }

@@ -20,9 +20,11 @@ import (
 )
 
 const (
-	herald = "https://herald.service/"
-	shop   = "https://shop.service/"
-	user21 = "https://census.service/user/21/"
+	census  = "https://census.service/"
+	herald  = "https://herald.service/"
+	shop    = "https://shop.service/"
+	another = "https://another.service/"
+	user21  = "https://census.service/user/21/"
 )
 
 // A callee is herald.service over TLS, which lets shop.service in and answers with what it received.
@@ -41,13 +43,11 @@ type received struct {
 
 func newCallee(tb testing.TB, profile svcauth.Profile) *callee {
 	tb.Helper()
-	dir := tb.TempDir()
-	succeed(tb, "dev-ca", "--dir", dir, "herald.service")
 	issuer := svcauthtest.NewIssuer(tb, shop)
 	if profile == svcauth.Article {
 		issuer = svcauthtest.NewArticleIssuer(tb, shop)
 	}
-	keyFile := filepath.Join(dir, "shop.pem")
+	keyFile := filepath.Join(tb.TempDir(), "shop.pem")
 	if err := issuer.Key.Save(keyFile); err != nil {
 		tb.Fatal(err)
 	}
@@ -56,19 +56,26 @@ func newCallee(tb testing.TB, profile svcauth.Profile) *callee {
 		Allow:  []string{"GET /", "GET /*", "POST /notification/", "PUT /notification/", "DELETE /notification/"},
 		ActFor: []string{"https://census.service/user/*"},
 	})
-	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "herald.service.pem"), filepath.Join(dir, "herald.service-key.pem"))
+	c := &callee{keyFile: keyFile, profile: profile}
+	c.ca, c.connectTo = serve(tb, "herald.service", verifier.Require(4<<20)(http.HandlerFunc(echo)))
+	return c
+}
+
+// serve serves a host over TLS, and returns what --ca and --connect-to need to reach it.
+func serve(tb testing.TB, host string, handler http.Handler) (ca, connectTo string) {
+	tb.Helper()
+	dir := tb.TempDir()
+	succeed(tb, "dev-ca", "--dir", dir, host)
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, host+".pem"), filepath.Join(dir, host+"-key.pem"))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server := httptest.NewUnstartedServer(verifier.Require(4 << 20)(http.HandlerFunc(echo)))
+	server := httptest.NewUnstartedServer(handler)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	tb.Cleanup(server.Close)
-	return &callee{
-		ca: filepath.Join(dir, "ca.pem"), connectTo: "herald.service:443:" + server.Listener.Addr().String(),
-		keyFile: keyFile, profile: profile,
-	}
+	return filepath.Join(dir, "ca.pem"), host + ":443:" + server.Listener.Addr().String()
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {
@@ -316,6 +323,38 @@ func TestRequestInclude(t *testing.T) {
 	}
 }
 
+func TestRequestJSON(t *testing.T) {
+	t.Parallel()
+	c := newCallee(t, svcauth.Bound)
+	var out answerOutput
+	if err := json.Unmarshal([]byte(succeed(t, c.args("request", "--json", herald+"user/")...)), &out); err != nil {
+		t.Fatal(err)
+	}
+	if out.Status != http.StatusOK || out.Headers.Get("X-Method") != http.MethodGet || out.BodyBase64 != nil {
+		t.Errorf("%+v", out)
+	}
+	c.check(t, *out.Body)
+
+	r := execute(t, "", c.args("request", "--json", "--method", "PATCH", herald+"user/")...)
+	r.mustFail(t, exitFailed, "the answer is 403 Forbidden")
+	if err := json.Unmarshal([]byte(r.out), &out); err != nil || out.Status != http.StatusForbidden || !strings.Contains(*out.Body, "not-allowed") {
+		t.Errorf("%v: %s", err, r.out)
+	}
+}
+
+func TestRequestJSONOfBytes(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	res := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("\xff\x00"))}
+	if err := (stdio{out: &out}).answerJSON(res); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal([]byte(out.String()), &got); err != nil || got["body_base64"] != "/wA=" || got["body"] != nil {
+		t.Errorf("%v: %s", err, &out)
+	}
+}
+
 func TestRequestRefused(t *testing.T) {
 	t.Parallel()
 	c := newCallee(t, svcauth.Bound)
@@ -357,6 +396,7 @@ func TestCallErrors(t *testing.T) {
 		"header with break":  {[]string{"--header", "A: b\r\nC: d", herald}, exitUsage, "control character"},
 		"header of ours":     {[]string{"--header", "jwt: x", herald}, exitUsage, "JWT"},
 		"header of the wire": {[]string{"--header", "content-length: 1", herald}, exitUsage, "not for the user"},
+		"json and include":   {[]string{"--json", "--include", herald}, exitUsage, "--include"},
 		"bad connect-to":     {[]string{"--connect-to", "127.0.0.1:8441", herald}, exitUsage, "--connect-to"},
 		"missing CA":         {[]string{"--ca", "no-such-ca.pem", herald}, exitFailed, "no-such-ca.pem"},
 	} {

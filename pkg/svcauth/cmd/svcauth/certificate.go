@@ -221,16 +221,16 @@ func readCertificate(file string) (*x509.Certificate, error) {
 
 // writeFile writes file, which others may read, so that they see the old content or the new and nothing between.
 func writeFile(file string, data []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(file), ".new-*")
+	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
 	if err != nil {
 		return err
 	}
 	_, err = temp.Write(data)
 	if err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), file)
+		err = os.Rename(temp.Name(), file) //nolint:gosec // whoever runs the command names the file
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(temp.Name()))
+		return errors.Join(err, os.Remove(temp.Name())) //nolint:gosec // as above
 	}
 	return nil
 }

@@ -14,38 +14,82 @@ import (
 
 var inspectCommand = command{
 	name:    "inspect",
-	args:    "[--json] [TOKEN|-]",
-	summary: "show what a token says",
+	args:    "[--json] [--trust FILE [--audience URL] [FLAG…]] [TOKEN|-]",
+	summary: "show what a token says, and what a trust file would say of it",
 	about: `Shows the header and every claim of a token, its times in words, and what kind of token it is. The token is an argument
 or comes on standard input; it may be pasted with "JWT: " in front, in quotes, or broken over lines. Nothing is verified:
-no key is asked for, and anybody can write a token that says anything.`,
+no key is asked for, and anybody can write a token that says anything.
+
+With --trust, says what a receiver with that trust file would say of the token now, and why; the first line then tells what
+was verified and what was not. The receiver is that of --audience, or the token's own aud. The request is what the token
+says, or --method and --url; where neither tells, as with article tokens, all other checks are made. Where the token covers
+a body and none is given, the checks before it are made. Keys that the trust file says to discover are fetched, with --ca
+and --connect-to. Whether the token was used before is not known here. The exit status is 0 whatever the verdict is:
+"svcauth verify" is the command for scripts.`,
 	examples: []string{
 		"svcauth inspect eyJhbGciOiJFZERTQSIs…",
 		"svcauth inspect 'JWT: eyJhbGciOiJFZERTQSIs…'",
 		"svcauth token --key shop.pem … | svcauth inspect --json",
+		"svcauth inspect --trust trust.yaml --audience https://census.service/ eyJhbGciOiJFZERTQSIs…",
 	},
 	define: defineInspect,
 }
 
 func defineInspect(fs *flag.FlagSet) action {
-	asJSON := fs.Bool("json", false, "print header, claims, times and remarks as JSON")
-	return func(_ context.Context, std stdio, args []string) error {
-		text := strings.Join(args, " ")
-		if len(args) == 0 || text == "-" {
-			var err error
-			if text, err = readPaste(std.in); err != nil {
-				return err
-			}
+	var t trial
+	t.define(fs)
+	fs.StringVar(&t.audience, "audience", "", "the receiver's name, its base `URL`; by default what the token says (aud)")
+	asJSON := fs.Bool("json", false, "print header, claims, times, remarks and verdict as JSON")
+	return func(ctx context.Context, std stdio, args []string) error {
+		if t.trust == "" && fs.NFlag() > 0 && (fs.NFlag() > 1 || !*asJSON) {
+			return usagef("without --trust, --json is the only flag")
 		}
-		t, err := readToken(tokenIn(text), time.Now())
+		if err := t.check(); err != nil {
+			return err
+		}
+		compact, body, err := t.readInput(std, args)
+		if err != nil {
+			return err
+		}
+		read, err := readToken(compact, time.Now())
 		if err != nil {
 			return fmt.Errorf("not a token: %w", err)
 		}
-		if *asJSON {
-			return std.json(t.json())
+		v, err := t.inspect(ctx, compact, read, body)
+		if err != nil {
+			return err
 		}
-		return t.write(std.out)
+		if *asJSON {
+			return std.json(read.json(v))
+		}
+		return read.write(std.out, v)
 	}
+}
+
+// inspect asks for the verdict on a token, as far as one is wanted.
+func (t *trial) inspect(ctx context.Context, compact string, read *token, body content) (*verdict, error) {
+	if t.trust == "" {
+		return nil, nil //nolint:nilnil // no verdict is one of the answers
+	}
+	if t.lacksRequest(read) && (t.method != "" || t.url != "") {
+		return nil, errNoRequest()
+	}
+	if t.audience == "" {
+		t.audience, t.assumed = read.says("aud"), true
+	}
+	return t.judge(ctx, compact, read, body)
+}
+
+// fromStdin reports whether the token is to come on standard input.
+func fromStdin(args []string) bool { return len(args) == 0 || len(args) == 1 && args[0] == "-" }
+
+// readCompact returns the token among the arguments or on standard input.
+func readCompact(std stdio, args []string) (string, error) {
+	if !fromStdin(args) {
+		return tokenIn(strings.Join(args, " ")), nil
+	}
+	text, err := readPaste(std.in)
+	return tokenIn(text), err
 }
 
 // readPaste reads standard input, which is refused when it is far too long for a token.
@@ -93,17 +137,22 @@ func notInToken(r rune) bool {
 
 // kinds explains the kinds of token.
 var kinds = map[string]string{
-	"bound":   "bound, a service's token for one request",
-	"article": "article, a service's token as the article prints it",
-	"session": "session, a user's own token",
-	"unknown": "unknown",
+	kindBound:   "bound, a service's token for one request",
+	kindArticle: "article, a service's token as the article prints it",
+	kindSession: "session, a user's own token",
+	kindUnknown: "unknown",
 }
 
 const nothingVerified = "NOTHING WAS VERIFIED. Anybody can write what follows."
 
-func (t *token) write(w io.Writer) error {
+// write shows the token, and the verdict on it if there is one.
+func (t *token) write(w io.Writer, v *verdict) error {
+	headline := nothingVerified
+	if v != nil {
+		headline = v.headline()
+	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s\n\nkind: %s\n", nothingVerified, kinds[t.kind()])
+	fmt.Fprintf(&text, "%s\n\nkind: %s\n", headline, kinds[t.kind()])
 	writeMembers(&text, "header", t.header)
 	writeMembers(&text, "claims", t.claims)
 	if len(t.remarks) > 0 {
@@ -111,6 +160,9 @@ func (t *token) write(w io.Writer) error {
 		for _, remark := range t.remarks {
 			fmt.Fprintf(&text, "  %s\n", remark)
 		}
+	}
+	if v != nil {
+		v.write(&text)
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
@@ -128,7 +180,7 @@ func writeMembers(text *strings.Builder, title string, members []member) {
 // display returns the member's value for a terminal: a time in words, a string as it is, anything else as JSON.
 func (m member) display() string {
 	if m.at != nil {
-		return fmt.Sprintf("%s (%s)", m.at.Time, m.at.Words)
+		return m.at.String()
 	}
 	var s string
 	if json.Unmarshal(m.raw, &s) == nil && string(m.raw) != "null" {
@@ -148,15 +200,16 @@ func printable(s string) string {
 
 // tokenReport is what inspect --json prints.
 type tokenReport struct {
-	Verified bool               `json:"verified"` // always false
+	Verified bool               `json:"verified"` // that a trust file lets the token in, with nothing left unchecked but replay
 	Kind     string             `json:"kind"`
 	Header   json.RawMessage    `json:"header"`
 	Claims   json.RawMessage    `json:"claims"`
 	Times    map[string]instant `json:"times"`
 	Remarks  []string           `json:"remarks"`
+	Trust    *verdict           `json:"trust,omitempty"`
 }
 
-func (t *token) json() tokenReport {
+func (t *token) json(v *verdict) tokenReport {
 	times := map[string]instant{}
 	for _, m := range t.claims {
 		if m.at != nil {
@@ -164,6 +217,7 @@ func (t *token) json() tokenReport {
 		}
 	}
 	return tokenReport{
+		Verified: v != nil && v.Verdict == letIn, Trust: v,
 		Kind: t.kind(), Header: t.rawHeader, Claims: t.rawClaims, Times: times, Remarks: append([]string{}, t.remarks...),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -15,77 +16,124 @@ import (
 
 var keygenCommand = command{
 	name:    "keygen",
-	args:    "--out FILE [--alg EdDSA|ES256|RS256] [--public FILE] [--json]",
+	args:    "--out FILE [--alg EdDSA|ES256|RS256] [--public FILE] [--jwks FILE] [--json]",
 	summary: "make a service's key pair",
 	about: `Makes a key pair. The private key goes to a new PKCS #8 PEM file that only its owner can read, the public key to a
-PEM file for the trust files of those who are called. Neither is ever written over an existing file. Prints the kid,
-the identifier by which tokens name the key.`,
+PEM file, a JWK Set or both, for the trust files of those who are called. None is ever written over an existing file.
+Prints the kid, the identifier by which tokens name the key. A key that is to be replaced one day without a refused call
+is kept in a directory instead: see "svcauth help rotate".`,
 	examples: []string{
 		"svcauth keygen --out shop.pem                    # shop.pem and shop.pub.pem",
+		"svcauth keygen --out shop.pem --jwks shop.jwks.json",
 		"svcauth keygen --out shop.pem --alg ES256 --json",
 	},
 	define: defineKeygen,
 }
 
+// keyPairFiles are where keygen writes a key pair; Public and JWKS may be empty.
+type keyPairFiles struct {
+	Private string `json:"private"`
+	Public  string `json:"public,omitempty"`
+	JWKS    string `json:"jwks,omitempty"`
+}
+
 func defineKeygen(fs *flag.FlagSet) action {
-	out := fs.String("out", "", "where the private key goes: a new `FILE`")
+	var files keyPairFiles
+	fs.StringVar(&files.Private, "out", "", "where the private key goes: a new `FILE`")
 	alg := fs.String("alg", string(svcauth.EdDSA), "the `ALGORITHM`: EdDSA (the default), ES256 or RS256")
-	public := fs.String("public", "", "where the public key goes: a new `FILE`, by default --out with .pub.pem for .pem")
+	fs.StringVar(&files.Public, "public", "", "where the public key goes as PEM: a new `FILE`; without --jwks, by default --out with .pub.pem for .pem")
+	fs.StringVar(&files.JWKS, "jwks", "", "where the public key goes as a JWK Set: a new `FILE`")
 	asJSON := fs.Bool("json", false, "print kid, algorithm and file names as JSON")
 	return func(_ context.Context, std stdio, args []string) error {
-		switch {
-		case len(args) > 0:
+		if len(args) > 0 {
 			return usagef("%q is one argument too many", args[0])
-		case *out == "":
-			return usagef("--out is missing")
-		case *public == *out:
-			return usagef("--public and --out are the same file")
 		}
-		if *public == "" {
-			*public = strings.TrimSuffix(*out, ".pem") + ".pub.pem"
+		if err := files.complete(); err != nil {
+			return err
 		}
-		return keygen(std, svcauth.Algorithm(*alg), *out, *public, *asJSON)
+		return keygen(std, svcauth.Algorithm(*alg), files, *asJSON)
 	}
 }
 
-func keygen(std stdio, alg svcauth.Algorithm, private, public string, asJSON bool) error {
-	switch alg {
-	case svcauth.EdDSA, svcauth.ES256, svcauth.RS256:
-	default:
-		return usagef("--alg %q: must be %s, %s or %s", alg, svcauth.EdDSA, svcauth.ES256, svcauth.RS256)
+// complete fills in the default, and finds what is missing or the same.
+func (f *keyPairFiles) complete() error {
+	if f.Public == "" && f.JWKS == "" {
+		f.Public = strings.TrimSuffix(f.Private, ".pem") + ".pub.pem"
+	}
+	switch {
+	case f.Private == "":
+		return usagef("--out is missing")
+	case f.Public == f.Private:
+		return usagef("--public and --out are the same file")
+	case f.JWKS == f.Private:
+		return usagef("--jwks and --out are the same file")
+	case f.JWKS == f.Public:
+		return usagef("--jwks and --public are the same file")
+	}
+	return nil
+}
+
+func keygen(std stdio, alg svcauth.Algorithm, files keyPairFiles, asJSON bool) error {
+	if err := checkAlgorithm(alg); err != nil {
+		return err
 	}
 	key, err := svcauth.GenerateKey(alg)
 	if err != nil {
 		return err
 	}
-	if err := saveKeyPair(key, private, public); err != nil {
+	if err := files.save(key); err != nil {
 		return err
 	}
 	if asJSON {
 		return std.json(struct {
 			KeyID     string            `json:"kid"`
 			Algorithm svcauth.Algorithm `json:"alg"`
-			Private   string            `json:"private"`
-			Public    string            `json:"public"`
-		}{key.ID(), alg, private, public})
+			keyPairFiles
+		}{key.ID(), alg, files})
 	}
 	_, err = fmt.Fprintln(std.out, key.ID())
 	return err
 }
 
-// saveKeyPair writes both files or neither.
-func saveKeyPair(key *svcauth.PrivateKey, private, public string) error {
-	data, err := key.PublicPEM()
-	if err != nil {
+func checkAlgorithm(alg svcauth.Algorithm) error {
+	switch alg {
+	case svcauth.EdDSA, svcauth.ES256, svcauth.RS256:
+		return nil
+	default:
+		return usagef("--alg %q: must be %s, %s or %s", alg, svcauth.EdDSA, svcauth.ES256, svcauth.RS256)
+	}
+}
+
+// save writes all files or none.
+func (f *keyPairFiles) save(key *svcauth.PrivateKey) error {
+	if err := key.Save(f.Private); err != nil {
 		return err
 	}
-	if err := key.Save(private); err != nil {
-		return err
-	}
-	if err := writeNew(public, data, 0o644); err != nil {
-		return errors.Join(fmt.Errorf("writing public key: %w", err), os.Remove(private))
+	written := []string{f.Private}
+	for _, public := range []struct {
+		file    string
+		marshal func([]*svcauth.PrivateKey) ([]byte, error)
+	}{{f.Public, marshalPEM}, {f.JWKS, marshalJWKS}} {
+		if public.file == "" {
+			continue
+		}
+		data, err := public.marshal([]*svcauth.PrivateKey{key})
+		if err == nil {
+			err = writeNew(public.file, data, 0o644)
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("writing public key: %w", err), removeAll(written))
+		}
+		written = append(written, public.file)
 	}
 	return nil
+}
+
+func removeAll(files []string) (err error) {
+	for _, file := range files {
+		err = errors.Join(err, os.Remove(file))
+	}
+	return err
 }
 
 // writeNew creates file with data, complete or not at all. A file that is there already is an error.
@@ -103,12 +151,13 @@ func writeNew(file string, data []byte, mode os.FileMode) error {
 
 var jwksCommand = command{
 	name:    "jwks",
-	args:    "[--pem] KEY-FILE…",
+	args:    "[--pem] KEY-FILE|DIR…",
 	summary: "print the public keys of private key files",
 	about: `Prints the public halves of private keys as a JWK Set (RFC 7517), as a service publishes them and as a trust file's
-"keys" takes them, or as PEM.`,
+"keys" takes them, or as PEM. A DIR is a key directory as "svcauth rotate" keeps it, and stands for all its keys.`,
 	examples: []string{
 		"svcauth jwks shop.pem shop-next.pem > shop.jwks.json",
+		"svcauth jwks /etc/shop/keys > shop.jwks.json",
 		"svcauth jwks --pem shop.pem > shop.pub.pem",
 	},
 	define: defineJWKS,
@@ -118,7 +167,7 @@ func defineJWKS(fs *flag.FlagSet) action {
 	asPEM := fs.Bool("pem", false, "print PEM blocks instead of a JWK Set")
 	return func(_ context.Context, std stdio, args []string) error {
 		if len(args) == 0 {
-			return usagef("no KEY-FILE is given")
+			return usagef("no KEY-FILE and no DIR is given")
 		}
 		keys, err := loadKeys(args)
 		if err != nil {
@@ -137,22 +186,30 @@ func defineJWKS(fs *flag.FlagSet) action {
 	}
 }
 
-// loadKeys reads private keys, each of them another one: receivers refuse a set that has a key twice.
-func loadKeys(files []string) ([]*svcauth.PrivateKey, error) {
+// loadKeys reads private keys from files and directories, each of them another one: receivers refuse a set that has a key
+// twice.
+func loadKeys(paths []string) ([]*svcauth.PrivateKey, error) {
 	var keys []*svcauth.PrivateKey
 	seen := map[string]string{}
-	for _, file := range files {
-		key, err := svcauth.LoadKey(file)
+	for _, path := range paths {
+		loaded, err := openKeys(path)
 		if err != nil {
 			return nil, err
 		}
-		if other, ok := seen[key.ID()]; ok {
-			return nil, usagef("%s and %s are the same key", other, file)
+		for _, key := range loaded.PublishedKeys() {
+			if other, ok := seen[key.ID()]; ok {
+				return nil, usagef("%s and %s are the same key", other, path)
+			}
+			seen[key.ID()] = path
+			keys = append(keys, key)
 		}
-		seen[key.ID()] = file
-		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// openKeys reads a key file or a key directory. What becomes of either afterwards is nothing that a command lives to see.
+func openKeys(path string) (*svcauth.KeyFiles, error) {
+	return svcauth.LoadKeys(path, slog.New(slog.DiscardHandler))
 }
 
 func marshalJWKS(keys []*svcauth.PrivateKey) ([]byte, error) {

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/micromachine/pkg/svcauth"
 )
@@ -61,23 +63,44 @@ func TestKeygenJSON(t *testing.T) {
 	}
 }
 
+func TestKeygenJWKS(t *testing.T) {
+	t.Parallel()
+	for _, alg := range []string{"EdDSA", "ES256", "RS256"} {
+		t.Run(alg, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			private, public, set := filepath.Join(dir, "a.pem"), filepath.Join(dir, "a.pub.pem"), filepath.Join(dir, "a.json")
+			var got map[string]string
+			args := []string{"keygen", "--json", "--alg", alg, "--out", private, "--jwks", set}
+			if err := json.Unmarshal([]byte(succeed(t, args...)), &got); err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := got["public"]; ok || got["jwks"] != set {
+				t.Errorf("%v", got)
+			}
+			checkMode(t, private, 0o600)
+			if want := succeed(t, "jwks", private); read(t, set) != want {
+				t.Errorf("the set is %q, want %q", read(t, set), want)
+			}
+			if _, err := os.Stat(public); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("PEM was written that nobody asked for: %v", err)
+			}
+		})
+	}
+}
+
 func TestKeygenNeverOverwrites(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	private, public := filepath.Join(dir, "a.pem"), filepath.Join(dir, "a.pub.pem")
-	succeed(t, "keygen", "--out", private)
-	before := read(t, private) + read(t, public)
+	private, public, set := filepath.Join(dir, "a.pem"), filepath.Join(dir, "a.pub.pem"), filepath.Join(dir, "a.json")
+	succeed(t, "keygen", "--out", private, "--public", public, "--jwks", set)
+	before := contents(t, dir)
 	execute(t, "", "keygen", "--out", private).mustFail(t, exitFailed, private)
-	if read(t, private)+read(t, public) != before {
-		t.Error("the second run changed a file")
-	}
-	fresh := filepath.Join(dir, "b.pem")
+	fresh, freshPublic := filepath.Join(dir, "b.pem"), filepath.Join(dir, "b.pub.pem")
 	execute(t, "", "keygen", "--out", fresh, "--public", public).mustFail(t, exitFailed, public)
-	if _, err := os.Stat(fresh); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("half a key pair was left: %v", err)
-	}
-	if read(t, private)+read(t, public) != before {
-		t.Error("the third run changed a file")
+	execute(t, "", "keygen", "--out", fresh, "--public", freshPublic, "--jwks", set).mustFail(t, exitFailed, set)
+	if after := contents(t, dir); !maps.Equal(before, after) {
+		t.Errorf("the files %v became %v", before, after)
 	}
 }
 
@@ -108,6 +131,50 @@ func TestJWKS(t *testing.T) {
 	}
 	execute(t, "", "jwks", files[0], files[0]).mustFail(t, exitUsage, "the same key")
 	execute(t, "", "jwks", filepath.Join(dir, "EdDSA.pub.pem")).mustFail(t, exitFailed, "EdDSA.pub.pem")
+}
+
+func TestJWKSOfDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	execute(t, "", "jwks", dir).mustFail(t, exitFailed, "no key in "+dir)
+	first := rotateDir(t, dir)
+	second := rotateDir(t, dir)
+	var set struct{ Keys []struct{ Kid string } }
+	if err := json.Unmarshal([]byte(succeed(t, "jwks", dir)), &set); err != nil {
+		t.Fatal(err)
+	}
+	if len(set.Keys) != 2 || set.Keys[0].Kid != first.Signing || set.Keys[1].Kid != second.Next {
+		t.Errorf("%v, want %s and %s", set.Keys, first.Signing, second.Next)
+	}
+	entries, err := filepath.Glob(filepath.Join(dir, "*.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, "", "jwks", dir, entries[1]).mustFail(t, exitUsage, "the same key")
+}
+
+func TestTokenFromDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	signing := rotateDir(t, dir).Signing
+	rotateDir(t, dir)
+	token := succeed(t, "token", "--key", dir, "--issuer", shop, "--subject", user21, herald)
+	read, err := readToken(strings.TrimSpace(token), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kid, _ := text(read.header, "kid"); kid != signing {
+		t.Errorf("signed by %s, want %s", kid, signing)
+	}
+}
+
+func rotateDir(tb testing.TB, dir string) *svcauth.Rotation {
+	tb.Helper()
+	rotation, err := svcauth.Rotate(dir, svcauth.RotateConfig{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return rotation
 }
 
 func read(tb testing.TB, file string) string {

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -30,10 +31,13 @@ const (
 var commands = []command{
 	keygenCommand,
 	jwksCommand,
+	rotateCommand,
 	tokenCommand,
 	requestCommand,
 	inspectCommand,
+	verifyCommand,
 	devCACommand,
+	trustCheckCommand,
 }
 
 func main() {
@@ -46,14 +50,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		_ = writeOverview(stderr) // nobody to tell
 		return exitUsage
 	}
-	name, args := args[0], args[1:]
-	var err error
-	switch name {
-	case "help", "-h", "-help", "--help":
-		name, err = "help", help(stdout, args)
-	default:
-		err = dispatch(ctx, name, args, stdio{stdin, stdout, stderr})
-	}
+	name, err := dispatch(ctx, args, stdio{stdin, stdout, stderr})
 	if err == nil {
 		return exitOK
 	}
@@ -64,25 +61,36 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitFailed
 }
 
-func dispatch(ctx context.Context, name string, args []string, std stdio) error {
-	c, err := find(name)
+// dispatch runs the command that args begin with, and returns its name.
+func dispatch(ctx context.Context, args []string, std stdio) (name string, err error) {
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		return "help", help(std.out, args[1:])
+	}
+	c, rest, err := find(args)
 	if err != nil {
-		return err
+		return args[0], err
 	}
-	err = c.run(ctx, args, std)
+	err = c.run(ctx, rest, std)
 	if errors.Is(err, flag.ErrHelp) {
-		return c.writeHelp(std.out)
+		err = c.writeHelp(std.out)
 	}
-	return err
+	return c.name, err
 }
 
-func find(name string) (command, error) {
+// find returns the command that args begin with, in one word or two, and what follows it.
+func find(args []string) (c command, rest []string, err error) {
+	err = usagef("there is no such command: see \"svcauth help\"")
 	for _, c := range commands {
-		if c.name == name {
-			return c, nil
+		words := strings.Fields(c.name)
+		if len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
+			return c, args[len(words):], nil
+		}
+		if words[0] == args[0] {
+			err = usagef("not a whole command: \"svcauth %s\" is one", c.name)
 		}
 	}
-	return command{}, usagef("there is no such command: see \"svcauth help\"")
+	return command{}, nil, err
 }
 
 // help writes the overview, or the help of the command that args name.
@@ -90,7 +98,7 @@ func help(w io.Writer, args []string) error {
 	if len(args) == 0 {
 		return writeOverview(w)
 	}
-	c, err := find(args[0])
+	c, _, err := find(args)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -58,16 +59,57 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(overview, "\n  "+c.name+" ") {
 			t.Errorf("the overview does not list %s", c.name)
 		}
-		text := succeed(t, "help", c.name)
+		words := strings.Fields(c.name)
+		text := succeed(t, append([]string{"help"}, words...)...)
 		for _, want := range []string{"usage: svcauth " + c.name + " ", "\nflags:\n  ", "\nexamples:\n  ", "exit status: 0 "} {
 			if !strings.Contains(text, want) {
 				t.Errorf("the help of %s lacks %q:\n%s", c.name, want, text)
 			}
 		}
 		for _, flag := range []string{"-h", "--help"} {
-			if got := succeed(t, c.name, flag); got != text {
+			if got := succeed(t, append(words, flag)...); got != text {
 				t.Errorf("%s %s prints something else than help %s", c.name, flag, c.name)
 			}
+		}
+	}
+}
+
+// TestExamples sees to it that the examples of the help name commands and flags that there are.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	notInWord := func(r rune) bool { return strings.ContainsRune(" \t'\"()", r) }
+	for _, c := range commands {
+		found := false
+		for line := range strings.SplitSeq(strings.ReplaceAll(strings.Join(c.examples, "\n"), "\\\n", " "), "\n") {
+			line, _, _ = strings.Cut(line, " # ")
+			for part := range strings.SplitSeq(line, "|") {
+				words := strings.FieldsFunc(part, notInWord)
+				start := slices.Index(words, "svcauth")
+				if start < 0 {
+					continue
+				}
+				named, rest, err := find(words[start+1:])
+				if err != nil {
+					t.Errorf("%s: %v", part, err)
+					continue
+				}
+				found = found || named.name == c.name
+				checkFlags(t, named, rest)
+			}
+		}
+		if !found {
+			t.Errorf("%s has no example", c.name)
+		}
+	}
+}
+
+func checkFlags(tb testing.TB, c command, words []string) {
+	tb.Helper()
+	fs := c.flagSet()
+	c.define(fs)
+	for _, word := range words {
+		if name := strings.TrimLeft(word, "-"); name != word && name != "" && fs.Lookup(name) == nil {
+			tb.Errorf("an example has %s: svcauth %s knows no such flag", word, c.name)
 		}
 	}
 }
@@ -87,6 +129,8 @@ func TestUsageErrors(t *testing.T) {
 		"keygen with too much": {[]string{"keygen", "--out", "x.pem", "y.pem"}, `"y.pem"`},
 		"keygen algorithm":     {[]string{"keygen", "--out", "x.pem", "--alg", "HS256"}, `"HS256"`},
 		"keygen one file":      {[]string{"keygen", "--out", "x.pem", "--public", "x.pem"}, "same file"},
+		"keygen jwks as out":   {[]string{"keygen", "--out", "x.pem", "--jwks", "x.pem"}, "--jwks and --out are the same file"},
+		"keygen jwks as PEM":   {[]string{"keygen", "--out", "x.pem", "--public", "y", "--jwks", "y"}, "--jwks and --public are the same file"},
 		"jwks without file":    {[]string{"jwks"}, "no KEY-FILE"},
 		"dev-ca without dir":   {[]string{"dev-ca", "census.service"}, "--dir is missing"},
 		"dev-ca without host":  {[]string{"dev-ca", "--dir", "x"}, "no HOST"},

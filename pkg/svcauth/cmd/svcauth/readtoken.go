@@ -36,6 +36,13 @@ type instant struct {
 	Words string `json:"words"`
 }
 
+// instantOf returns the instant at, as it is now; both in seconds.
+func instantOf(at, now int64) instant {
+	return instant{time.Unix(at, 0).UTC().Format("2006-01-02 15:04:05 UTC"), inWords(at - now)}
+}
+
+func (i instant) String() string { return fmt.Sprintf("%s (%s)", i.Time, i.Words) }
+
 // readToken reads a compact JWS; now is what its times are compared with.
 func readToken(compact string, now time.Time) (*token, error) {
 	const most = 8 << 10
@@ -148,18 +155,38 @@ func text(members []member, name string) (value string, present bool) {
 	return "", false
 }
 
-// kind says what the typ of the header makes the token.
+// The kinds of token.
+const (
+	kindBound   = "bound"
+	kindArticle = "article"
+	kindSession = "session"
+	kindUnknown = "unknown"
+)
+
+// kind says what the typ of the header makes the token. One that cannot be read is nil, and of an unknown kind.
 func (t *token) kind() string {
+	if t == nil {
+		return kindUnknown
+	}
 	switch typ, present := text(t.header, "typ"); {
 	case typ == "svcauth+jwt":
-		return "bound"
+		return kindBound
 	case typ == "session+jwt":
-		return "session"
+		return kindSession
 	case typ == "JWT" || !present:
-		return "article"
+		return kindArticle
 	default:
-		return "unknown"
+		return kindUnknown
 	}
+}
+
+// says returns the claim of that name; empty where there is none that is a text, and where the token is nil.
+func (t *token) says(claim string) string {
+	if t == nil {
+		return ""
+	}
+	value, _ := text(t.claims, claim)
+	return value
 }
 
 func (t *token) checkHeader() {
@@ -173,7 +200,7 @@ func (t *token) checkHeader() {
 	default:
 		t.remark("the algorithm is none of %s, %s and %s", svcauth.EdDSA, svcauth.ES256, svcauth.RS256)
 	}
-	if t.kind() == "unknown" {
+	if t.kind() == kindUnknown {
 		t.remark("the typ is that of no kind of token")
 	}
 }
@@ -191,7 +218,8 @@ func (t *token) readTimes(now int64) {
 			continue
 		}
 		at := int64(seconds)
-		t.claims[i].at = &instant{time.Unix(at, 0).UTC().Format("2006-01-02 15:04:05 UTC"), inWords(at - now)}
+		when := instantOf(at, now)
+		t.claims[i].at = &when
 		t.checkTime(m.name, at, now)
 	}
 	if _, ok := text(t.claims, "exp"); !ok {

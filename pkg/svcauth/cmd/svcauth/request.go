@@ -6,18 +6,21 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"unicode/utf8"
 )
 
 var requestCommand = command{
 	name:    "request",
-	args:    callArgs + " [--include] URL",
+	args:    callArgs + " [--include] [--json] URL",
 	summary: "sign a request, send it, print the answer",
 	about: `Signs a request to URL, sends it as curl would, and prints the body of the answer. No redirect is followed, no proxy
-used. An answer with a status of 400 or more makes the exit status 1.`,
+used. An answer with a status of 400 or more makes the exit status 1. --json prints status, headers and body as one object;
+a body that is not UTF-8 comes in base64, as body_base64.`,
 	examples: []string{
 		"svcauth request --key shop.pem --issuer https://shop.service/ --subject https://census.service/user/21/ https://census.service/user/42/",
 		`svcauth request -i --ca ca.pem --connect-to herald.service:443:127.0.0.1:8442 --key another.pem --issuer https://another.service/ \`,
 		`    --profile article --subject https://census.service/user/21/ --body-file welcome.json https://herald.service/notification/`,
+		"svcauth request --json --key /etc/shop/keys --issuer https://shop.service/ --subject https://shop.service/ https://census.service/user/",
 	},
 	define: defineRequest,
 }
@@ -28,7 +31,11 @@ func defineRequest(fs *flag.FlagSet) action {
 	var include bool
 	fs.BoolVar(&include, "include", false, "print status and headers too")
 	fs.BoolVar(&include, "i", false, "the same as --include")
+	asJSON := fs.Bool("json", false, "print status, headers and body as JSON")
 	return func(ctx context.Context, std stdio, args []string) error {
+		if include && *asJSON {
+			return usagef("--json includes status and headers: --include is for the answer as it is")
+		}
 		client, err := c.client()
 		if err != nil {
 			return err
@@ -38,12 +45,19 @@ func defineRequest(fs *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		return send(client, signed.req, std.out, include)
+		write := std.answer
+		switch {
+		case *asJSON:
+			write = std.answerJSON
+		case include:
+			write = std.wholeAnswer
+		}
+		return send(client, signed.req, write)
 	}
 }
 
-// send sends the request and writes the answer to w.
-func send(client *http.Client, req *http.Request, w io.Writer, include bool) error {
+// send sends the request and has the answer written.
+func send(client *http.Client, req *http.Request, write func(*http.Response) error) error {
 	for name, value := range map[string]string{"User-Agent": "svcauth", "Accept": "*/*"} {
 		if req.Header.Get(name) == "" {
 			req.Header.Set(name, value)
@@ -54,12 +68,7 @@ func send(client *http.Client, req *http.Request, w io.Writer, include bool) err
 		return err
 	}
 	defer res.Body.Close()
-	if include {
-		if err := writeHead(w, res); err != nil {
-			return err
-		}
-	}
-	if _, err := io.Copy(w, res.Body); err != nil {
+	if err := write(res); err != nil {
 		return fmt.Errorf("copying the answer: %w", err)
 	}
 	if res.StatusCode >= http.StatusBadRequest {
@@ -68,14 +77,44 @@ func send(client *http.Client, req *http.Request, w io.Writer, include bool) err
 	return nil
 }
 
-// writeHead writes status and headers as they are on the wire.
-func writeHead(w io.Writer, res *http.Response) error {
-	if _, err := fmt.Fprintf(w, "%s %s\r\n", res.Proto, res.Status); err != nil {
-		return err
-	}
-	if err := res.Header.Write(w); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\r\n")
+// answer writes the body.
+func (s stdio) answer(res *http.Response) error {
+	_, err := io.Copy(s.out, res.Body)
 	return err
+}
+
+// wholeAnswer writes status, headers and body as they are on the wire.
+func (s stdio) wholeAnswer(res *http.Response) error {
+	if _, err := fmt.Fprintf(s.out, "%s %s\r\n", res.Proto, res.Status); err != nil {
+		return err
+	}
+	if err := res.Header.Write(s.out); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(s.out, "\r\n"); err != nil {
+		return err
+	}
+	return s.answer(res)
+}
+
+// answerOutput is what request --json prints.
+type answerOutput struct {
+	Status     int         `json:"status"`
+	Headers    http.Header `json:"headers"`
+	Body       *string     `json:"body,omitempty"`
+	BodyBase64 []byte      `json:"body_base64,omitempty"` // instead of Body, when it is not UTF-8
+}
+
+func (s stdio) answerJSON(res *http.Response) error {
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	out := answerOutput{Status: res.StatusCode, Headers: res.Header}
+	if text := string(body); utf8.ValidString(text) {
+		out.Body = &text
+	} else {
+		out.BodyBase64 = body
+	}
+	return s.json(out)
 }

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// A bodySource is where a request's body comes from, as --body and --body-file say.
+type bodySource struct {
+	text *string
+	file string
+}
+
+func (b *bodySource) define(fs *flag.FlagSet) {
+	fs.Func("body", "the request's body: a `STRING`", func(s string) error { b.text = &s; return nil })
+	fs.StringVar(&b.file, "body-file", "", "the request's body: a `FILE`, or - for standard input")
+}
+
+func (b *bodySource) given() bool { return b.text != nil || b.file != "" }
+
+func (b *bodySource) check() error {
+	if b.text != nil && b.file != "" {
+		return usagef("--body and --body-file exclude each other")
+	}
+	return nil
+}
+
+// A content is a request's body.
+type content struct {
+	given bool
+	data  []byte
+	file  string // the regular file that holds it; empty when it came from elsewhere
+}
+
+func (b *bodySource) read(stdin io.Reader) (content, error) {
+	switch {
+	case b.text != nil:
+		return content{given: true, data: []byte(*b.text)}, nil
+	case b.file == "":
+		return content{}, nil
+	case b.file == "-":
+		data, err := io.ReadAll(stdin)
+		if err != nil {
+			return content{}, fmt.Errorf("reading body: %w", err)
+		}
+		return content{given: true, data: data}, nil
+	}
+	data, err := os.ReadFile(b.file)
+	if err != nil {
+		return content{}, fmt.Errorf("reading body: %w", err)
+	}
+	body := content{given: true, data: data}
+	if info, err := os.Stat(b.file); err == nil && info.Mode().IsRegular() {
+		body.file = b.file // a pipe could not be read a second time
+	}
+	return body, nil
+}
+
+// A connection is how other services are reached, as --ca and --connect-to say.
+type connection struct{ ca, connectTo string }
+
+func (c *connection) define(fs *flag.FlagSet) {
+	fs.StringVar(&c.ca, "ca", "", "certificate authorities for the connection: a PEM `FILE`")
+	fs.StringVar(&c.connectTo, "connect-to", "", "connect elsewhere: a `LIST` of HOST1:PORT1:HOST2:PORT2, separated by commas, as for curl")
+}
+
+func (c *connection) client() (*http.Client, error) {
+	if _, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{ConnectTo: c.connectTo}); err != nil {
+		return nil, usagef("--connect-to: %v", err)
+	}
+	return svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: c.ca, ConnectTo: c.connectTo})
+}
