@@ -81,7 +81,14 @@ func (m keyMap) equal(other keyMap) bool {
 func parseKeyFile(data []byte) (keyMap, error) {
 	if strings.HasPrefix(strings.TrimSpace(string(data)), "{") {
 		keys, skipped, err := parseJWKS(data)
-		return keys, errors.Join(append(skipped, err)...)
+		if len(skipped) > 0 {
+			texts := make([]string, 0, len(skipped))
+			for _, fault := range skipped {
+				texts = append(texts, fault.Error())
+			}
+			err = errors.New(strings.Join(texts, "; "))
+		}
+		return keys, err
 	}
 	return parsePublicPEM(data)
 }

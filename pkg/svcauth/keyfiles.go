@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -131,7 +132,12 @@ func readKeys(path string) (*datedKeys, error) {
 		err = keys.add(path, time.Time{})
 		return keys, err
 	}
-	if keys, err = readKeyDir(path); err == nil && len(keys.list) == 0 {
+	for range 10 { // a key that was deleted after its directory was read is none that is missing
+		if keys, err = readKeyDir(path); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if err == nil && len(keys.list) == 0 {
 		return nil, fmt.Errorf("loading signing keys: no key in %s: \"svcauth rotate\" makes one", path)
 	}
 	return keys, err

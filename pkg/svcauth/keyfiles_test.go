@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -109,6 +110,43 @@ func TestKeyDirOfFuture(t *testing.T) {
 	if got := loadKeys(t, dir).SigningKey().ID(); got != soon.ID() {
 		t.Errorf("%s signs, want %s", got, soon.ID())
 	}
+}
+
+// A key that is deleted while the directory is read is no fault.
+func TestKeyDirUnderDeletion(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rotate(t, dir, svcauth.RotateConfig{})
+	spare := filepath.Join(dir, "29990101T000000Z.pem")
+	key := generateKey(t, svcauth.EdDSA)
+	ended := make(chan struct{})
+	var churn sync.WaitGroup
+	churn.Go(func() {
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(100 * time.Microsecond):
+			}
+			if err := key.Save(filepath.Join(dir, ".new-spare")); err != nil {
+				t.Error(err)
+			}
+			if err := os.Rename(filepath.Join(dir, ".new-spare"), spare); err != nil {
+				t.Error(err)
+			}
+			if err := os.Remove(spare); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 2000 {
+		if _, err := svcauth.LoadKeys(dir, nil); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(ended)
+	churn.Wait()
 }
 
 // What cannot be used from the start is an error that names it.

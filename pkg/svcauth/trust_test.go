@@ -78,16 +78,16 @@ func TestTrustFaults(t *testing.T) {
 		old, new string // what is put where in goodTrust; all of it where old is empty
 		want     string // after the directory
 	}{
-		{"empty file", "", "", `trust.yaml: not a YAML document: EOF`},
-		{"not YAML", "issuers:\n", "issuers: [\n", `trust.yaml: not a YAML document: yaml: line `},
-		{"tab", "    keys: herald", "\tkeys: herald", `trust.yaml: not a YAML document: yaml: line 5:`},
+		{"empty file", "", "", `trust.yaml:1: not a YAML document: EOF`},
+		{"not YAML", "issuers:\n", "issuers: [\n", `trust.yaml:1: not a YAML document: did not find`},
+		{"tab", "    keys: herald", "\tkeys: herald", `trust.yaml:5: not a YAML document: found character`},
 		{"null", "", "---\n", `trust.yaml:2: "" where a mapping is wanted`},
 		{"scalar", "", "trust\n", `trust.yaml:1: "trust" where a mapping is wanted`},
 		{"list at the top", "", "- issuer: x\n", `trust.yaml:1: "" where a mapping is wanted`},
 		{"no issuers", "", "issuers: []\n", `trust.yaml:1: "" where a list with at least one item is wanted`},
 		{"nothing at all", "", "{}\n", `trust.yaml:1: no issuers`},
 		{"two documents", "  - issuer: https://census", "---\nissuers:\n  - issuer: https://census", `trust.yaml:15: a second YAML document`},
-		{"second document that is bad", "  - issuer: https://census", "---\n[\n  - issuer: https://census", `trust.yaml: not a YAML document: yaml: line 1`},
+		{"second document that is bad", "  - issuer: https://census", "---\n[\n  - issuer: https://census", `trust.yaml:16: not a YAML document: `},
 		{"unknown key at the top", "", goodTrust + "realm:\n  - x\n", `trust.yaml:18: unknown key "realm"`},
 		{"unknown key", "act_for:", "act-for:", `trust.yaml:7: unknown key "act-for"`},
 		{"unknown key with a value", "admin: false", "superuser: false", `trust.yaml:8: unknown key "superuser" (value "false")`},

@@ -84,11 +84,21 @@ func (r *trustReader) fault(line int, format string, args ...any) {
 	r.faults = append(r.faults, &trustError{r.file, line, fmt.Errorf(format, args...)})
 }
 
+// syntax notes that the file is no YAML, with the line that the error's text begins with, where it does.
+func (r *trustReader) syntax(err error) {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	line := 1
+	if n, err := fmt.Sscanf(text, "line %d: ", &line); n == 1 && err == nil {
+		_, text, _ = strings.Cut(text, ": ")
+	}
+	r.fault(line, "not a YAML document: %s", text)
+}
+
 func (r *trustReader) document(data []byte) {
 	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
 	var doc, more yaml.Node
 	if err := decoder.Decode(&doc); err != nil {
-		r.faults = append(r.faults, fmt.Errorf("%s: not a YAML document: %w", r.file, err))
+		r.syntax(err)
 		return
 	}
 	switch err := decoder.Decode(&more); {
@@ -96,7 +106,7 @@ func (r *trustReader) document(data []byte) {
 		r.fault(more.Line, "a second YAML document")
 		return
 	case !errors.Is(err, io.EOF):
-		r.faults = append(r.faults, fmt.Errorf("%s: not a YAML document: %w", r.file, err))
+		r.syntax(err)
 		return
 	}
 	r.mapping(doc.Content[0], func(key, value *yaml.Node) {

@@ -146,7 +146,7 @@ func (v *verification) checkSignature() *Refusal {
 	case err == nil:
 		return nil
 	case errors.Is(err, jwt.ErrTokenInvalidAudience), v.token.claims.Audience == "":
-		return refuse(CheckAudience, err)
+		return refuse(CheckAudience, fmt.Errorf("%w: aud is %q", err, clip(v.token.claims.Audience)))
 	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet),
 		errors.Is(err, jwt.ErrTokenUsedBeforeIssued), errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
 		return refuse(CheckTime, cmp.Or(v.checkTimes(), err))

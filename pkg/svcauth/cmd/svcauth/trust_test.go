@@ -150,7 +150,7 @@ func TestTrustCheckFaults(t *testing.T) {
 func TestTrustCheckUnreadable(t *testing.T) {
 	t.Parallel()
 	yaml, _ := writeTrust(t, "issuers: [")
-	for file, want := range map[string]string{"no-such.yaml": "no such file", yaml: yaml + ": not a YAML document"} {
+	for file, want := range map[string]string{"no-such.yaml": "no such file", yaml: yaml + ":1: not a YAML document"} {
 		r := execute(t, "", "trust", "check", file)
 		if r.status != exitFailed || strings.Count(r.err, "\n") != 2 || !strings.Contains(r.err, want) || r.out != "" {
 			t.Errorf("%+v", r)

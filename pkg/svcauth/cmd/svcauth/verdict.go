@@ -129,8 +129,6 @@ func (v *verdict) refuse(refusal *svcauth.Refusal, sets []svcauth.KeySetStats) {
 		v.Reason += fmt.Sprintf(": kid is %q", refusal.KeyID)
 	case v.Check == svcauth.CheckIssuer:
 		v.Reason += fmt.Sprintf(": iss is %q", refusal.Issuer)
-	case v.Check == svcauth.CheckAudience:
-		v.Reason += fmt.Sprintf(": aud is %q", v.token.says("aud"))
 	}
 }
 
