@@ -72,6 +72,16 @@ func (c compose) start(ctx context.Context, service string) error {
 	return err
 }
 
+func (c compose) rotate(ctx context.Context, service string, flags ...string) error {
+	args := append([]string{"compose", "run", "--rm", "-T", "rotate"}, flags...)
+	_, err := docker(ctx, append(args, "/material/"+service+"/keys")...)
+	return err
+}
+
+func (c compose) log(ctx context.Context, service string) (string, error) {
+	return docker(ctx, "compose", "logs", "--no-color", "--no-log-prefix", service)
+}
+
 func (c compose) secondHerald(ctx context.Context) (string, func() error, error) {
 	name := fmt.Sprintf("herald-second-%d", os.Getpid())
 	_, err := docker(ctx, "compose", "run", "--detach", "--no-deps", "--name", name, "--publish", "127.0.0.1::443", "herald")

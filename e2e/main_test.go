@@ -26,6 +26,10 @@ type system interface {
 	stop(ctx context.Context, service string) error
 	kill(ctx context.Context, service string) error
 	start(ctx context.Context, service string) error
+	// rotate runs "svcauth rotate" with these flags on a service's keys.
+	rotate(ctx context.Context, service string, flags ...string) error
+	// log returns what a service has logged, since it was first started.
+	log(ctx context.Context, service string) (string, error)
 	// secondHerald starts another Herald on the same database and returns where it listens.
 	secondHerald(ctx context.Context) (addr string, stop func() error, err error)
 	// mails returns the mails received with that Message-ID, as they were received.

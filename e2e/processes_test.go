@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -58,6 +59,19 @@ func (p processes) process(service string) *stack.Process {
 		return p.Census
 	}
 	return p.Herald
+}
+
+func (p processes) rotate(ctx context.Context, service string, flags ...string) error {
+	args := append(append([]string{"rotate"}, flags...), filepath.Join(p.Dir, service, "keys"))
+	if out, err := exec.CommandContext(ctx, filepath.Join(p.BinDir, "svcauth"), args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("rotating: %w: %s", err, out)
+	}
+	return nil
+}
+
+func (p processes) log(_ context.Context, service string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(p.Dir, service+".log"))
+	return string(data), err
 }
 
 func (p processes) secondHerald(ctx context.Context) (string, func() error, error) {

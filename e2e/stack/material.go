@@ -23,7 +23,7 @@ var callers = []string{"another", "shop", "office"}
 // Prepare makes the keys, the development CA and its certificates, and lays them and the trust files out below dir, for
 // each service just what it needs:
 //
-//	census/, herald/  key.pem, tls.pem, tls-key.pem, ca.pem, trust.yaml and the callers' public keys
+//	census/, herald/  keys/ to be rotated, tls.pem, tls-key.pem, ca.pem, trust.yaml and the callers' public keys
 //	mail/             tls.pem, tls-key.pem
 //	callers/          another.pem, shop.pem, office.pem, ca.pem; ca/ with the development CA
 //
@@ -34,12 +34,14 @@ func Prepare(ctx context.Context, binDir, dir string) error {
 	if err := run(ctx, svcauth, "dev-ca", "--dir", ca, "census.service", "herald.service", "mail.service", "localhost"); err != nil {
 		return err
 	}
-	keys := map[string]string{"census": "census/key.pem", "herald": "herald/key.pem"}
-	for _, name := range callers {
-		keys[name] = "callers/" + name + ".pem"
+	for _, service := range []string{"census", "herald"} {
+		keys := filepath.Join(dir, service, "keys")
+		if err := run(ctx, svcauth, "rotate", "--min-age", "87600h", keys); err != nil { // makes the first key, and no more
+			return err
+		}
 	}
-	for _, file := range keys {
-		if err := keygen(ctx, svcauth, filepath.Join(dir, file)); err != nil {
+	for _, name := range callers {
+		if err := keygen(ctx, svcauth, filepath.Join(dir, "callers", name+".pem")); err != nil {
 			return err
 		}
 	}

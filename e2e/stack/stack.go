@@ -156,7 +156,7 @@ func (s *Stack) commonEnv(prefix, service, addr string) []string {
 		prefix + "_LISTEN=" + addr,
 		prefix + "_TLS_CERT_FILE=" + filepath.Join(dir, "tls.pem"),
 		prefix + "_TLS_KEY_FILE=" + filepath.Join(dir, "tls-key.pem"),
-		prefix + "_KEY_FILE=" + filepath.Join(dir, "key.pem"),
+		prefix + "_KEY_FILE=" + filepath.Join(dir, "keys"),
 		prefix + "_TRUST_FILE=" + filepath.Join(dir, "trust.yaml"),
 		prefix + "_CA_FILE=" + filepath.Join(dir, "ca.pem"),
 	}

@@ -36,12 +36,13 @@ Commands:
 Settings are taken from the environment; a secret NAME also from the file NAME_FILE.
   CENSUS_DATABASE_URL   serve, migrate, user add; secret, required
   CENSUS_URL            serve, user add; the service's own name (default https://census.service/)
-  CENSUS_ADMIN_LISTEN   serve, healthcheck; address for /healthz and /readyz (default 127.0.0.1:9443)
+  CENSUS_ADMIN_LISTEN   serve, healthcheck; address for /healthz, /readyz and /metrics (default 127.0.0.1:9443)
 and, for serve alone,
   CENSUS_LISTEN         address for the API (default :8443)
   CENSUS_TLS_CERT_FILE, CENSUS_TLS_KEY_FILE
                         certificate chain and key in PEM; required
-  CENSUS_KEY_FILE       the key that Census signs with, in PEM; required
+  CENSUS_KEY_FILE       the key that Census signs with, in PEM, or a directory of
+                        "svcauth rotate"; required
   CENSUS_TRUST_FILE     whose calls are accepted, and which; required
   CENSUS_CA_FILE        certificate authorities to trust beside the system's, in PEM
   CENSUS_CONNECT_TO     where to find other services, as curl's --connect-to; separated by commas

@@ -15,13 +15,14 @@ Commands:
 
 Settings are taken from the environment; a secret NAME also from the file NAME_FILE.
   HERALD_DATABASE_URL   serve, migrate; secret, required
-  HERALD_ADMIN_LISTEN   serve, healthcheck; address for /healthz and /readyz (default 127.0.0.1:9444)
+  HERALD_ADMIN_LISTEN   serve, healthcheck; address for /healthz, /readyz and /metrics (default 127.0.0.1:9444)
 and, for serve alone,
   HERALD_URL            the service's own name (default https://herald.service/)
   HERALD_LISTEN         address for the API (default :8443)
   HERALD_TLS_CERT_FILE, HERALD_TLS_KEY_FILE
                         certificate chain and key in PEM; required
-  HERALD_KEY_FILE       the key that Herald signs with, in PEM; required
+  HERALD_KEY_FILE       the key that Herald signs with, in PEM, or a directory of
+                        "svcauth rotate"; required
   HERALD_TRUST_FILE     whose calls are accepted, and which; required
   HERALD_CA_FILE        certificate authorities to trust beside the system's, in PEM
   HERALD_CONNECT_TO     where to find other services, as curl's --connect-to; separated by commas
