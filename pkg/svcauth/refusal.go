@@ -116,11 +116,16 @@ func (r *Refusal) write(w http.ResponseWriter, realm string) {
 
 // log tells the operator which check failed. Of the token itself, which is a credential, only a hash is written.
 func (r *Refusal) log(ctx context.Context, log *slog.Logger, req *http.Request) {
-	sum := sha256.Sum256([]byte(req.Header.Get(Header)))
 	log.WarnContext(ctx, "call refused",
 		"check", string(r.Check), "status", r.Status, "reason", r.err.Error(),
 		"issuer", clip(r.Issuer), "kid", clip(r.KeyID),
-		"method", clip(req.Method), "path", clip(req.URL.Path), "token_sha256", hex.EncodeToString(sum[:8]))
+		"method", clip(req.Method), "path", clip(req.URL.Path), "token_sha256", TokenHash(req.Header.Get(Header)))
+}
+
+// TokenHash returns the name that logs give a token: the first 8 bytes of its SHA-256, in hexadecimal.
+func TokenHash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:8])
 }
 
 // clip keeps what a stranger sent from filling the log.

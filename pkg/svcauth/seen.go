@@ -14,7 +14,7 @@ const maxSeenTokens = 8192
 // may have changed since, from the clock and the trust file to the request, is checked at every use. Tokens that work
 // once are not kept. The keys are hashes: no credential lies in memory for longer than its request.
 type seenTokens struct {
-	lru *lru.Cache[tokenHash, *seenToken]
+	lru *lru.Cache[tokenSum, *seenToken]
 }
 
 // A seenToken is what a token says, and the key that proved it.
@@ -24,29 +24,29 @@ type seenToken struct {
 }
 
 func newSeenTokens() *seenTokens {
-	cache, err := lru.New[tokenHash, *seenToken](maxSeenTokens)
+	cache, err := lru.New[tokenSum, *seenToken](maxSeenTokens)
 	if err != nil {
 		panic(err) // a size under 1, which it is not
 	}
 	return &seenTokens{cache}
 }
 
-func (s *seenTokens) get(hash tokenHash) *seenToken {
-	seen, _ := s.lru.Get(hash)
+func (s *seenTokens) get(sum tokenSum) *seenToken {
+	seen, _ := s.lru.Get(sum)
 	return seen
 }
 
-func (s *seenTokens) add(hash tokenHash, t *token, key publicKey) {
-	s.lru.Add(hash, &seenToken{token{header: t.header, claims: t.claims}, key})
+func (s *seenTokens) add(sum tokenSum, t *token, key publicKey) {
+	s.lru.Add(sum, &seenToken{token{header: t.header, claims: t.claims}, key})
 }
 
-// A tokenHash stands for a token.
-type tokenHash [sha256.Size]byte
+// A tokenSum is the SHA-256 of a token and stands for it.
+type tokenSum [sha256.Size]byte
 
 // buffers hold the bytes of tokens while they are hashed, which would otherwise be copied to the heap at every call.
 var buffers = sync.Pool{New: func() any { return new([maxTokenBytes]byte) }}
 
-func hashToken(compact string) tokenHash {
+func sumToken(compact string) tokenSum {
 	buffer := buffers.Get().(*[maxTokenBytes]byte) //nolint:forcetypeassert // nothing else is put in
 	used := buffer[:copy(buffer[:], compact)]
 	sum := sha256.Sum256(used)

@@ -154,7 +154,7 @@ func TestWrongClockIsTold(t *testing.T) {
 			if got := c.send(); got.refusal == nil || got.refusal.Check != svcauth.CheckTime {
 				t.Fatalf("status %d, %v", got.status, got.refusal)
 			}
-			for _, want := range tt.want {
+			for _, want := range append(tt.want, svcauth.TokenHash(c.token)) {
 				if log := w.log.String(); !strings.Contains(log, want) {
 					t.Errorf("no %q in the log: %s", want, log)
 				}

@@ -35,7 +35,7 @@ type verification struct {
 	req     *http.Request
 	maxBody int64
 
-	hash    tokenHash
+	sum     tokenSum
 	seen    *seenToken // where the token has passed before
 	token   *token
 	issuer  *issuer
@@ -64,7 +64,7 @@ func (v *verification) run(ctx context.Context) *Refusal {
 		refusal.Issuer, refusal.KeyID = v.token.claims.Issuer, v.token.header.kid
 	}
 	if refusal == nil && v.seen == nil && !v.hasBody {
-		v.Verifier.seen.add(v.hash, v.token, v.key)
+		v.Verifier.seen.add(v.sum, v.token, v.key)
 	}
 	return refusal
 }
@@ -92,8 +92,8 @@ func (v *verification) read() *Refusal {
 	if err != nil {
 		return refuse(CheckHeader, err)
 	}
-	v.hash = hashToken(compact)
-	if v.seen = v.Verifier.seen.get(v.hash); v.seen != nil {
+	v.sum = sumToken(compact)
+	if v.seen = v.Verifier.seen.get(v.sum); v.seen != nil {
 		v.token = &v.seen.token
 		return nil
 	}

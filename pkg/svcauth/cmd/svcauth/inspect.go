@@ -152,7 +152,7 @@ func (t *token) write(w io.Writer, v *verdict) error {
 		headline = v.headline()
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s\n\nkind: %s\n", headline, kinds[t.kind()])
+	fmt.Fprintf(&text, "%s\n\nkind: %s\nhash: %s, in logs\n", headline, kinds[t.kind()], t.hash)
 	writeMembers(&text, "header", t.header)
 	writeMembers(&text, "claims", t.claims)
 	if len(t.remarks) > 0 {
@@ -202,6 +202,7 @@ func printable(s string) string {
 type tokenReport struct {
 	Verified bool               `json:"verified"` // that a trust file lets the token in, with nothing left unchecked but replay
 	Kind     string             `json:"kind"`
+	Hash     string             `json:"token_sha256"` // as in logs
 	Header   json.RawMessage    `json:"header"`
 	Claims   json.RawMessage    `json:"claims"`
 	Times    map[string]instant `json:"times"`
@@ -218,6 +219,6 @@ func (t *token) json(v *verdict) tokenReport {
 	}
 	return tokenReport{
 		Verified: v != nil && v.Verdict == letIn, Trust: v,
-		Kind: t.kind(), Header: t.rawHeader, Claims: t.rawClaims, Times: times, Remarks: append([]string{}, t.remarks...),
+		Kind: t.kind(), Hash: t.hash, Header: t.rawHeader, Claims: t.rawClaims, Times: times, Remarks: append([]string{}, t.remarks...),
 	}
 }

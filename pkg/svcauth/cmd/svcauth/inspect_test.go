@@ -79,6 +79,7 @@ func TestInspectText(t *testing.T) {
 	const want = `NOTHING WAS VERIFIED. Anybody can write what follows.
 
 kind: bound, a service's token for one request
+hash: 8884886d31ea6c95, in logs
 
 header
   alg   EdDSA

@@ -18,6 +18,7 @@ import (
 // A token is what a compact JWS says, read as leniently as it can be understood: inspect is asked about the tokens that
 // were refused. What every receiver would refuse is a remark.
 type token struct {
+	hash                 string // by which logs name it
 	rawHeader, rawClaims json.RawMessage
 	header, claims       []member
 	remarks              []string
@@ -46,7 +47,7 @@ func (i instant) String() string { return fmt.Sprintf("%s (%s)", i.Time, i.Words
 // readToken reads a compact JWS; now is what its times are compared with.
 func readToken(compact string, now time.Time) (*token, error) {
 	const most = 8 << 10
-	t := &token{}
+	t := &token{hash: svcauth.TokenHash(compact)}
 	if compact == "" {
 		return nil, errors.New("nothing there")
 	}
