@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -146,6 +149,56 @@ func TestRotateAfterKill(t *testing.T) {
 	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s is still there: %v", left, err)
 	}
+}
+
+// A run that is killed at any moment leaves a directory in which every key file is whole, and which the next run goes on
+// with.
+func TestRotateKilled(t *testing.T) {
+	t.Parallel()
+	if dir := os.Getenv("ROTATE_UNTIL_KILLED"); dir != "" {
+		for n := 0; ; n++ {
+			if _, err := svcauth.Rotate(filepath.Join(dir, strconv.Itoa(n)), svcauth.RotateConfig{Algorithm: svcauth.ES256}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 10 {
+		dir := t.TempDir()
+		run := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRotateKilled$")
+		run.Env = append(os.Environ(), "ROTATE_UNTIL_KILLED="+dir)
+		if err := run.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); len(glob(t, dir, "*")) < 5 && time.Now().Before(deadline); {
+			<-time.After(time.Millisecond)
+		}
+		<-time.After(rand.N(5 * time.Millisecond))
+		if err := run.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = run.Wait() // it was killed
+		if made := glob(t, dir, "*"); len(made) < 5 {
+			t.Fatalf("only %d directories were made", len(made))
+		}
+		for _, keyDir := range glob(t, dir, "*") {
+			if _, err := svcauth.LoadKeys(keyDir, nil); err != nil && !strings.Contains(err.Error(), "no key in") {
+				t.Error(err)
+			}
+			rotate(t, keyDir, svcauth.RotateConfig{})
+			if keys, all := loadKeys(t, keyDir).PublishedKeys(), glob(t, keyDir, "*"); len(keys) != len(all) || len(glob(t, keyDir, ".*")) > 0 {
+				t.Errorf("%d keys in %v", len(keys), all)
+			}
+		}
+	}
+}
+
+func glob(t *testing.T, dir, pattern string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }
 
 // The files are their owner's alone.

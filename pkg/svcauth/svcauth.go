@@ -7,8 +7,8 @@
 //
 // The caller wraps its HTTP client:
 //
-//	key, err := svcauth.LoadKey("herald.pem")
-//	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://herald.service/", Key: key})
+//	keys, err := svcauth.LoadKeys("/etc/herald/keys", nil) // as "svcauth rotate" keeps them
+//	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://herald.service/", Key: keys})
 //	transport, err := svcauth.NewTransport(svcauth.TransportConfig{Signer: signer, Audience: "https://census.service/"})
 //	client := &http.Client{Transport: transport}
 //	req, err := http.NewRequestWithContext(svcauth.ActFor(ctx, user), "GET", "https://census.service/user/42/", nil)
