@@ -96,12 +96,19 @@ func (s slowReader) Read(p []byte) (int, error) {
 // startDiscovery returns a verifier that discovers herald's keys, and knows shop's from a file.
 func startDiscovery(t *testing.T, n *network, s *svcauthtest.Issuer) *reload {
 	t.Helper()
-	r := &reload{file: filepath.Join(t.TempDir(), "trust.yaml")}
-	writeTrust(t, r.file, s)
-	addDiscovery(t, r.file, herald)
+	file := filepath.Join(t.TempDir(), "trust.yaml")
+	writeTrust(t, file, s)
+	addDiscovery(t, file, herald)
+	return n.trusting(t, file)
+}
+
+// trusting returns a verifier with that trust file, which fetches from the network.
+func (n *network) trusting(t *testing.T, file string) *reload {
+	t.Helper()
+	r := &reload{file: file}
 	var err error
 	r.verifier, err = svcauth.NewVerifier(svcauth.VerifierConfig{
-		Audience: census, TrustFile: r.file, Replay: svcauth.NewMemoryReplay(),
+		Audience: census, TrustFile: file, Replay: svcauth.NewMemoryReplay(),
 		HTTPClient: &http.Client{Transport: n}, Logger: slog.New(slog.NewTextHandler(&r.log, nil)),
 	})
 	if err != nil {

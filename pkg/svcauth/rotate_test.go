@@ -262,7 +262,9 @@ func TestRotationUnderLoad(t *testing.T) {
 			svcauth.JWKSHandler(replicas[served%2]).ServeHTTP(res, r)
 			return res.Result(), nil
 		})
-		receivers := []*reload{startDiscoveryOnly(t, n)}
+		file := filepath.Join(t.TempDir(), "trust.yaml")
+		writeFile(t, file, []byte("issuers: [{issuer: https://herald.service/, keys: discover, allow: [GET /user/*]}]"))
+		receivers := []*reload{n.trusting(t, file)}
 		synctest.Wait()
 		signed := map[string]int{}
 		call := func() {
@@ -295,7 +297,7 @@ func TestRotationUnderLoad(t *testing.T) {
 				}
 			}
 			if minute == 30 {
-				receivers = append(receivers, startDiscoveryOnly(t, n))
+				receivers = append(receivers, n.trusting(t, file))
 				synctest.Wait()
 			}
 			for range 4 {
@@ -308,21 +310,4 @@ func TestRotationUnderLoad(t *testing.T) {
 			t.Errorf("%d keys signed in %d hours: %v", len(signed), hours, signed)
 		}
 	})
-}
-
-// startDiscoveryOnly returns a verifier that discovers herald's keys.
-func startDiscoveryOnly(t *testing.T, n *network) *reload {
-	t.Helper()
-	r := &reload{file: filepath.Join(t.TempDir(), "trust.yaml")}
-	writeFile(t, r.file, []byte("issuers: [{issuer: https://herald.service/, keys: discover, allow: [GET /user/*]}]"))
-	var err error
-	r.verifier, err = svcauth.NewVerifier(svcauth.VerifierConfig{
-		Audience: census, TrustFile: r.file, Replay: svcauth.NewMemoryReplay(),
-		HTTPClient: &http.Client{Transport: n}, Logger: slog.New(slog.NewTextHandler(&r.log, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.verifier.Close)
-	return r
 }
