@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // TestMain lets the test binary stand in for the built program.
@@ -15,7 +17,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("SVCAUTH_TEST_AS_PROGRAM") == "1" {
 		main()
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // A result is how a command line ended.
