@@ -71,8 +71,9 @@ type KeySetStats struct {
 	Fetched time.Time
 	// Fetches and Failures count the fetches, and those that brought no usable set.
 	Fetches, Failures uint64
-	// Fault is why the last fetch failed; empty when it did not.
-	Fault string
+	// Cause is why the last fetch failed: certificate, timeout, connection, status, size or content; empty when it did
+	// not. Fault is the same in full.
+	Cause, Fault string
 }
 
 // Stats returns the verifier's counters, in the order of issuers' names and of the checks.

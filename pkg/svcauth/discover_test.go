@@ -156,13 +156,20 @@ func TestSlowKeySet(t *testing.T) {
 				}
 				n.answers(answer)
 				for range 30 {
-					if took, status := r.timed(t, next); took != 0 || status != http.StatusUnauthorized {
-						t.Fatalf("unknown key: status %d after %v", status, took)
+					want := http.StatusUnauthorized
+					if r.verifier.Stats().KeySets[0].Fault != "" { // now nobody knows whether there is such a key
+						want = http.StatusServiceUnavailable
+					}
+					if took, status := r.timed(t, next); took != 0 || status != want {
+						t.Fatalf("unknown key: status %d after %v, want %d", status, took, want)
 					}
 					if took, status := r.timed(t, h); took != 0 || status != http.StatusOK {
 						t.Fatalf("known key: status %d after %v", status, took)
 					}
 					<-time.After(time.Second)
+				}
+				if set := r.verifier.Stats().KeySets[0]; set.Cause != "timeout" {
+					t.Errorf("key set %+v", set)
 				}
 			})
 		})
@@ -181,6 +188,18 @@ func TestFirstLookUpCancelled(t *testing.T) {
 		start := time.Now()
 		if status := statusOf(r.verifier, req); status != http.StatusServiceUnavailable || time.Since(start) != time.Second {
 			t.Errorf("status %d after %v", status, time.Since(start))
+		}
+	})
+}
+
+// A verifier that is closed waits for no keys.
+func TestFirstLookUpAfterClose(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		r := startDiscovery(t, &network{answer: hang}, s)
+		r.verifier.Close()
+		if took, status := r.timed(t, h); took != 0 || status != http.StatusServiceUnavailable {
+			t.Errorf("status %d after %v", status, took)
 		}
 	})
 }
@@ -254,7 +273,9 @@ func TestRefresh(t *testing.T) {
 		{"max-age=1", 54 * time.Second, time.Minute},
 		{"public, max-age=300", 270 * time.Second, 5 * time.Minute},
 		{"max-age=86400", 810 * time.Second, 15 * time.Minute},
-		{"max-age=99999999999999999999", 54 * time.Second, time.Minute},
+		{"max-age=99999999999999999999", 810 * time.Second, 15 * time.Minute},
+		{`no-transform, Max-Age="600"`, 540 * time.Second, 10 * time.Minute},
+		{"max-age=ten", 54 * time.Second, time.Minute},
 	} {
 		t.Run(tt.cacheControl, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {

@@ -1,6 +1,8 @@
 package svcauth_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net/http"
 	"strconv"
@@ -12,7 +14,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A flood that lasts is worth one fetch, and a real rotation in it, or right after it, is picked up all the same.
+// A flood of made-up kids that lasts is worth one fetch, and a real rotation in the midst of it is picked up all the same.
 func TestFloodIsOneFetch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -22,27 +24,60 @@ func TestFloodIsOneFetch(t *testing.T) {
 		r.expect(t, http.StatusOK, h)
 		<-time.After(time.Minute)
 		began := time.Now()
-		for _, req := range forgedKids(t, herald, 900) {
-			if status := statusOf(r.verifier, req); status != http.StatusUnauthorized {
-				t.Fatalf("status %d", status)
+		flood := forgedKids(t, herald, 2000)
+		strike := func(n int) {
+			t.Helper()
+			for range n {
+				if status := statusOf(r.verifier, flood[0]); status != http.StatusUnauthorized {
+					t.Fatalf("status %d", status)
+				}
+				flood = flood[1:]
 			}
-			<-time.After(10 * time.Millisecond)
+		}
+		for range 95 {
+			strike(10)
+			<-time.After(100 * time.Millisecond)
 		}
 		if fetches := n.fetches(began); fetches != 1 {
-			t.Errorf("%d fetches in a flood of 9 s", fetches)
+			t.Errorf("%d fetches in a flood of 9.5 s", fetches)
 		}
 		n.publish("max-age=900", h, next)
 		rotated := time.Now()
 		for r.status(t, next) != http.StatusOK {
-			<-time.After(10 * time.Millisecond)
+			strike(10)
+			<-time.After(100 * time.Millisecond)
 		}
-		if took := time.Since(rotated); took > 100*time.Millisecond {
+		if took := time.Since(rotated); took > time.Second {
 			t.Errorf("the new key was picked up after %v", took)
 		}
 	})
 }
 
-// A caller that goes on with a key that is not published costs less and less.
+// Made-up kids that come twice, as those of a rotation do, are worth a few fetches more, and no more than that.
+func TestFloodOfPairs(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		n := &network{}
+		n.publish("max-age=900", h)
+		r := startDiscovery(t, n, s)
+		r.expect(t, http.StatusOK, h)
+		<-time.After(time.Minute)
+		began := time.Now()
+		for _, req := range forgedKids(t, herald, 600) {
+			for range 2 {
+				if status := statusOf(r.verifier, req); status != http.StatusUnauthorized {
+					t.Fatalf("status %d", status)
+				}
+			}
+			<-time.After(100 * time.Millisecond)
+		}
+		if fetches := n.fetches(began); fetches > 12 {
+			t.Errorf("%d fetches in a minute", fetches)
+		}
+	})
+}
+
+// A caller that goes on with a key that is not published costs little: two fetches a minute in the long run.
 func TestMissingKid(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -60,13 +95,13 @@ func TestMissingKid(t *testing.T) {
 			}
 			return n.fetches(began)
 		}
-		if fetches := fetchesIn(800 * time.Millisecond); fetches != 1 {
+		if fetches := fetchesIn(800 * time.Millisecond); fetches > 2 {
 			t.Errorf("%d fetches in the first moments", fetches)
 		}
-		if fetches := fetchesIn(2 * time.Minute); fetches > 7 {
+		if fetches := fetchesIn(2 * time.Minute); fetches > 6 {
 			t.Errorf("%d fetches in the first two minutes", fetches)
 		}
-		if fetches := fetchesIn(5 * time.Minute); fetches > 6 {
+		if fetches := fetchesIn(5 * time.Minute); fetches > 10 {
 			t.Errorf("%d fetches in the next five minutes", fetches)
 		}
 	})
@@ -107,6 +142,17 @@ func TestFaultsAreToldOnce(t *testing.T) {
 		r.expect(t, http.StatusOK, h)
 		if sets := r.verifier.Stats().KeySets; len(sets) != 1 || sets[0].Fault == "" || sets[0].Keys != 1 || sets[0].Failures < 30 {
 			t.Errorf("key sets %+v", sets)
+		}
+		n.answers(down)
+		<-time.After(10 * time.Minute)
+		r.logged(t, 3, "key set cannot be fetched")
+		n.answers(func(*http.Request) (*http.Response, error) {
+			return nil, &tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "herald.service"}}
+		})
+		<-time.After(10 * time.Minute)
+		r.logged(t, 4, "key set cannot be fetched")
+		if cause := r.verifier.Stats().KeySets[0].Cause; cause != "certificate" {
+			t.Errorf("cause %q", cause)
 		}
 		answer(http.StatusOK, string(set))
 		r.logged(t, 1, "key set is fetched again")

@@ -2,8 +2,11 @@ package svcauth
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -13,20 +16,35 @@ import (
 // jwksFetchTimeout is how long one fetch of a key set may take, body included.
 const jwksFetchTimeout = 10 * time.Second
 
-// A fetchError is why a key set could not be fetched. Its cause is the kind of fault, the same for each repetition of it.
+// The causes of a key set's not being fetched.
+const (
+	causeCertificate = "certificate"
+	causeTimeout     = "timeout"
+	causeConnection  = "connection"
+	causeStatus      = "status"
+	causeSize        = "size"
+	causeContent     = "content"
+)
+
+// A fetchError is why a key set could not be fetched.
 type fetchError struct {
 	cause string
 	err   error
 }
 
-func (e *fetchError) Error() string {
-	if e.err == nil {
-		return e.cause
-	}
-	return e.cause + ": " + e.err.Error()
-}
-
+func (e *fetchError) Error() string { return e.err.Error() }
 func (e *fetchError) Unwrap() error { return e.err }
+
+// notReached returns the fault of a fetch that got no whole answer.
+func notReached(ctx context.Context, doing string, err error) *fetchError {
+	cause := causeConnection
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		cause = causeCertificate
+	} else if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() || ctx.Err() != nil {
+		cause = causeTimeout
+	}
+	return &fetchError{cause, fmt.Errorf("%s: %w", doing, err)}
+}
 
 // A fetchedSet is a key set and how long it may be kept.
 type fetchedSet struct {
@@ -41,23 +59,23 @@ func fetchKeys(ctx context.Context, client *http.Client, url string) (set fetche
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return set, &fetchError{"making request", err}
+		return set, notReached(ctx, "making request", err)
 	}
 	req.Close = true // a connection kept for the next fetch would idle until then, and outlive the verifier
 	res, err := client.Do(req)
 	if err != nil {
-		return set, &fetchError{"fetching", err}
+		return set, notReached(ctx, "fetching", err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
-		return set, &fetchError{cause: "fetching: status " + res.Status}
+		return set, &fetchError{causeStatus, fmt.Errorf("fetching: status %s", res.Status)}
 	}
 	data, err := io.ReadAll(io.LimitReader(res.Body, maxJWKSBytes+1))
 	if err != nil {
-		return set, &fetchError{"reading", err}
+		return set, notReached(ctx, "reading", err)
 	}
 	if len(data) > maxJWKSBytes {
-		return set, &fetchError{cause: fmt.Sprintf("a key set of over %d bytes", maxJWKSBytes)}
+		return set, &fetchError{causeSize, fmt.Errorf("a key set of over %d bytes", maxJWKSBytes)}
 	}
 	keys, skipped, err := parseJWKS(data)
 	set = fetchedSet{keys: keys, keep: keepFor(res.Header)}
@@ -65,21 +83,24 @@ func fetchKeys(ctx context.Context, client *http.Client, url string) (set fetche
 		set.skipped = append(set.skipped, why.Error())
 	}
 	if err != nil {
-		return set, &fetchError{"reading the set", err}
+		return set, &fetchError{causeContent, err}
 	}
 	return set, nil
 }
 
-// keepFor returns the max-age of Cache-Control (RFC 9111 section 5.2.2.1) within our bounds.
+// keepFor returns what is left of the max-age of Cache-Control (RFC 9111 sections 4.2.3 and 5.2.2.1), within our bounds.
 func keepFor(h http.Header) time.Duration {
-	for directive := range strings.SplitSeq(h.Get("Cache-Control"), ",") {
-		value, ok := strings.CutPrefix(strings.TrimSpace(directive), "max-age=")
-		if !ok {
+	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+		if !strings.EqualFold(name, "max-age") {
 			continue
 		}
-		if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
-			return min(max(time.Duration(seconds)*time.Second, jwksMinRefresh), jwksMaxRefresh)
+		seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 32)
+		if err != nil && !errors.Is(err, strconv.ErrRange) { // whatever is too large is at its bound
+			break
 		}
+		age, _ := strconv.ParseUint(h.Get("Age"), 10, 32) // 0 where it is none
+		return min(max(time.Duration(int64(seconds)-int64(age))*time.Second, jwksMinRefresh), jwksMaxRefresh)
 	}
 	return jwksMinRefresh
 }

@@ -3,6 +3,7 @@ package svcauth
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -17,11 +18,11 @@ const (
 	jwksMinRefresh    = time.Minute            // however short Cache-Control's max-age
 	jwksMaxRefresh    = 15 * time.Minute       // however long
 	jwksRefetchAfter  = 500 * time.Millisecond // after a fetch, at the least
-	jwksKidsPause     = 10 * time.Second       // between fetches on account of kids that are asked for the first time
-	jwksFirstAbsence  = time.Second            // after a fetch that did not bring a kid, doubling
-	jwksMaxAbsence    = time.Minute
-	jwksMaxAbsent     = 1000        // kids that are remembered to be unknown
-	jwksFirstBackoff  = time.Second // after a failed fetch, at the least; doubling
+	jwksKidsPause     = 10 * time.Second       // between fetches on account of kids that come up for the first time
+	jwksKidsAgain     = 3                      // fetches in a row on account of kids that come up again
+	jwksKidsRegain    = 30 * time.Second       // until there may be one more of them
+	jwksKidsNoted     = 1 << 15                // how many kids are told apart
+	jwksFirstBackoff  = time.Second            // after a failed fetch, at the least; doubling
 	jwksMaxBackoff    = 30 * time.Second
 	jwksMaxStale      = 24 * time.Hour // how long keys serve while the set cannot be fetched
 	jwksJitterPercent = 10
@@ -59,24 +60,19 @@ type publishedKeys struct {
 	now         func() time.Time
 	firstUntil  time.Time     // until when calls wait for the first keys
 	wake        chan struct{} // asks run for a fetch before its time
+	ended       chan struct{} // closed when run has ended
 
 	mu       sync.Mutex
 	keys     keyMap
-	absent   map[string]absence // kids that were asked for and are not in the set
-	skipped  []string           // why keys of the set cannot be used
-	fetched  time.Time          // when keys were last confirmed
-	started  time.Time          // when the last fetch began
-	forKid   time.Time          // when a fetch was last asked for on account of a kid
-	finished chan struct{}      // closed when the next fetch ends
-	fault    *fetchError        // of the last fetch
+	unknown  unknownKids
+	skipped  []string      // why keys of the set cannot be used
+	fetched  time.Time     // when keys were last confirmed
+	started  time.Time     // when the last fetch began
+	finished chan struct{} // closed when the next fetch ends
+	fault    *fetchError   // of the last fetch
 	fetches  uint64
 	failures uint64
-}
-
-// An absence is how long a kid that is not in the set is worth no fetch.
-type absence struct {
-	until time.Time
-	pause time.Duration
+	inARow   uint64 // failures since the last success
 }
 
 func newPublishedKeys(issuer, url string, client *http.Client, log *slog.Logger, now func() time.Time) *publishedKeys {
@@ -84,8 +80,8 @@ func newPublishedKeys(issuer, url string, client *http.Client, log *slog.Logger,
 	strict.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &publishedKeys{
 		issuer: issuer, url: url, client: &strict, log: log.With("issuer", issuer, "url", url), now: now,
-		firstUntil: now().Add(jwksFirstWait), wake: make(chan struct{}, 1), absent: map[string]absence{},
-		finished: make(chan struct{}),
+		firstUntil: now().Add(jwksFirstWait), wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		unknown: unknownKids{seed: maphash.MakeSeed()}, finished: make(chan struct{}),
 	}
 }
 
@@ -98,7 +94,7 @@ func (p *publishedKeys) lookup(ctx context.Context, kid string) (publicKey, erro
 	}
 	key, err := keys.lookup(ctx, kid)
 	if err != nil {
-		p.unknownKey(kid)
+		err = p.unknownKey(kid)
 	}
 	return key, err
 }
@@ -122,33 +118,18 @@ func (p *publishedKeys) usable() keyMap {
 	return p.keys
 }
 
-// unknownKey asks for a fetch on account of a key that is not in the set, if it is worth one. A flood of made-up kids is
-// worth one fetch: a kid that comes up soon after another was fetched for must come up again, as one of a real rotation
-// does. A kid that goes on missing is worth fewer and fewer.
-func (p *publishedKeys) unknownKey(kid string) {
+// unknownKey asks for a fetch on account of a key that is not in the set, if it is worth one. While the set cannot be
+// fetched nobody knows whether the issuer has the key.
+func (p *publishedKeys) unknownKey(kid string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.now()
-	known, again := p.absent[kid]
-	switch {
-	case now.Before(known.until):
-	case now.Sub(p.started) < jwksRefetchAfter, !again && now.Sub(p.forKid) < jwksKidsPause:
-		p.remember(kid, known)
-	default:
-		known.pause = min(max(2*known.pause, jwksFirstAbsence), jwksMaxAbsence)
-		known.until = now.Add(known.pause)
-		p.remember(kid, known)
-		p.forKid = now
+	if now := p.now(); p.unknown.worthFetch(kid, now, now.Sub(p.started) >= jwksRefetchAfter) {
 		p.requestFetch()
 	}
-}
-
-// remember notes a kid that is not in the set. p.mu is held.
-func (p *publishedKeys) remember(kid string, a absence) {
-	if len(p.absent) >= jwksMaxAbsent {
-		clear(p.absent)
+	if p.fault != nil {
+		return errKeysUnavailable
 	}
-	p.absent[kid] = a
+	return errUnknownKey
 }
 
 func (p *publishedKeys) requestFetch() {
@@ -174,6 +155,7 @@ func (p *publishedKeys) await(ctx context.Context, finished <-chan struct{}) key
 	case <-finished:
 	case <-timer.C:
 	case <-ctx.Done():
+	case <-p.ended:
 	}
 	keys, _ := p.current()
 	return keys
@@ -181,6 +163,7 @@ func (p *publishedKeys) await(ctx context.Context, finished <-chan struct{}) key
 
 // run keeps the key set fresh until ctx ends.
 func (p *publishedKeys) run(ctx context.Context) {
+	defer close(p.ended)
 	backoff := jwksFirstBackoff
 	for ctx.Err() == nil {
 		if wait, ok := p.refresh(ctx); ok {
@@ -234,9 +217,6 @@ func (p *publishedKeys) refresh(ctx context.Context) (keep time.Duration, ok boo
 	if fault != nil {
 		return 0, false
 	}
-	if !p.keys.equal(set.keys) {
-		clear(p.absent)
-	}
 	p.keys, p.fetched = set.keys, p.now()
 	p.requestsServed()
 	return set.keep, true
@@ -248,10 +228,13 @@ func (p *publishedKeys) noteFault(fault *fetchError) {
 	case fault != nil && (p.fault == nil || p.fault.cause != fault.cause):
 		p.log.Warn("key set cannot be fetched", "error", fault, "keys", len(p.keys), "keys_serve_for", jwksMaxStale)
 	case fault == nil && p.fault != nil:
-		p.log.Info("key set is fetched again", "failures", p.failures)
+		p.log.Info("key set is fetched again", "failures", p.inARow)
 	}
 	if p.fault = fault; fault != nil {
 		p.failures++
+		p.inARow++
+	} else {
+		p.inARow = 0
 	}
 }
 
@@ -278,7 +261,7 @@ func (p *publishedKeys) stats() KeySetStats {
 		Fetches: p.fetches, Failures: p.failures,
 	}
 	if p.fault != nil {
-		s.Fault = p.fault.Error()
+		s.Cause, s.Fault = p.fault.cause, p.fault.Error()
 	}
 	return s
 }

@@ -9,6 +9,8 @@
 //	svcauth_key_set_fetched_timestamp_seconds{issuer}   when the set was last fetched
 //	svcauth_key_set_fetches_total{issuer}               fetches
 //	svcauth_key_set_fetch_failures_total{issuer}        fetches that brought no usable set
+//	svcauth_key_set_failing{issuer,cause}               1 while the set cannot be fetched, for one of these causes: certificate,
+//	                                                    timeout, connection, status, size, content
 //	svcauth_trust_file_bad                              1 while the trust file on disk is bad and the one before stays in force
 //
 // An empty issuer stands for tokens that cannot be read and for issuers that the trust file does not name: what strangers
@@ -31,6 +33,8 @@ var (
 	fetches  = describe("key_set_fetches_total", "Fetches of a key set.", "issuer")
 	failures = describe("key_set_fetch_failures_total", "Fetches that brought no usable key set.", "issuer")
 
+	failing = describe("key_set_failing", "Whether a key set cannot be fetched at present, and why.", "issuer", "cause")
+
 	trustBad = describe("trust_file_bad", "Whether the trust file on disk is bad, so that the one before stays in force.")
 )
 
@@ -47,7 +51,7 @@ func NewCollector(verifier *svcauth.Verifier) *Collector { return &Collector{ver
 
 // Describe implements [prometheus.Collector].
 func (*Collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{passed, refused, keys, skipped, fetched, fetches, failures, trustBad} {
+	for _, desc := range []*prometheus.Desc{passed, refused, keys, skipped, fetched, fetches, failures, failing, trustBad} {
 		descs <- desc
 	}
 }
@@ -73,6 +77,9 @@ func (c *Collector) Collect(metrics chan<- prometheus.Metric) {
 		gauge(skipped, float64(set.Skipped), set.Issuer)
 		counter(fetches, set.Fetches, set.Issuer)
 		counter(failures, set.Failures, set.Issuer)
+		if set.Cause != "" {
+			gauge(failing, 1, set.Issuer, set.Cause)
+		}
 		if !set.Fetched.IsZero() {
 			gauge(fetched, float64(set.Fetched.UnixMilli())/1000, set.Issuer)
 		}
