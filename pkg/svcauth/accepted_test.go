@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,9 +160,68 @@ func TestUnauthenticatedBodyIsNotRead(t *testing.T) {
 				if err != nil || got != tt.want {
 					t.Errorf("%q, %v; want %q", got, err, tt.want)
 				}
+				if strings.Contains(tt.want, "100") {
+					return
+				}
+				if _, err := io.Copy(io.Discard, conn); err != nil {
+					t.Errorf("the connection is not ended: %v", err)
+				}
 			})
 		}
 	}
+}
+
+// What a stranger sends after a refusal is not read, and the refusal arrives all the same.
+func TestRefusedBodyIsLeft(t *testing.T) {
+	w := newWorld(t)
+	server := httptest.NewUnstartedServer(w.verifier.Require(maxBody)(http.HandlerFunc(w.whoAmI)))
+	counted := &countingListener{Listener: server.Listener}
+	server.Listener = counted
+	server.Start()
+	t.Cleanup(server.Close)
+	const size = 200_000
+	for _, framing := range []string{fmt.Sprintf("Content-Length: %d\r\n\r\n", size), "Transfer-Encoding: chunked\r\n\r\n30d40\r\n"} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		head := "POST /user/ HTTP/1.1\r\nHost: census.service\r\nJWT: bad\r\n" + framing
+		counted.read.Store(0)
+		_, _ = io.WriteString(conn, head)
+		answer := bufio.NewReader(conn)
+		if got, err := answer.ReadString('\n'); err != nil || got != "HTTP/1.1 401 Unauthorized\r\n" {
+			t.Errorf("%q, %v", got, err)
+		}
+		_, _ = io.WriteString(conn, strings.Repeat("x", size))
+		_, _ = io.Copy(io.Discard, answer) // to the end of the connection, which may be cut off
+		conn.Close()
+		if read := counted.read.Load(); read > int64(len(head)) {
+			t.Errorf("%d bytes of the body were read", read-int64(len(head)))
+		}
+	}
+}
+
+// A countingListener counts the bytes that are read from its connections.
+type countingListener struct {
+	net.Listener
+	read atomic.Int64
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return &countingConn{conn, l}, err
+}
+
+type countingConn struct {
+	net.Conn
+	listener *countingListener
+}
+
+func (c *countingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.listener.read.Add(int64(n))
+	return n, err
 }
 
 // Over HTTP/2, where one connection carries the calls of many, a refused body costs nobody the connection.

@@ -45,6 +45,7 @@ func timeAttacks() []attack {
 		{name: "no iat", source: "design §4", valid: boundRead, change: noClaim("iat")},
 		{name: "article token without exp", source: "design §4", valid: articleWrite, change: noClaim("exp")},
 		{name: "session token without exp", source: "design §4", valid: session, change: noClaim("exp")},
+		{name: "session token without exp of an issuer whose tokens need none", source: "design §4", valid: agelessSession, change: noClaim("exp")},
 		{name: "session token without iat", source: "design §4", valid: session, change: noClaim("iat")},
 		{name: "lifetime of 301 s", source: "design §4", valid: boundRead, change: at("exp", 301)},
 		{name: "lifetime of an hour, nearly over", source: "design §4", valid: boundRead, change: all(at("iat", -3540), at("exp", 60))},

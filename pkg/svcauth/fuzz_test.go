@@ -90,6 +90,7 @@ func FuzzJWKS(f *testing.F) {
 	for _, seed := range []string{
 		`{"keys":[{` + goodX + `}]}`, `{"keys":[{` + goodX + `,` + goodD + `}]}`, `{"keys":[null,1,"",[],{}]}`, `{"keys":{}}`, `{}`,
 		`{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"},{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`, `{"KEYS":[]}`,
+		`{"keys":[{` + goodX + `,"kid":"a","KID":"b"}]}`, `{"keys":[{` + goodX + `}],"KEYS":[]}`, `{"keys":[{` + goodX + `}],"keys":[]}`,
 		`{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"},{"kty":"OKP","crv":"Ed25519","x":"AA"}]}`,
 	} {
 		f.Add([]byte(seed))

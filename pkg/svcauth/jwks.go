@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -72,11 +71,6 @@ func (m keyMap) add(k publicKey) error {
 	return nil
 }
 
-// equal reports whether both have the same keys under the same names.
-func (m keyMap) equal(other keyMap) bool {
-	return maps.EqualFunc(m, other, func(a, b publicKey) bool { return a.thumbprint == b.thumbprint })
-}
-
 // parseKeyFile reads the keys of a trust file's key file: PEM blocks or a JWK Set. Here every key must be good.
 func parseKeyFile(data []byte) (keyMap, error) {
 	if strings.HasPrefix(strings.TrimSpace(string(data)), "{") {
@@ -123,15 +117,9 @@ func parsePublicPEM(data []byte) (keyMap, error) {
 // parseJWKS reads a JWK Set (RFC 7517 section 5). A bad key is skipped and its fault returned in skipped; a set that
 // cannot be read, has too many keys or not one good key is an error.
 func parseJWKS(data []byte) (keys keyMap, skipped []error, err error) {
-	var set map[string]json.RawMessage
-	if err := json.Unmarshal(data, &set); err != nil {
+	list, err := splitJWKS(data)
+	if err != nil {
 		return nil, nil, fmt.Errorf("parsing JWK Set: %w", err)
-	}
-	var list []json.RawMessage
-	if raw, ok := set["keys"]; ok {
-		if err := json.Unmarshal(raw, &list); err != nil {
-			return nil, nil, fmt.Errorf("parsing JWK Set: keys: %w", err)
-		}
 	}
 	if len(list) > maxJWKSKeys {
 		return nil, nil, fmt.Errorf("a JWK Set of %d keys: at most %d are read", len(list), maxJWKSKeys)
@@ -152,6 +140,43 @@ func parseJWKS(data []byte) (keys keyMap, skipped []error, err error) {
 	return keys, skipped, nil
 }
 
+// splitJWKS returns the keys of a JWK Set, unread. Of the set itself, which may hold a key that is no strict JSON, only the
+// member "keys" counts: it is there once, and in no other case.
+func splitJWKS(data []byte) (list []json.RawMessage, err error) {
+	if !json.Valid(data) {
+		return nil, errors.New("not JSON")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
+		return nil, errors.New("not a JSON object")
+	}
+	seen := false
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return nil, err
+		}
+		var raw json.RawMessage
+		if err := decoder.Decode(&raw); err != nil {
+			return nil, err
+		}
+		switch text, _ := name.(string); {
+		case !strings.EqualFold(text, "keys"):
+		case seen || text != "keys":
+			return nil, fmt.Errorf("a second %q", "keys")
+		default:
+			seen = true
+			if err := json.Unmarshal(raw, &list); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return list, nil
+}
+
+// jwkMembers are the members of a JWK that say something here (RFC 7517 section 4, RFC 7518 section 6, RFC 8037).
+var jwkMembers = []string{"kid", "kty", "alg", "use", "key_ops", "crv", "x", "y", "n", "e"}
+
 // privateMembers are the members of a JWK that a published one must not have (RFC 7518 section 6, RFC 9964).
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
@@ -161,8 +186,8 @@ func parseJWK(raw []byte) (publicKey, error) {
 		return publicKey{}, err
 	}
 	for _, m := range members {
-		if slices.Contains(privateMembers, m.Name) {
-			return publicKey{}, fmt.Errorf("not a public key: it has the private member %q", m.Name)
+		if err := checkMember(m); err != nil {
+			return publicKey{}, err
 		}
 	}
 	var jwk jose.JSONWebKey
@@ -183,4 +208,24 @@ func parseJWK(raw []byte) (publicKey, error) {
 		key.id = jwk.KeyID
 	}
 	return key, nil
+}
+
+// checkMember refuses what a key must not have, or another reader could take for something else.
+func checkMember(m strictjson.Member) error {
+	if slices.Contains(privateMembers, m.Name) {
+		return fmt.Errorf("not a public key: it has the private member %q", m.Name)
+	}
+	for _, known := range append(jwkMembers, privateMembers...) {
+		if m.Name != known && strings.EqualFold(m.Name, known) {
+			return fmt.Errorf("%q is not spelled %q", m.Name, known)
+		}
+	}
+	if m.Name != "key_ops" {
+		return nil
+	}
+	var operations []string
+	if err := json.Unmarshal([]byte(m.Raw), &operations); err != nil || !slices.Contains(operations, "verify") {
+		return fmt.Errorf("a key for the operations %s, not to verify", m.Raw)
+	}
+	return nil
 }

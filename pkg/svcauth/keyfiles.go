@@ -40,7 +40,7 @@ type KeyFiles struct {
 	path    string
 	log     *slog.Logger
 	state   atomic.Pointer[datedKeys]
-	checked atomic.Int64 // when path was last looked at, in nanoseconds
+	checked atomic.Pointer[time.Time] // when path was last looked at
 	reading sync.Mutex
 	fault   string
 }
@@ -57,7 +57,8 @@ func LoadKeys(path string, log *slog.Logger) (*KeyFiles, error) {
 	}
 	f := &KeyFiles{path: path, log: log.With("keys", path)}
 	f.state.Store(keys)
-	f.checked.Store(time.Now().UnixNano())
+	now := time.Now()
+	f.checked.Store(&now)
 	return f, nil
 }
 
@@ -74,12 +75,19 @@ func (f *KeyFiles) PublishedKeys() []*PrivateKey {
 	return published
 }
 
-// current returns the keys in use. One caller at a time looks at the files, the others go on meanwhile.
+// current returns the keys in use. When it is time, one caller looks at the files and the others go on meanwhile, unless
+// what they know is older than that: after a pause all wait for what the files say now.
 func (f *KeyFiles) current() *datedKeys {
-	if time.Now().UnixNano()-f.checked.Load() >= int64(keyFilesPollEvery) && f.reading.TryLock() {
+	switch age := time.Since(*f.checked.Load()); {
+	case age < keyFilesPollEvery, age < 2*keyFilesPollEvery && !f.reading.TryLock():
+		return f.state.Load()
+	case age >= 2*keyFilesPollEvery:
+		f.reading.Lock()
+	}
+	defer f.reading.Unlock()
+	if now := time.Now(); now.Sub(*f.checked.Load()) >= keyFilesPollEvery {
 		f.look()
-		f.checked.Store(time.Now().UnixNano())
-		f.reading.Unlock()
+		f.checked.Store(&now)
 	}
 	return f.state.Load()
 }

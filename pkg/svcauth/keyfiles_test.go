@@ -112,6 +112,28 @@ func TestKeyDirOfFuture(t *testing.T) {
 	}
 }
 
+// A service that was idle through a rotation signs with the key that is there now, whoever asks first.
+func TestKeyDirAfterIdleTime(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "key.pem")
+		saveKey(t, file)
+		keys := loadKeys(t, file)
+		for range 20 {
+			<-time.After(6 * time.Hour)
+			now := saveKey(t, file)
+			var burst sync.WaitGroup
+			for range 32 {
+				burst.Go(func() {
+					if id := keys.SigningKey().ID(); id != now.ID() {
+						t.Errorf("%s signs, and is no longer there", id)
+					}
+				})
+			}
+			burst.Wait()
+		}
+	})
+}
+
 // A key that is deleted while the directory is read is no fault.
 func TestKeyDirUnderDeletion(t *testing.T) {
 	t.Parallel()

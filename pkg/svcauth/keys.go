@@ -184,7 +184,7 @@ func (k *PrivateKey) Save(file string) error {
 	return writeNew(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// writeNew creates file with mode 0600 and data, complete or not at all.
+// writeNew creates file with mode 0600 and data. What it cannot write whole it removes again.
 func writeNew(file string, data []byte) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package svcauth
 
-// lockDir locks nothing here: two rotations at the same moment may add two keys, which does no harm.
+// lockDir locks nothing here: whoever runs Rotate must see to it that it is not run twice at the same moment.
 func lockDir(string) (unlock func(), err error) { return func() {}, nil }

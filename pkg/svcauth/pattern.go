@@ -40,8 +40,8 @@ func (p pathPattern) match(path string) bool {
 }
 
 // cleanPath reports whether every router reads path alike: it starts with a slash, has no empty, "." or ".." segment, no
-// parameter (";"), no backslash, and percent-encodes in upper case only what must be encoded and is neither a slash nor a
-// control character. One slash at the end is clean.
+// parameter (";"), no backslash, and percent-encodes in upper case, and of these and of control characters, slashes and
+// unreserved characters (RFC 3986 section 2.3) none. One slash at the end is clean.
 func cleanPath(path string) bool {
 	rest, ok := strings.CutPrefix(path, "/")
 	if !ok {
@@ -73,7 +73,7 @@ func cleanSegment(s string) bool {
 		}
 		digits := s[i+1 : i+3]
 		decoded, err := hex.DecodeString(digits)
-		if err != nil || digits != strings.ToUpper(digits) || !mustEncode(decoded[0]) {
+		if err != nil || digits != strings.ToUpper(digits) || !mayBeEncoded(decoded[0]) {
 			return false
 		}
 		i += 2
@@ -81,9 +81,10 @@ func cleanSegment(s string) bool {
 	return true
 }
 
-// mustEncode reports whether a path may hold c only percent-encoded, and whether it may hold it at all.
-func mustEncode(c byte) bool {
-	return c >= ' ' && c != 0x7f && strings.IndexByte(unreserved+`/\`, c) < 0
+// mayBeEncoded reports whether a path may hold c percent-encoded: neither what nobody needs to encode, nor what would mean
+// something else to whoever decodes it before looking for segments and parameters.
+func mayBeEncoded(c byte) bool {
+	return c >= ' ' && c != 0x7f && strings.IndexByte(unreserved+`/\;`, c) < 0
 }
 
 // A callPattern is a trust file's "allow" line, such as "GET /user/*": a method and the paths it may be used on. GET

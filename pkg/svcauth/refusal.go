@@ -116,10 +116,14 @@ func (r *Refusal) write(w http.ResponseWriter, realm string) {
 
 // log tells the operator which check failed. Of the token itself, which is a credential, only a hash is written.
 func (r *Refusal) log(ctx context.Context, log *slog.Logger, req *http.Request) {
-	log.WarnContext(ctx, "call refused",
+	attrs := []any{
 		"check", string(r.Check), "status", r.Status, "reason", r.err.Error(),
-		"issuer", clip(r.Issuer), "kid", clip(r.KeyID),
-		"method", clip(req.Method), "path", clip(req.URL.Path), "token_sha256", TokenHash(req.Header.Get(Header)))
+		"issuer", clip(r.Issuer), "kid", clip(r.KeyID), "method", clip(req.Method), "path", clip(req.URL.Path),
+	}
+	if token := req.Header.Get(Header); token != "" {
+		attrs = append(attrs, "token_sha256", TokenHash(token))
+	}
+	log.WarnContext(ctx, "call refused", attrs...)
 }
 
 // TokenHash returns the name that logs give a token: the first 8 bytes of its SHA-256, in hexadecimal.

@@ -1,6 +1,7 @@
 package svcauth_test
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,6 +221,29 @@ func TestReloadSymlinkSwap(t *testing.T) {
 		r.look()
 		r.expect(t, http.StatusUnauthorized, before)
 		r.expect(t, http.StatusOK, after)
+	})
+}
+
+// What is no regular file, and could keep the verifier waiting, is a bad edit as any other.
+func TestReloadIrregularFile(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := svcauthtest.NewIssuer(t, herald)
+		file := filepath.Join(t.TempDir(), "trust.yaml")
+		writeTrust(t, file, h)
+		r := startReload(t, file)
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r.look()
+		r.expect(t, http.StatusOK, h)
+		r.logged(t, 1, "is not a regular file")
+		replaceFile(t, file, bytes.Repeat([]byte("# much\n"), 1<<18))
+		r.look()
+		r.expect(t, http.StatusOK, h)
+		r.logged(t, 1, "at most 1048576 are read")
 	})
 }
 

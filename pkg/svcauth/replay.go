@@ -2,6 +2,7 @@ package svcauth
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
@@ -43,7 +44,7 @@ func (m *MemoryReplay) Burn(_ context.Context, issuer, id string, until time.Tim
 			}
 		}
 	}
-	key := [2]string{issuer, id}
+	key := [2]string{issuer, strings.Clone(id)} // or the whole token would stay in memory
 	if _, used := m.used[key]; used {
 		return false, nil
 	}

@@ -49,8 +49,8 @@ type Rotation struct {
 // empty directory the new key signs at once.
 //
 // It may be run at any time, several times at once, and again after it was killed: what it leaves is a good directory
-// after every step. All replicas of the service work on the same directory, or on copies that follow it within
-// PublishAhead. Errors name the file or the field at fault.
+// after every step. All replicas of the service work on the same directory, or on copies that follow it within half of
+// PublishAhead: the other half is for those who have just fetched the keys from the last copy to follow. Errors name the file or the field at fault.
 func Rotate(dir string, config RotateConfig) (*Rotation, error) {
 	if err := config.complete(); err != nil {
 		return nil, err

@@ -7,7 +7,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// maxSeenTokens bounds the memory that verified tokens take, at about half a kilobyte each.
+// maxSeenTokens bounds the memory that verified tokens take: under 10 MB, unless their URLs are long; 50 MB at the most.
 const maxSeenTokens = 8192
 
 // seenTokens remembers read tokens that have passed every check, so that their signature need not be verified again. What

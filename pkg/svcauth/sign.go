@@ -96,6 +96,9 @@ func (s *Signer) Sign(r *http.Request, audience string, subject Subject) error {
 	if err != nil {
 		return err
 	}
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
 	r.Header.Set(Header, compact)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -299,5 +300,18 @@ func TestNewSignerNeeds(t *testing.T) {
 		if _, err := svcauth.NewSigner(config); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("error %v, want one that names %q", err, tt.want)
 		}
+	}
+}
+
+// A request that was made by hand, without a header, is signed like any other.
+func TestSignWithoutHeader(t *testing.T) {
+	t.Parallel()
+	target, err := url.Parse(census + "user/42/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := &http.Request{URL: target}
+	if err := newSigner(t, nil).Sign(req, census, user21); err != nil || req.Header.Get(svcauth.Header) == "" {
+		t.Errorf("header %v, %v", req.Header, err)
 	}
 }

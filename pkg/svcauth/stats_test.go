@@ -128,6 +128,34 @@ func TestInsecureAllowReplay(t *testing.T) {
 	}
 }
 
+// A replay store that does not answer is one that is down.
+func TestSilentReplayStore(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h := svcauthtest.NewIssuer(t, herald)
+		verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
+			Audience: census, Replay: silentReplay{}, Logger: slog.New(slog.DiscardHandler),
+			TrustFile: svcauthtest.WriteTrustFile(t, svcauthtest.Trust{Issuer: h, Allow: []string{"POST /user/"}}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(verifier.Close)
+		req := httptest.NewRequest(http.MethodPost, census+"user/", nil)
+		h.Sign(t, req, census, herald)
+		start := time.Now()
+		if status := statusOf(verifier, req); status != http.StatusServiceUnavailable || time.Since(start) != 2*time.Second {
+			t.Errorf("status %d after %v", status, time.Since(start))
+		}
+	})
+}
+
+type silentReplay struct{}
+
+func (silentReplay) Burn(ctx context.Context, _, _ string, _ time.Time) (bool, error) {
+	<-ctx.Done()
+	return false, ctx.Err()
+}
+
 // A receiver whose clock is wrong says what the token says and what the clock says.
 func TestWrongClockIsTold(t *testing.T) {
 	w := newWorld(t)

@@ -31,6 +31,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -134,8 +135,10 @@ func checkServiceName(name string) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("%q is not a URL", name)
-	case u.Scheme != "https" || u.Host == "":
-		return fmt.Errorf("%q is not an https URL", name)
+	case u.Scheme != "https" || u.Hostname() == "" || strings.Contains(u.Host, "*"):
+		return fmt.Errorf("%q is not an https URL of a host", name)
+	case u.Port() != "" && !validPort(u.Port()):
+		return fmt.Errorf("%q has a port that is none", name)
 	case u.String() != name || u.Host != strings.ToLower(u.Host) || strings.HasSuffix(u.Host, ":"):
 		return fmt.Errorf("%q is not in its canonical form", name)
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
@@ -146,6 +149,11 @@ func checkServiceName(name string) error {
 		return fmt.Errorf("the path of %q is not clean", name)
 	}
 	return nil
+}
+
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
 
 // origin returns scheme and host of a URL that passed checkServiceName.

@@ -11,7 +11,7 @@ import (
 func (v *verification) checkTimes() error {
 	c, now := &v.token.claims, v.now()
 	switch {
-	case c.ExpiresAt == 0 && !v.issuer.insecureNoExpiry:
+	case c.ExpiresAt == 0 && (v.session || !v.issuer.insecureNoExpiry):
 		return errors.New("no exp")
 	case c.ExpiresAt != 0 && !now.Before(time.Unix(c.ExpiresAt, 0).Add(Leeway)):
 		return fmt.Errorf("expired %v ago: %s", away(c.ExpiresAt, now), v.clocks(now))

@@ -204,6 +204,16 @@ func TestTransportRedirect(t *testing.T) {
 // A request whose connection breaks is not sent again with the same token, though it says that it may be.
 func TestTransportDoesNotRepeatToken(t *testing.T) {
 	t.Parallel()
+	for name, body := range map[string]string{"body": newUser, "no body": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checkNoRepeat(t, body)
+		})
+	}
+}
+
+func checkNoRepeat(t *testing.T, body string) {
+	t.Helper()
 	tokens := make(chan string, 10)
 	server := newTLSServer(t, "census.service", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -214,7 +224,7 @@ func TestTransportDoesNotRepeatToken(t *testing.T) {
 	}))
 	client := server.signing(t, newSigner(t, nil))
 	for i := range 2 {
-		req := actFor(t, http.MethodPost, census+"user/", newUser)
+		req := actFor(t, http.MethodPost, census+"user/", body)
 		req.Header.Set("Idempotency-Key", "1")
 		res, err := client.Do(req)
 		if (err == nil) != (i == 0) {

@@ -117,7 +117,7 @@ func TestTrustFaults(t *testing.T) {
 		{"key of an algorithm left out", "keys: herald.pub.pem", "keys: ec.pem", `trust.yaml:5: keys: ec.pem: a key for ES256, which algorithms leaves out`},
 		{"no keys", "    keys: herald.pub.pem\n", "", `trust.yaml:2: the issuer "https://herald.service/" has no keys`},
 		{"keys is a list", "keys: herald.pub.pem", "keys: [herald.pub.pem]", `trust.yaml:5: "" where a text is wanted`},
-		{"missing key file", "herald.pub.pem", "gone.pem", `trust.yaml:5: keys: open `},
+		{"missing key file", "herald.pub.pem", "gone.pem", `trust.yaml:5: keys: stat `},
 		{"empty key file", "herald.pub.pem", "empty.pem", `trust.yaml:5: keys: empty.pem: neither PEM public keys nor a JWK Set`},
 		{"key file with a key twice", "herald.pub.pem", "twice.pem", `trust.yaml:5: keys: twice.pem: two keys with the kid`},
 		{"key file that is cut short", "herald.pub.pem", "cut.pem", `trust.yaml:5: keys: cut.pem: 1 of 2 PEM blocks can be read`},

@@ -72,8 +72,20 @@ type trustReader struct {
 	faults  []error
 }
 
-// read reads a file and notes its content in the digest.
+// maxTrustFileBytes bounds a trust file, and each of its key files.
+const maxTrustFileBytes = 1 << 20
+
+// read reads a file and notes its content in the digest. What is no regular file could keep the reader waiting for ever.
 func (r *trustReader) read(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", file)
+	case info.Size() > maxTrustFileBytes:
+		return nil, fmt.Errorf("%s has %d bytes: at most %d are read", file, info.Size(), maxTrustFileBytes)
+	}
 	data, err := os.ReadFile(file)
 	fmt.Fprintf(r.digest, "%q %d ", file, len(data))
 	r.digest.Write(data)

@@ -124,7 +124,8 @@ func (v *Verifier) Close() {
 // Verify checks a request, as [Verifier.Require] does, for those who answer refusals in their own way. It returns the
 // request to go on with: [CallerFrom] and [SubjectFrom] are set in its context, and its body can still be read. The error
 // is always a [*Refusal], and the operator has been told of it. The body of a request is read only after its token has
-// proved good; one of more than maxBody bytes is refused.
+// proved good. One of more than maxBody bytes is refused, if need be when it is read: the body of a session token's request,
+// of which the token says nothing, is left to the handler, whose reading then fails with an [http.MaxBytesError].
 func (v *Verifier) Verify(r *http.Request, maxBody int64) (*http.Request, error) {
 	ctx := r.Context()
 	var done func(Outcome)
@@ -150,21 +151,29 @@ func (v *Verifier) Verify(r *http.Request, maxBody int64) (*http.Request, error)
 	return passed, nil
 }
 
+// leaveBody keeps net/http from reading the body of a request that was refused, which it does to use the connection again,
+// and even then when it will not. A writer that knows no deadlines has no connection to hold.
+func leaveBody(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+}
+
 // Require returns a middleware for net/http, chi and their like. It lets a request in when every check passes, with
 // [CallerFrom] and [SubjectFrom] set in its context, and answers all others itself: 401 for a token that is missing or
 // invalid, 403 for a call or a subject that the trust file does not allow, 413 for a body of more than maxBody bytes, 503
 // when the issuer's keys or the replay store cannot be reached; each with an RFC 9457 problem that says no more than
-// that. The body of a request is read only after its token has proved good. A maxBody of 0 lets in empty bodies alone.
+// that. The body of a request is read only after its token has proved good, and no more of it than maxBody bytes, as
+// [Verifier.Verify] says; a maxBody of 0 is for requests without a body.
 //
 // Methods are compared byte for byte: one in lower case is a method that no trust file can allow. GET, HEAD and OPTIONS
-// only read, and need no bdy. An issuer that may GET may HEAD; OPTIONS is allowed where the trust file names it.
+// only read, and need no bdy as long as they have no body: no Content-Length but 0, and no Transfer-Encoding. An issuer that may GET may HEAD; OPTIONS is allowed where the trust file names it.
 func (v *Verifier) Require(maxBody int64) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			passed, err := v.Verify(r, maxBody)
 			if refusal, ok := errors.AsType[*Refusal](err); ok {
 				if r.ProtoMajor == 1 && r.ContentLength != 0 && refusal.Check != CheckReplay {
-					w.Header().Set("Connection", "close") // or net/http reads the body, to use the connection again
+					leaveBody(w)
 				}
 				refusal.write(w, v.audience)
 				return

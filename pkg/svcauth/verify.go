@@ -26,6 +26,9 @@ const (
 	maxTokenID = 128
 )
 
+// replayTimeout is how long the replay store may take to answer.
+const replayTimeout = 2 * time.Second
+
 var errReplayUnavailable = errors.New("the replay store cannot answer")
 
 // A verification is one pass over one request, step by step.
@@ -211,8 +214,16 @@ func (v *verification) checkRequest() error {
 	path, ok := sentPath(v.req.URL)
 	rest, underOrigin := strings.CutPrefix(c.URL, v.origin)
 	query, samePath := strings.CutPrefix(rest, cmp.Or(path, "/"))
-	if !ok || !underOrigin || !samePath || !sameQuery(query, v.req.URL) {
-		return errors.New("htu is not the URL")
+	switch {
+	case !ok:
+		return errors.New("the URL is not in the form in which it could be signed")
+	case !underOrigin:
+		return fmt.Errorf("htu is not under %s", v.origin)
+	case !samePath:
+		path, _, _ := strings.Cut(rest, "?")
+		return fmt.Errorf("htu has another path, %q", clip(path))
+	case !sameQuery(query, v.req.URL):
+		return errors.New("htu has another query or a longer path") // which may be nobody's business, in a log
 	}
 	return nil
 }
@@ -249,6 +260,9 @@ func (v *verification) matchBody() *Refusal {
 	v.body = v.req.Body
 	if v.body == nil {
 		v.body = http.NoBody // as a request that never was on the wire may have it
+	}
+	if v.req.ContentLength > v.maxBody {
+		return refuse(CheckBody, &http.MaxBytesError{Limit: v.maxBody})
 	}
 	if v.body != http.NoBody {
 		v.body = http.MaxBytesReader(nil, v.body, v.maxBody)
@@ -289,6 +303,8 @@ func (v *verification) burn(ctx context.Context) *Refusal {
 	if c.ExpiresAt != 0 {
 		until = time.Unix(c.ExpiresAt, 0).Add(Leeway)
 	}
+	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
+	defer cancel()
 	first, err := v.replay.Burn(ctx, c.Issuer, c.ID, until)
 	if err != nil {
 		return refuse(CheckReplay, fmt.Errorf("%w: %w", errReplayUnavailable, err))

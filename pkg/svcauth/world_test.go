@@ -30,7 +30,7 @@ const (
 	shop    = "https://shop.service/"    // bound tokens and session tokens, a key of each algorithm, trusted with admin power
 	another = "https://another.service/" // article tokens, one key
 	pair    = "https://pair.service/"    // article tokens, two keys
-	ageless = "https://ageless.service/" // article tokens that need not expire
+	ageless = "https://ageless.service/" // article tokens that need not expire, and session tokens
 	login   = "https://login.service/"   // session tokens and no other
 )
 
@@ -112,7 +112,7 @@ func (w *world) trustFile(tb testing.TB) string {
 	entry(shop, calls+"    sessions: true\n    admin: true\n", w.shopRSA, w.shopEC, w.shopEd)
 	entry(another, calls+"    profile: article\n", w.another)
 	entry(pair, calls+"    profile: article\n", w.pairA, w.pairB)
-	entry(ageless, calls+"    profile: article\n    insecure_no_expiry: true\n", w.ageless)
+	entry(ageless, calls+"    profile: article\n    insecure_no_expiry: true\n    sessions: true\n", w.ageless)
 	entry(login, "    sessions: true\n", w.login)
 	file := filepath.Join(dir, "trust.yaml")
 	writeFile(tb, file, []byte(yaml.String()))
@@ -246,6 +246,13 @@ func agelessWrite(tb testing.TB, w *world) *call {
 	tb.Helper()
 	c := asArticleWrite(newCall(tb, w, ageless, w.ageless, "JWT"))
 	c.claims.remove("exp")
+	return c
+}
+
+func agelessSession(tb testing.TB, w *world) *call {
+	tb.Helper()
+	c := newCall(tb, w, ageless, w.ageless, "session+jwt")
+	c.claims.set("sub", quote(ageless+"user/21/"))
 	return c
 }
 

@@ -3,6 +3,11 @@
 //
 //	create table svcauth_replay (id bytea primary key, expires_at timestamptz not null);
 //	create index on svcauth_replay (expires_at);
+//
+// and kept small by Run:
+//
+//	store := pgreplay.New(pool)
+//	go store.Run(ctx, log)
 package pgreplay
 
 import (
@@ -20,7 +25,7 @@ const (
 	sweepEvery = 10 * time.Second
 	sweepBatch = 1000
 	// A replica whose clock is behind the database's still lets in what has expired here.
-	keepExpired = time.Minute
+	keepExpired = 10 * time.Minute
 )
 
 // A Store implements svcauth.ReplayStore. It is safe for concurrent use, by any number of processes.
@@ -28,7 +33,7 @@ type Store struct {
 	pool *pgxpool.Pool
 }
 
-// New returns a store in the pool's database.
+// New returns a store in the pool's database. Its table grows until [Store.Run] runs in one of the replicas, or in all.
 func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
 // Burn records the use of a token and reports whether it was the first. It is exact across processes: the primary key
@@ -63,7 +68,7 @@ func (s *Store) Run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// Sweep deletes once what expired a minute ago or earlier. Several at a time share the work.
+// Sweep deletes once what expired ten minutes ago or earlier. Several at a time share the work.
 func (s *Store) Sweep(ctx context.Context) error {
 	for {
 		tag, err := s.pool.Exec(ctx, `delete from svcauth_replay where id in (

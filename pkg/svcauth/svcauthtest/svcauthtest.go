@@ -67,7 +67,7 @@ func (i *Issuer) Sign(tb testing.TB, r *http.Request, audience string, subject s
 	}
 }
 
-// A Trust is an entry of a trust file; its fields are the file's.
+// A Trust is an entry of a trust file, with those of its fields that the issuer does not say.
 type Trust struct {
 	Issuer   *Issuer
 	Allow    []string

@@ -31,7 +31,7 @@ killed; where nothing is due, it does nothing.
 From cron, run it often, with --min-age: that is how long a key signs before the next one is made. Run it as the user that
 the service runs as, who owns the keys.
 
-Replicas of the service need the same directory, or copies that follow it within --ahead. Receivers that discover the keys
+Replicas of the service need the same directory, or copies that follow it within half of --ahead. Receivers that discover the keys
 look for themselves, often enough for the default. For receivers whose trust file names a file, --jwks writes one at the end
 of each run, with the public keys of all files in DIR; FILE is replaced as a whole. What a run that failed or was killed has
 not published, the next run does: make --ahead longer than the time between two runs and the way to the receivers.
