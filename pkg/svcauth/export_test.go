@@ -9,7 +9,7 @@ func ReadToken(compact string) (header, claims map[string]any, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := readToken(compact, raw)
+	t, err := readToken(compact, raw, newSeenTokens())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -54,7 +54,7 @@ func ParseJWKS(data []byte) (algorithms map[string]Algorithm, skipped []error, e
 const MaxSeenTokens = maxSeenTokens
 
 // SeenTokens returns how many tokens the verifier remembers.
-func (v *Verifier) SeenTokens() int { return v.seen.lru.Len() }
+func (v *Verifier) SeenTokens() int { return v.seen.tokens.Len() }
 
 // Checks are all checks, in their order.
 var Checks = checks[:]

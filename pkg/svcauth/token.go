@@ -45,11 +45,15 @@ type claims struct {
 
 // A token is a compact JWS that passed the strict reader. Nothing in it is proved yet.
 type token struct {
-	compact   string
-	signature []byte
-	header    joseHeader
-	claims    claims
+	compact    string
+	signature  []byte
+	header     joseHeader
+	headerSeen bool // in another token
+	claims     claims
 }
+
+// headerPart is the header as it was sent.
+func headerPart(compact string) string { return compact[:strings.IndexByte(compact, '.')] }
 
 // signed returns what the signature is of (RFC 7515 section 5.2): header and payload as they were sent.
 func (t *token) signed() string { return t.compact[:strings.LastIndexByte(t.compact, '.')] }
@@ -86,10 +90,10 @@ func decodeCompact(compact string) (raw rawToken, err error) {
 	if dots := strings.Count(compact, "."); dots != 2 {
 		return raw, fmt.Errorf("%d parts where a compact JWS has 3", dots+1)
 	}
-	if strings.ContainsAny(compact, "\r\n") {
+	if strings.IndexByte(compact, '\n') >= 0 || strings.IndexByte(compact, '\r') >= 0 { // which package base64 reads over
 		return raw, errors.New("line break in the token")
 	}
-	decoded := make([]byte, 0, len(compact)) // all parts, one after the other
+	decoded := make([]byte, 0, len(compact)*3/4) // all parts, one after the other
 	var ends [3]int
 	rest := compact
 	for i := range ends {
@@ -105,12 +109,14 @@ func decodeCompact(compact string) (raw rawToken, err error) {
 }
 
 // readToken reads a token's JSON strictly: step 2 of verification. It is the only reading there is: golang-jwt is shown
-// the claims that it found, not the bytes.
-func readToken(compact string, raw rawToken) (*token, error) {
+// the claims that it found, not the bytes. A header that seen knows already is not read again.
+func readToken(compact string, raw rawToken, seen *seenTokens) (*token, error) {
 	t := &token{compact: compact, signature: raw.signature}
 	var err error
-	if t.header, err = readHeader(raw.header); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
+	if t.header, t.headerSeen = seen.header(compact); !t.headerSeen {
+		if t.header, err = readHeader(raw.header); err != nil {
+			return nil, fmt.Errorf("header: %w", err)
+		}
 	}
 	if t.claims, err = readClaims(raw.payload); err != nil {
 		return nil, fmt.Errorf("claims: %w", err)

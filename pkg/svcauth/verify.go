@@ -104,7 +104,7 @@ func (v *verification) read() *Refusal {
 	if err != nil {
 		return refuse(CheckEncoding, err)
 	}
-	if v.token, err = readToken(compact, raw); err != nil {
+	if v.token, err = readToken(compact, raw, v.Verifier.seen); err != nil {
 		return refuse(CheckJSON, err)
 	}
 	return nil

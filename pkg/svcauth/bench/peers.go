@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/MicahParks/keyfunc/v3"
@@ -26,10 +28,24 @@ const (
 	withJWKS  = "keyfunc v3 + golang-jwt v5"
 )
 
-// A peer is another library, set up to check signature, issuer, audience and times, as far as it can.
+// A peer is another library, set up to check signature, issuer, audience and times, as far as it can. That the token is for
+// the request none of them knows how to check, so that is done with what each reads of the claims.
 type peer struct {
 	name   string
 	verify func(token string) error
+}
+
+// request is what a token says of its request.
+type request struct {
+	Method string `json:"htm"`
+	URL    string `json:"htu"`
+}
+
+func (r request) check() error {
+	if r != (request{http.MethodGet, userURL}) {
+		return errors.New("a token for another request")
+	}
+	return nil
 }
 
 // peers returns them all, for one key.
@@ -58,8 +74,14 @@ func golangJWTVerifier(keys jwt.Keyfunc) func(string) error {
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
 	)
 	return func(token string) error {
-		_, err := parser.ParseWithClaims(token, &jwt.RegisteredClaims{}, keys)
-		return err
+		var claims struct {
+			jwt.RegisteredClaims
+			request
+		}
+		if _, err := parser.ParseWithClaims(token, &claims, keys); err != nil {
+			return err
+		}
+		return claims.check()
 	}
 }
 
@@ -71,11 +93,14 @@ func goJOSEVerifier(key ed25519.PublicKey) func(string) error {
 		if err != nil {
 			return err
 		}
-		var claims josejwt.Claims
+		var claims struct {
+			josejwt.Claims
+			request
+		}
 		if err := parsed.Claims(key, &claims); err != nil {
 			return err
 		}
-		return claims.Validate(expected)
+		return errors.Join(claims.Validate(expected), claims.check())
 	}
 }
 
@@ -96,8 +121,15 @@ func jwxVerifier(key ed25519.PublicKey, keyID string) (func(string) error, error
 	}
 	options := []jwxjwt.ParseOption{jwxjwt.WithKeySet(set), jwxjwt.WithIssuer(caller), jwxjwt.WithAudience(audience)}
 	return func(token string) error {
-		_, err := jwxjwt.ParseString(token, options...)
-		return err
+		parsed, err := jwxjwt.ParseString(token, options...)
+		if err != nil {
+			return err
+		}
+		var r request
+		if err := errors.Join(parsed.Get("htm", &r.Method), parsed.Get("htu", &r.URL)); err != nil {
+			return err
+		}
+		return r.check()
 	}, nil
 }
 
@@ -106,8 +138,15 @@ func goOIDCVerifier(ctx context.Context, key ed25519.PublicKey) func(string) err
 		ClientID: audience, SupportedSigningAlgs: []string{string(jose.EdDSA)},
 	})
 	return func(token string) error {
-		_, err := verifier.Verify(ctx, token)
-		return err
+		parsed, err := verifier.Verify(ctx, token)
+		if err != nil {
+			return err
+		}
+		var r request
+		if err := parsed.Claims(&r); err != nil {
+			return err
+		}
+		return r.check()
 	}
 }
 

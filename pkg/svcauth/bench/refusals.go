@@ -34,18 +34,19 @@ func (w *world) checkRefusals(p peer) error {
 func (w *world) badTokens(good string) (map[string]string, error) {
 	bad := map[string]string{"another signature": withOtherSignature(good)}
 	for fault, of := range map[string]struct {
-		config   svcauth.SignerConfig
-		audience string
+		config        svcauth.SignerConfig
+		audience, url string
 	}{
-		"another audience": {svcauth.SignerConfig{}, "https://shop.service/"},
-		"another issuer":   {svcauth.SignerConfig{Issuer: "https://shop.service/"}, audience},
-		"its time over":    {svcauth.SignerConfig{Now: func() time.Time { return time.Now().Add(-time.Hour) }}, audience},
+		"another audience": {svcauth.SignerConfig{}, "https://shop.service/", "https://shop.service/user/42/"},
+		"another issuer":   {svcauth.SignerConfig{Issuer: "https://shop.service/"}, audience, userURL},
+		"its time over":    {svcauth.SignerConfig{Now: func() time.Time { return time.Now().Add(-time.Hour) }}, audience, userURL},
+		"another request":  {svcauth.SignerConfig{}, audience, userURL + "viewer/21/"},
 	} {
 		signer, err := w.sign(of.config)
 		if err != nil {
 			return nil, err
 		}
-		if bad[fault], err = readToken(signer, of.audience, of.audience+"user/42/"); err != nil {
+		if bad[fault], err = readToken(signer, of.audience, of.url); err != nil {
 			return nil, err
 		}
 	}

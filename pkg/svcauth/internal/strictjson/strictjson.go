@@ -20,6 +20,7 @@ const (
 type Member struct {
 	Name string
 	Raw  string
+	text string // what Raw says, where it is a string
 }
 
 // Text returns the member's value, which must be a JSON string.
@@ -27,8 +28,7 @@ func (m Member) Text() (string, error) {
 	if m.Raw[0] != '"' {
 		return "", fmt.Errorf("%q is not a string", m.Name)
 	}
-	s := scanner{data: m.Raw}
-	return s.string()
+	return m.text, nil
 }
 
 // Seconds returns the member's value, which must be a whole number of seconds that every JSON reader reads alike:
@@ -76,8 +76,13 @@ func (s *scanner) peek() byte {
 }
 
 func (s *scanner) space() {
-	for s.pos < len(s.data) && strings.IndexByte(" \t\r\n", s.data[s.pos]) >= 0 {
-		s.pos++
+	for s.pos < len(s.data) {
+		switch s.data[s.pos] {
+		case ' ', '\t', '\r', '\n':
+			s.pos++
+		default:
+			return
+		}
 	}
 }
 
@@ -92,21 +97,21 @@ func (s *scanner) expect(c byte) error {
 	return nil
 }
 
-func (s *scanner) value(depth int) error {
+// value moves past a value, and returns what it says where it is a string.
+func (s *scanner) value(depth int) (text string, err error) {
 	switch c := s.peek(); {
 	case c == '{':
-		_, err := s.object(depth + 1)
-		return err
+		_, err = s.object(depth + 1)
 	case c == '[':
-		return s.array(depth + 1)
+		err = s.array(depth + 1)
 	case c == '"':
-		_, err := s.string()
-		return err
+		text, err = s.string()
 	case c == '-' || c >= '0' && c <= '9':
-		return s.number()
+		err = s.number()
 	default:
-		return s.literal()
+		err = s.literal()
 	}
+	return text, err
 }
 
 func (s *scanner) object(depth int) ([]Member, error) {
@@ -156,10 +161,11 @@ func (s *scanner) member(depth int) (Member, error) {
 		return Member{}, err
 	}
 	start := s.pos
-	if err := s.value(depth); err != nil {
+	text, err := s.value(depth)
+	if err != nil {
 		return Member{}, err
 	}
-	return Member{Name: name, Raw: s.data[start:s.pos]}, nil
+	return Member{name, s.data[start:s.pos], text}, nil
 }
 
 func (s *scanner) array(depth int) error {
@@ -173,7 +179,7 @@ func (s *scanner) array(depth int) error {
 		return nil
 	}
 	for {
-		if err := s.value(depth); err != nil {
+		if _, err := s.value(depth); err != nil {
 			return err
 		}
 		s.space()
