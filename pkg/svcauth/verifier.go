@@ -16,9 +16,9 @@ type VerifierConfig struct {
 	// Audience is this service's own name, its base URL, such as "https://census.service/". A token must carry exactly
 	// it in aud. Required.
 	Audience string
-	// TrustFile names the YAML file that says whose calls are accepted, and which. It is read again when it, or a key
-	// file that it names, changes; while the new one is bad the old one stays in force. Replace it by renaming, or half
-	// of it could be read. Required.
+	// TrustFile names the YAML file that says whose calls are accepted, and which. It is looked at every two seconds, and
+	// when it, or a key file that it names, has changed and come to rest, it is in force; while it is bad the one before
+	// stays. Required.
 	TrustFile string
 	// Replay remembers the tokens that were used. Required, unless InsecureAllowReplay is set.
 	Replay ReplayStore
@@ -166,7 +166,8 @@ func leaveBody(w http.ResponseWriter) {
 // [Verifier.Verify] says; a maxBody of 0 is for requests without a body.
 //
 // Methods are compared byte for byte: one in lower case is a method that no trust file can allow. GET, HEAD and OPTIONS
-// only read, and need no bdy as long as they have no body: no Content-Length but 0, and no Transfer-Encoding. An issuer that may GET may HEAD; OPTIONS is allowed where the trust file names it.
+// only read, and need no bdy as long as they have no body: no Content-Length but 0, and no Transfer-Encoding. An issuer
+// that may GET may HEAD; OPTIONS is allowed where the trust file names it.
 func (v *Verifier) Require(maxBody int64) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
