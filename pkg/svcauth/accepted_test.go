@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
 // The edges from the inside: what looks like an attack of the table and is let in on purpose.
@@ -201,6 +203,44 @@ func TestRefusedBodyIsLeft(t *testing.T) {
 		}
 	}
 }
+
+// A refusal reaches a client that sends its whole body before it looks for an answer, over TLS and through other
+// middleware, too.
+func TestRefusalArrives(t *testing.T) {
+	t.Parallel()
+	verifier := svcauthtest.NewVerifier(t, census, svcauthtest.Trust{Issuer: svcauthtest.NewIssuer(t, herald), Allow: []string{"POST /user/"}})
+	handler := verifier.Require(maxBody)(http.NotFoundHandler())
+	for name, start := range map[string]func(*httptest.Server){"plain": (*httptest.Server).Start, "TLS": (*httptest.Server).StartTLS} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				handler.ServeHTTP(wrapped{w}, r)
+			}))
+			server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+			start(server)
+			t.Cleanup(server.Close)
+			for range 50 {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/user/", strings.NewReader(strings.Repeat("x", 200_000)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				res, err := server.Client().Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				if res.StatusCode != http.StatusUnauthorized {
+					t.Errorf("status %d", res.StatusCode)
+				}
+			}
+		})
+	}
+}
+
+// A wrapped writer is one that other middleware has put round net/http's.
+type wrapped struct{ http.ResponseWriter }
+
+func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // A countingListener counts the bytes that are read from its connections.
 type countingListener struct {

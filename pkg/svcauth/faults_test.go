@@ -5,8 +5,10 @@ import (
 	"crypto/x509"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,6 +50,39 @@ func TestFloodIsOneFetch(t *testing.T) {
 			<-time.After(100 * time.Millisecond)
 		}
 		if took := time.Since(rotated); took > time.Second {
+			t.Errorf("the new key was picked up after %v", took)
+		}
+	})
+}
+
+// A caller that asks again and again while a fetch is under way asks for one more, and not for all there may be.
+func TestSlowFetchForKid(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
+		var published atomic.Bool
+		n := &network{answer: func(r *http.Request) (*http.Response, error) {
+			<-time.After(2 * time.Second)
+			keys := keySet{h.Key}
+			if published.Load() {
+				keys = append(keys, next.Key)
+			}
+			res := httptest.NewRecorder()
+			svcauth.JWKSHandler(keys).ServeHTTP(res, r)
+			return res.Result(), nil
+		}}
+		r := startDiscovery(t, n, s)
+		r.expect(t, http.StatusOK, h)
+		<-time.After(time.Minute)
+		for range 500 {
+			r.expect(t, http.StatusUnauthorized, next)
+			<-time.After(10 * time.Millisecond)
+		}
+		published.Store(true)
+		rotated := time.Now()
+		for r.status(t, next) != http.StatusOK {
+			<-time.After(10 * time.Millisecond)
+		}
+		if took := time.Since(rotated); took > 5*time.Second {
 			t.Errorf("the new key was picked up after %v", took)
 		}
 	})

@@ -68,6 +68,7 @@ type publishedKeys struct {
 	skipped  []string      // why keys of the set cannot be used
 	fetched  time.Time     // when keys were last confirmed
 	started  time.Time     // when the last fetch began
+	fetching bool          // it has not ended
 	finished chan struct{} // closed when the next fetch ends
 	fault    *fetchError   // of the last fetch
 	fetches  uint64
@@ -123,7 +124,9 @@ func (p *publishedKeys) usable() keyMap {
 func (p *publishedKeys) unknownKey(kid string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if now := p.now(); p.unknown.worthFetch(kid, now, now.Sub(p.started) >= jwksRefetchAfter) {
+	now := p.now()
+	underWay := p.fetching || len(p.wake) > 0
+	if p.unknown.worthFetch(kid, now, !underWay && now.Sub(p.started) >= jwksRefetchAfter) {
 		p.requestFetch()
 	}
 	if p.fault != nil {
@@ -197,7 +200,7 @@ func jitter(d time.Duration) time.Duration {
 // refresh fetches the set once and returns how long it may be kept.
 func (p *publishedKeys) refresh(ctx context.Context) (keep time.Duration, ok bool) {
 	p.mu.Lock()
-	p.started = p.now()
+	p.started, p.fetching = p.now(), true
 	p.fetches++
 	p.requestsServed()
 	p.mu.Unlock()
@@ -207,7 +210,7 @@ func (p *publishedKeys) refresh(ctx context.Context) (keep time.Duration, ok boo
 	defer p.mu.Unlock()
 	defer func() {
 		close(p.finished)
-		p.finished = make(chan struct{})
+		p.finished, p.fetching = make(chan struct{}), false
 	}()
 	if fault != nil && ctx.Err() != nil {
 		return 0, false // the end of the verifier, and no fault

@@ -151,13 +151,6 @@ func (v *Verifier) Verify(r *http.Request, maxBody int64) (*http.Request, error)
 	return passed, nil
 }
 
-// leaveBody keeps net/http from reading the body of a request that was refused, which it does to use the connection again,
-// and even then when it will not. A writer that knows no deadlines has no connection to hold.
-func leaveBody(w http.ResponseWriter) {
-	w.Header().Set("Connection", "close")
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now())
-}
-
 // Require returns a middleware for net/http, chi and their like. It lets a request in when every check passes, with
 // [CallerFrom] and [SubjectFrom] set in its context, and answers all others itself: 401 for a token that is missing or
 // invalid, 403 for a call or a subject that the trust file does not allow, 413 for a body of more than maxBody bytes, 503
