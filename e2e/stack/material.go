@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -94,6 +95,18 @@ func copyFile(from, to string, mode os.FileMode) error {
 	return os.WriteFile(to, data, mode)
 }
 
+// environ is the environment of a program with these settings. With any, the services' settings in our own environment,
+// which are meant for others, are left out.
+func environ(settings []string) []string {
+	own := os.Environ()
+	if len(settings) > 0 {
+		own = slices.DeleteFunc(own, func(v string) bool {
+			return strings.HasPrefix(v, "CENSUS_") || strings.HasPrefix(v, "HERALD_")
+		})
+	}
+	return append(own, settings...)
+}
+
 // run runs a program to its end; what it printed is part of the error.
 func run(ctx context.Context, program string, args ...string) error {
 	return runEnv(ctx, nil, program, args...)
@@ -101,7 +114,7 @@ func run(ctx context.Context, program string, args ...string) error {
 
 func runEnv(ctx context.Context, env []string, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = environ(env)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("running %s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}

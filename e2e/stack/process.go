@@ -46,7 +46,7 @@ func (p *Process) Start(ctx context.Context) error {
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(p.program, p.args...)
-	cmd.Env = append(os.Environ(), p.env...)
+	cmd.Env = environ(p.env)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C in the terminal is for us; we stop them in order
 	tieToParent(cmd.SysProcAttr)

@@ -229,7 +229,7 @@ func (p *publishedKeys) refresh(ctx context.Context) (keep time.Duration, ok boo
 func (p *publishedKeys) noteFault(fault *fetchError) {
 	switch {
 	case fault != nil && (p.fault == nil || p.fault.cause != fault.cause):
-		p.log.Warn("key set cannot be fetched", "error", fault, "keys", len(p.keys), "keys_serve_for", jwksMaxStale)
+		p.log.Warn("key set cannot be fetched", "error", fault, "keys", len(p.keys), "keys_serve_for", jwksMaxStale.String())
 	case fault == nil && p.fault != nil:
 		p.log.Info("key set is fetched again", "failures", p.inARow)
 	}

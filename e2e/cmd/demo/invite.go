@@ -26,7 +26,7 @@ func (s *story) invite(binDir, envFile string) {
 		`curl --cacert "$CA_FILE" --connect-to "census.service:443:$CENSUS_ADDR" -i -H "JWT: $TOKEN" \`,
 		`  https://census.service/user/42/`,
 		"",
-		`ls "$MAIL_DIR"`,
+		`sleep 1; ls "$MAIL_DIR"`,
 	} {
 		s.line("%s", line)
 	}

@@ -21,7 +21,8 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	signal.Ignore(syscall.SIGPIPE) // which a peer that breaks a connection would cause, too
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := run(ctx, os.Args[1:])
 	stop()
 	if err != nil {
@@ -67,8 +68,10 @@ func demo(ctx context.Context, binDir string, once bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, place.release()) }()
 
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	wire := &wire{}
-	p := &printer{out: os.Stdout}
+	p := &printer{out: watched{os.Stdout, cancel}}
 	p.title("Setting up")
 	system, err := stack.Start(ctx, stack.Config{BinDir: binDir, Dir: place.dir, Logf: p.line, TapCensus: wire.add})
 	if err != nil {

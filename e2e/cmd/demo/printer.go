@@ -15,6 +15,20 @@ type printer struct {
 	failures []string
 }
 
+// watched is an output whose reader may go away, as that of a pipe does: gone is called then.
+type watched struct {
+	io.Writer
+	gone func()
+}
+
+func (w watched) Write(data []byte) (int, error) {
+	n, err := w.Writer.Write(data)
+	if err != nil {
+		w.gone()
+	}
+	return n, err
+}
+
 func (p *printer) title(text string) { fmt.Fprintf(p.out, "\n== %s\n\n", text) }
 
 func (p *printer) line(format string, args ...any) { fmt.Fprintf(p.out, "   "+format+"\n", args...) }

@@ -48,12 +48,14 @@ func (s *server) readRequest(r *http.Request) (request herald.Request, key strin
 	if len(faults) > 0 {
 		return request, "", httpjson.InvalidFields(faults...)
 	}
-	key, err = idempotencyKey(r.Header)
+	key, err = idempotencyKey(r)
 	return herald.Request{Creator: creator(r), UserID: id, Type: body.Type}, key, err
 }
 
-func idempotencyKey(h http.Header) (string, error) {
-	values := h.Values("Idempotency-Key")
+// idempotencyKey returns the request's key with the name of the calling service, whose own it is: two services that act
+// for the same user may count alike.
+func idempotencyKey(r *http.Request) (string, error) {
+	values := r.Header.Values("Idempotency-Key")
 	if len(values) == 0 {
 		return "", nil
 	}
@@ -61,7 +63,8 @@ func idempotencyKey(h http.Header) (string, error) {
 		return "", httpjson.NewProblem(http.StatusBadRequest, "invalid-idempotency-key",
 			"the Idempotency-Key must be one header of 1 to 255 printable ASCII characters")
 	}
-	return values[0], nil
+	caller, _ := svcauth.CallerFrom(r.Context())
+	return caller.Issuer + " " + values[0], nil
 }
 
 func notPrintableASCII(r rune) bool { return r < ' ' || r > '~' }
