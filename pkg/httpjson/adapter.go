@@ -145,7 +145,19 @@ func (a *Adapter) send(w http.ResponseWriter, r *http.Request, p *Problem) {
 // about is what the log says of a request. It leaves out the query, which may
 // hold a mail address.
 func about(r *http.Request, err error) slog.Attr {
-	return slog.Group("", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
+	return slog.Group("", slog.String("method", r.Method), slog.String("path", LoggedPath(r)), slog.Any("error", err))
+}
+
+// LoggedPath returns a request's path for a log: without what looks like a mail
+// address, which somebody may have taken for a user's ID.
+func LoggedPath(r *http.Request) string {
+	segments := strings.Split(r.URL.Path, "/")
+	for i, s := range segments {
+		if strings.Contains(s, "@") {
+			segments[i] = "(with an @)"
+		}
+	}
+	return strings.Join(segments, "/")
 }
 
 // response remembers whether an answer has begun.

@@ -257,3 +257,17 @@ func TestWriteUnencodable(t *testing.T) {
 		t.Errorf("answer %d, log %q", w.Code, log)
 	}
 }
+
+// A path is logged without what looks like a mail address.
+func TestLoggedPath(t *testing.T) {
+	t.Parallel()
+	for target, want := range map[string]string{
+		"/user/42/":                   "/user/42/",
+		"/user/jane.doe@example.com/": "/user/(with an @)/",
+		"/user/jane%40example.com":    "/user/(with an @)",
+	} {
+		if got := httpjson.LoggedPath(httptest.NewRequest(http.MethodGet, target, http.NoBody)); got != want {
+			t.Errorf("%s is logged as %s, want %s", target, got, want)
+		}
+	}
+}

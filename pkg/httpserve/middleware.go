@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-chi/chi/v5/middleware"
 
+	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/svcauth"
 )
 
@@ -46,7 +47,7 @@ func Audit(log *slog.Logger) func(http.Handler) http.Handler {
 			}
 			caller, _ := svcauth.CallerFrom(r.Context())
 			subject, _ := svcauth.SubjectFrom(r.Context())
-			log.InfoContext(r.Context(), "request", "method", r.Method, "path", r.URL.Path, "status", answer.Status(),
+			log.InfoContext(r.Context(), "request", "method", r.Method, "path", httpjson.LoggedPath(r), "status", answer.Status(),
 				"location", answer.Header().Get("Location"), "caller", caller.Issuer, "subject", string(subject))
 		})
 	}

@@ -302,6 +302,18 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
+// A mail address in a path does not get into the log.
+func TestLogLineWithoutAddress(t *testing.T) {
+	w := newWorld(t)
+	c := boundRead(t, w)
+	to("GET", "/user/jane.doe@example.com/%40home/")(c)
+	c.sign()
+	c.send()
+	if log := w.log.String(); strings.Contains(log, "jane") || strings.Contains(log, "@home") || !strings.Contains(log, `"path":"/user/(with an @)/(with an @)/"`) {
+		t.Errorf("log %s", log)
+	}
+}
+
 // What a stranger sends does not fill the log.
 func TestLogLineIsShort(t *testing.T) {
 	w := newWorld(t)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 )
 
 // A Check is one step of verification, by the name that logs and metrics give it.
@@ -118,12 +119,23 @@ func (r *Refusal) write(w http.ResponseWriter, realm string) {
 func (r *Refusal) log(ctx context.Context, log *slog.Logger, req *http.Request) {
 	attrs := []any{
 		"check", string(r.Check), "status", r.Status, "reason", r.err.Error(),
-		"issuer", clip(r.Issuer), "kid", clip(r.KeyID), "method", clip(req.Method), "path", clip(req.URL.Path),
+		"issuer", clip(r.Issuer), "kid", clip(r.KeyID), "method", clip(req.Method), "path", clip(loggedPath(req.URL.Path)),
 	}
 	if token := req.Header.Get(Header); token != "" {
 		attrs = append(attrs, "token_sha256", TokenHash(token))
 	}
 	log.WarnContext(ctx, "call refused", attrs...)
+}
+
+// loggedPath leaves out of a path what looks like a mail address, which is not for logs.
+func loggedPath(path string) string {
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		if strings.Contains(s, "@") {
+			segments[i] = "(with an @)"
+		}
+	}
+	return strings.Join(segments, "/")
 }
 
 // TokenHash returns the name that logs give a token: the first 8 bytes of its SHA-256, in hexadecimal.

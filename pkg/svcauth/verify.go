@@ -221,7 +221,7 @@ func (v *verification) checkRequest() error {
 		return fmt.Errorf("htu is not under %s", v.origin)
 	case !samePath:
 		path, _, _ := strings.Cut(rest, "?")
-		return fmt.Errorf("htu has another path, %q", clip(path))
+		return fmt.Errorf("htu has another path, %q", clip(loggedPath(path)))
 	case !sameQuery(query, v.req.URL):
 		return errors.New("htu has another query or a longer path") // which may be nobody's business, in a log
 	}
