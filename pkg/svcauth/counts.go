@@ -13,7 +13,9 @@ type counters struct {
 	refused [len(checks)]atomic.Uint64
 }
 
-// checks are all checks, in their order.
+// Checks returns all checks, in the order in which they are made.
+func Checks() []Check { return slices.Clone(checks[:]) }
+
 var checks = [...]Check{
 	CheckHeader, CheckEncoding, CheckJSON, CheckIssuer, CheckType, CheckKey, CheckSignature, CheckAudience, CheckTime,
 	CheckClaims, CheckRequest, CheckAllow, CheckSubject, CheckBody, CheckReplay,

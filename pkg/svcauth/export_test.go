@@ -55,6 +55,3 @@ const MaxSeenTokens = maxSeenTokens
 
 // SeenTokens returns how many tokens the verifier remembers.
 func (v *Verifier) SeenTokens() int { return v.seen.tokens.Len() }
-
-// Checks are all checks, in their order.
-var Checks = checks[:]

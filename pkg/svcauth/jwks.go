@@ -162,8 +162,10 @@ func splitJWKS(data []byte) (list []json.RawMessage, err error) {
 		}
 		switch text, _ := name.(string); {
 		case !strings.EqualFold(text, "keys"):
-		case seen || text != "keys":
-			return nil, fmt.Errorf("a second %q", "keys")
+		case seen:
+			return nil, errors.New(`a second "keys"`)
+		case text != "keys":
+			return nil, fmt.Errorf("%q is not spelled %q", text, "keys")
 		default:
 			seen = true
 			if err := json.Unmarshal(raw, &list); err != nil {
@@ -179,6 +181,9 @@ var jwkMembers = []string{"kid", "kty", "alg", "use", "key_ops", "crv", "x", "y"
 
 // privateMembers are the members of a JWK that a published one must not have (RFC 7518 section 6, RFC 9964).
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
+
+// knownMembers are all of these; none may come in another case.
+var knownMembers = slices.Concat(jwkMembers, privateMembers)
 
 func parseJWK(raw []byte) (publicKey, error) {
 	members, err := strictjson.Object(string(raw))
@@ -215,7 +220,7 @@ func checkMember(m strictjson.Member) error {
 	if slices.Contains(privateMembers, m.Name) {
 		return fmt.Errorf("not a public key: it has the private member %q", m.Name)
 	}
-	for _, known := range append(jwkMembers, privateMembers...) {
+	for _, known := range knownMembers {
 		if m.Name != known && strings.EqualFold(m.Name, known) {
 			return fmt.Errorf("%q is not spelled %q", m.Name, known)
 		}

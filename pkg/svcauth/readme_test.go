@@ -24,7 +24,7 @@ func TestReadmeChecks(t *testing.T) {
 		}
 	}
 	var want, got []string
-	for _, check := range svcauth.Checks {
+	for _, check := range svcauth.Checks() {
 		slices.Sort(statuses[check])
 		want = append(want, fmt.Sprintf("| `%s` | %s | %d |", check, strings.Join(statuses[check], ", "), attacked[check]))
 	}

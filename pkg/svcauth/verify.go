@@ -117,10 +117,13 @@ func (v *verification) authenticate(ctx context.Context) *Refusal {
 	if v.key, err = v.findKey(ctx); err != nil {
 		return refuse(CheckKey, err)
 	}
-	if v.seen == nil || v.seen.key.thumbprint != v.key.thumbprint {
+	switch {
+	case v.seen == nil:
 		if refusal := v.checkSignature(); refusal != nil {
 			return refusal
 		}
+	case v.seen.key.thumbprint != v.key.thumbprint:
+		return refuse(CheckSignature, errors.New("the key that proved it is no longer the issuer's"))
 	}
 	if err := v.checkTimes(); err != nil {
 		return refuse(CheckTime, err)
@@ -139,9 +142,6 @@ func (v *verification) authenticate(ctx context.Context) *Refusal {
 
 // checkSignature verifies the signature and what golang-jwt knows of the claims.
 func (v *verification) checkSignature() *Refusal {
-	if v.seen != nil {
-		return refuse(CheckSignature, errors.New("the key that proved it is no longer the issuer's"))
-	}
 	if err := v.key.alg.method().Verify(v.token.signed(), v.token.signature, v.key.key); err != nil {
 		return refuse(CheckSignature, err)
 	}

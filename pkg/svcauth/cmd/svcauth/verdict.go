@@ -52,13 +52,6 @@ type callerReport struct {
 	Admin   bool   `json:"admin"`
 }
 
-// checksInOrder are all checks that can be made here: a token that was used before looks like one that was not.
-var checksInOrder = []svcauth.Check{
-	svcauth.CheckHeader, svcauth.CheckEncoding, svcauth.CheckJSON, svcauth.CheckIssuer, svcauth.CheckType, svcauth.CheckKey,
-	svcauth.CheckSignature, svcauth.CheckAudience, svcauth.CheckTime, svcauth.CheckClaims, svcauth.CheckRequest,
-	svcauth.CheckAllow, svcauth.CheckSubject, svcauth.CheckBody,
-}
-
 // covers reports whether the token has a bdy, and so can do more than read.
 func (v *verdict) covers() bool { return v.token.says("bdy") != "" }
 
@@ -101,7 +94,7 @@ func (v *verdict) decide(passed *http.Request, err error, sets []svcauth.KeySetS
 	} else {
 		v.pass(passed)
 	}
-	for _, c := range checksInOrder {
+	for _, c := range svcauth.Checks() {
 		if c == stop {
 			break
 		}
@@ -169,6 +162,8 @@ func (v *verdict) leaveOpen() {
 func (v *verdict) makes(c svcauth.Check) bool {
 	kind := v.token.kind()
 	switch c {
+	case svcauth.CheckReplay:
+		return false // a token that was used before looks like one that was not
 	case svcauth.CheckRequest:
 		return kind == kindBound
 	case svcauth.CheckAllow:
