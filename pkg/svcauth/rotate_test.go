@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -255,11 +256,11 @@ func TestRotationUnderLoad(t *testing.T) {
 		rotate(t, dir, svcauth.RotateConfig{})
 		replicas := []*svcauth.KeyFiles{loadKeys(t, dir), loadKeys(t, dir)}
 		n := &network{}
-		served := 0
+		var served atomic.Int64
 		n.answers(func(r *http.Request) (*http.Response, error) { // now by one replica, now by the other
-			served++
+			replica := served.Add(1) % 2
 			res := httptest.NewRecorder()
-			svcauth.JWKSHandler(replicas[served%2]).ServeHTTP(res, r)
+			svcauth.JWKSHandler(replicas[replica]).ServeHTTP(res, r)
 			return res.Result(), nil
 		})
 		file := filepath.Join(t.TempDir(), "trust.yaml")
