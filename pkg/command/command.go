@@ -17,10 +17,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"example.com/micromachine/pkg/logsafe"
 )
 
 // A Run does what the arguments say and returns when it is done, or soon after ctx has ended.
@@ -39,6 +42,11 @@ func Main(name string, run Run) int {
 		}
 	}
 	return ExitCode(err)
+}
+
+// NewLogger returns the logger of a service: JSON lines from level on, each by way of package logsafe.
+func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(logsafe.NewHandler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})))
 }
 
 // misuse is an error that lies in the command line or the settings.

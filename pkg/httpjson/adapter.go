@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/go-chi/chi/v5"
+
+	"example.com/micromachine/pkg/logsafe"
 )
 
 // Handler answers a request or returns an error; an error is answered by the
@@ -32,9 +34,9 @@ type Adapter struct {
 	statuses []ErrorStatus
 }
 
-// NewAdapter makes an Adapter that logs to log and maps errors by statuses.
+// NewAdapter makes an Adapter that maps errors by statuses. It logs to log, by way of package logsafe.
 func NewAdapter(log *slog.Logger, statuses []ErrorStatus) *Adapter {
-	return &Adapter{log: log, statuses: statuses}
+	return &Adapter{log: slog.New(logsafe.NewHandler(log.Handler())), statuses: statuses}
 }
 
 // Handle makes an http.HandlerFunc of h. A panic of h is answered with 500 and
@@ -122,8 +124,8 @@ func (a *Adapter) rescue(w *response, r *http.Request) {
 	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler)
 	}
-	err := fmt.Errorf("%v\n%s", cause, debug.Stack())
-	a.log.LogAttrs(r.Context(), slog.LevelError, "handler panicked", about(r, err))
+	stack := strings.Split(string(debug.Stack()), "\n")
+	a.log.LogAttrs(r.Context(), slog.LevelError, "handler panicked", about(r, fmt.Errorf("%v", cause)), slog.Any("stack", stack))
 	if w.begun {
 		// What was sent is half an answer: the connection must not end as
 		// if it were a whole one.
@@ -145,20 +147,11 @@ func (a *Adapter) send(w http.ResponseWriter, r *http.Request, p *Problem) {
 // about is what the log says of a request. It leaves out the query, which may
 // hold a mail address.
 func about(r *http.Request, err error) slog.Attr {
-	return slog.Group("", slog.String("method", r.Method), slog.String("path", LoggedPath(r)), slog.Any("error", err))
+	return slog.Group("", slog.String("method", logsafe.Text(r.Method)), slog.String("path", LoggedPath(r)), slog.Any("error", err))
 }
 
-// LoggedPath returns a request's path for a log: without what looks like a mail
-// address, which somebody may have taken for a user's ID.
-func LoggedPath(r *http.Request) string {
-	segments := strings.Split(r.URL.Path, "/")
-	for i, s := range segments {
-		if strings.Contains(s, "@") {
-			segments[i] = "(with an @)"
-		}
-	}
-	return strings.Join(segments, "/")
-}
+// LoggedPath returns a request's path as a log may have it, see [logsafe.Text].
+func LoggedPath(r *http.Request) string { return logsafe.Text(r.URL.Path) }
 
 // response remembers whether an answer has begun.
 type response struct {

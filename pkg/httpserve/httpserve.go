@@ -29,6 +29,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"example.com/micromachine/pkg/logsafe"
 )
 
 // Config describes one listener. Addr and Handler are required; a zero
@@ -94,7 +96,7 @@ func Listen(c Config) (*Server, error) {
 	if c.Handler == nil {
 		return nil, errors.New("listening: no handler")
 	}
-	c.Logger = cmp.Or(c.Logger, slog.Default())
+	c.Logger = slog.New(logsafe.NewHandler(cmp.Or(c.Logger, slog.Default()).Handler()))
 	s := &Server{
 		readiness:  c.Readiness,
 		drainDelay: cmp.Or(c.DrainDelay, 500*time.Millisecond),

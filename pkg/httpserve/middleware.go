@@ -10,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"example.com/micromachine/pkg/httpjson"
+	"example.com/micromachine/pkg/logsafe"
 	"example.com/micromachine/pkg/svcauth"
 )
 
@@ -36,7 +37,9 @@ func NoStore(next http.Handler) http.Handler {
 // Audit returns a middleware that logs who has changed what and in whose name,
 // and who was refused what. What was merely read, which is most, is not logged.
 // It stands behind svcauth's Verifier, who says which service calls and for whom.
+// What callers chose passes through package logsafe.
 func Audit(log *slog.Logger) func(http.Handler) http.Handler {
+	log = slog.New(logsafe.NewHandler(log.Handler()))
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			answer := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
@@ -47,8 +50,9 @@ func Audit(log *slog.Logger) func(http.Handler) http.Handler {
 			}
 			caller, _ := svcauth.CallerFrom(r.Context())
 			subject, _ := svcauth.SubjectFrom(r.Context())
-			log.InfoContext(r.Context(), "request", "method", r.Method, "path", httpjson.LoggedPath(r), "status", answer.Status(),
-				"location", answer.Header().Get("Location"), "caller", caller.Issuer, "subject", string(subject))
+			log.InfoContext(r.Context(), "request", "method", logsafe.Text(r.Method), "path", httpjson.LoggedPath(r), "status", answer.Status(),
+				"location", answer.Header().Get("Location"), "caller", logsafe.Text(caller.Issuer),
+				"subject", logsafe.Text(string(subject)))
 		})
 	}
 }

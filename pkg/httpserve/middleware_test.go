@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"example.com/micromachine/pkg/httpserve"
+	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
@@ -98,6 +100,30 @@ func TestAudit(t *testing.T) {
 			if line[name] != want {
 				t.Errorf("%s, %d: %s is %v, want %v", test.method, test.status, name, line[name], want)
 			}
+		}
+	}
+}
+
+// What callers choose reaches the log without mail addresses and without control characters.
+func TestAuditCleansText(t *testing.T) {
+	t.Parallel()
+	const census = "https://census.service/"
+	shop := svcauthtest.NewIssuer(t, "https://shop.service/")
+	verifier := svcauthtest.NewVerifier(t, census, svcauthtest.Trust{
+		Issuer: shop, Allow: []string{"GET /user/*"}, ActFor: []string{census + "user/*"},
+	})
+	for _, id := range []string{"jane.doe@example.com", "jane.doe%2540example.com", "jane.doe%25252540example.com"} {
+		var log bytes.Buffer
+		audit := httpserve.Audit(slog.New(slog.NewJSONHandler(&log, nil)))
+		handler := verifier.Require(0)(audit(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+		})))
+		r := httptest.NewRequest(http.MethodGet, census+"user/"+id, http.NoBody)
+		shop.Sign(t, r, census, svcauth.Subject(census+"user/"+id))
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != http.StatusForbidden || !strings.Contains(log.String(), "(with an @)") || strings.Contains(log.String(), "jane") {
+			t.Errorf("%s: status %d, log %s", id, w.Code, &log)
 		}
 	}
 }

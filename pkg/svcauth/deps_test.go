@@ -14,7 +14,8 @@ func TestDependencies(t *testing.T) {
 		t.Fatal(err)
 	}
 	allowed := []string{
-		"example.com/micromachine/pkg/svcauth", "github.com/go-jose/go-jose/v4", "github.com/golang-jwt/jwt/v5",
+		"example.com/micromachine/pkg/svcauth", "example.com/micromachine/pkg/logsafe",
+		"github.com/go-jose/go-jose/v4", "github.com/golang-jwt/jwt/v5",
 		"github.com/hashicorp/golang-lru/v2", "go.yaml.in/yaml/v3",
 	}
 	for path := range strings.FieldsSeq(string(out)) {

@@ -26,7 +26,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: settings.LogLevel}))
+	log := command.NewLogger(stderr, settings.LogLevel)
 	pool, err := postgres.Connect(ctx, settings.Database.URL)
 	if err != nil {
 		return command.Misuse(fmt.Errorf("CENSUS_DATABASE_URL: %w", err))

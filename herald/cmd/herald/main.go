@@ -8,7 +8,6 @@ package main
 import (
 	"context"
 	"io"
-	"log/slog"
 	"os"
 
 	"golang.org/x/sync/errgroup"
@@ -67,7 +66,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: settings.LogLevel}))
+	log := command.NewLogger(stderr, settings.LogLevel)
 	db, err := openDatabase(ctx, settings.Database.URL)
 	if err != nil {
 		return command.Misuse(err)

@@ -2,7 +2,9 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
@@ -21,7 +23,7 @@ func (e jobErrors) HandleError(ctx context.Context, job *rivertype.JobRow, err e
 // HandlePanic implements [river.ErrorHandler].
 func (e jobErrors) HandlePanic(ctx context.Context, job *rivertype.JobRow, cause any, trace string) *river.ErrorHandlerResult {
 	e.log.ErrorContext(ctx, "delivery panicked", slog.String("job", string(job.EncodedArgs)),
-		slog.Any("panic", cause), slog.String("trace", trace))
+		slog.Any("panic", fmt.Errorf("%v", cause)), slog.Any("stack", strings.Split(trace, "\n")))
 	return nil
 }
 
