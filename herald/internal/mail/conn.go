@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"strings"
 	"time"
+	"unicode"
 
 	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 )
 
 // A Conn is a connection to the mail server that its holder alone uses, until it
@@ -21,6 +24,7 @@ type Conn struct {
 // would neither close when a dial fails half-way, nor tie to a context.
 type connection struct {
 	client *gomail.Client
+	smtp   *smtp.Client // client's, which does not show it
 	raw    net.Conn
 	since  time.Time // when it was last used
 }
@@ -41,6 +45,9 @@ func (c *Conn) Release() {
 // here: that it did so says nothing about the message.
 func (c *Conn) Send(ctx context.Context, m *Message) error {
 	message := c.sender.message(m)
+	if err := c.prepare(m); err != nil {
+		return err
+	}
 	err := c.try(ctx, message)
 	if err == nil || !c.used || !err.stale || ctx.Err() != nil {
 		return asError(err)
@@ -59,7 +66,7 @@ func (c *Conn) try(ctx context.Context, message *gomail.Msg) *Error {
 	ctx, cancel := context.WithTimeout(ctx, c.sender.config.SendTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, c.connection.drop)
-	err := c.connection.client.Send(message)
+	err := c.connection.client.SendWithSMTPClient(c.connection.smtp, message)
 	if stop() && err == nil {
 		return nil
 	}
@@ -71,14 +78,24 @@ func (c *Conn) try(ctx context.Context, message *gomail.Msg) *Error {
 	return sendError(err)
 }
 
+// prepare asks for SMTPUTF8 if a message needs it: there are servers that refuse it to others.
+func (c *Conn) prepare(m *Message) error {
+	needed := strings.ContainsFunc(m.To.Address, func(r rune) bool { return r > unicode.MaxASCII })
+	if offered, _ := c.connection.smtp.Extension("SMTPUTF8"); needed && !offered {
+		return &Error{Permanent: true, Detail: "the recipient's address needs SMTPUTF8, which the mail server does not offer"}
+	}
+	c.connection.smtp.SkipSMTPUTF8(!needed)
+	return nil
+}
+
 // message is what go-mail needs. No value here can break out of its header:
 // addresses are structured, and the rest is ours.
 func (s *Sender) message(m *Message) *gomail.Msg {
 	message := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	message.FromMailAddress(&s.from)
+	message.FromMailAddress(s.from)
 	message.ToMailAddress(&m.To)
 	message.Subject(m.Subject)
-	message.SetMessageIDWithValue(m.ID + "@" + s.config.Domain)
+	message.SetMessageIDWithValue(m.ID + "@" + s.domain)
 	message.SetDateWithValue(m.Date)
 	message.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: answer with no out-of-office mail
 	message.SetBodyString(gomail.TypeTextPlain, m.Text)
@@ -92,31 +109,66 @@ func (s *Sender) dial(ctx context.Context) (*connection, error) {
 	defer cancel()
 	c := &connection{}
 	stop := func() bool { return true }
-	client, err := s.newClient(func(dialCtx context.Context, network, address string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(dialCtx, network, address)
+	login := &login{mechanism: s.config.Auth, username: s.config.Username, password: s.config.Password}
+	client, err := s.newClient(login, func(dialCtx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(dialCtx, "tcp", s.addr)
 		if err != nil {
 			return nil, err
 		}
 		// dialCtx ends with the dial; from there on go-mail heeds no context.
 		c.raw, stop = conn, context.AfterFunc(ctx, func() { _ = conn.Close() })
-		if s.config.TLS == Implicit {
-			return tls.Client(conn, s.tls), nil
-		}
-		return conn, nil
+		return s.encrypt(conn)
 	})
 	if err != nil {
-		return nil, dialError(err)
+		return nil, dialError(err, login)
 	}
 	c.client = client
-	err = client.DialWithContext(ctx)
+	c.smtp, err = client.DialToSMTPClientWithContext(ctx)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
 		c.drop()
-		return nil, dialError(err)
+		return nil, dialError(err, login)
 	}
 	return c, nil
+}
+
+// encrypt returns what go-mail is to talk over, which starts with a greeting.
+func (s *Sender) encrypt(conn net.Conn) (net.Conn, error) {
+	switch s.config.TLS {
+	case Implicit:
+		return newReplyConn(tls.Client(conn, s.tls)), nil
+	case STARTTLS:
+		if err := s.startTLS(conn); err != nil {
+			return nil, err
+		}
+		encrypted := newReplyConn(tls.Client(conn, s.tls))
+		encrypted.unread = []byte("220 " + s.host + "\r\n") // the server's came before
+		return encrypted, nil
+	default:
+		return newReplyConn(conn), nil
+	}
+}
+
+// startTLS holds the conversation that comes before TLS. go-mail can do so too, but would then read
+// the replies over TLS past replyConn.
+func (s *Sender) startTLS(conn net.Conn) error {
+	client, err := smtp.NewClient(newReplyConn(conn), s.host)
+	if err != nil {
+		return err
+	}
+	if err := client.Hello(s.domain); err != nil {
+		return err
+	}
+	if offered, _ := client.Extension("STARTTLS"); !offered {
+		return &Error{Detail: "the mail server does not offer STARTTLS"}
+	}
+	if err := client.Text.PrintfLine("STARTTLS"); err != nil {
+		return err
+	}
+	_, _, err = client.Text.ReadResponse(220)
+	return err
 }
 
 // drop closes the connection without a word.
@@ -129,6 +181,6 @@ func (c *connection) drop() {
 // quit says goodbye and closes the connection.
 func (c *connection) quit() {
 	_ = c.raw.SetDeadline(time.Now().Add(time.Second)) // Close tells
-	_ = c.client.Close()                               // a server that does not answer has nothing to lose
+	_ = c.client.CloseWithSMTPClient(c.smtp)           // a server that does not answer has nothing to lose
 	c.drop()
 }

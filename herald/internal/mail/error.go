@@ -38,12 +38,21 @@ func asError(e *Error) error {
 }
 
 // dialError is for what goes wrong before there is a mail to talk about. It is
-// the server's fault or ours, never the mail's, whatever the code.
-func dialError(err error) *Error {
-	if reply, ok := errors.AsType[*textproto.Error](err); ok {
-		return &Error{Code: reply.Code, Detail: fmt.Sprintf("the mail server let nobody in: it answered %d", reply.Code)}
+// the server's fault or ours, never the mail's, whatever the code. A login that has
+// begun is the last step of a dial.
+func dialError(err error, login *login) *Error {
+	if failure, ok := errors.AsType[*Error](err); ok {
+		return failure
 	}
-	return &Error{Detail: "the mail server could not be reached", cause: err}
+	reply, ok := errors.AsType[*textproto.Error](err)
+	switch {
+	case ok && login.name != "":
+		return &Error{Code: reply.Code, Detail: fmt.Sprintf("the mail server refused the login by %s: it answered %d", login.name, reply.Code)}
+	case ok:
+		return &Error{Code: reply.Code, Detail: fmt.Sprintf("the mail server let nobody in: it answered %d", reply.Code)}
+	default:
+		return &Error{Detail: "the mail server could not be reached", cause: err}
+	}
 }
 
 // phases names the points of the conversation at which the server may refuse.

@@ -69,12 +69,11 @@ type Message struct {
 // which is sent twice can be recognised. The error is ErrRecipient when the mail
 // could not be sent to this recipient, now or later.
 func Compose(n *herald.Notification, to herald.Recipient) (*Message, error) {
-	if !fitName(to.Name) || !fitAddress(to.Email) {
+	address, ok := recipientAddress(to.Email)
+	if !ok || !fitName(to.Name) {
 		return nil, ErrRecipient
 	}
-	// A long run of spaces would be folded into a line that looks empty, and so
-	// like the end of the header.
-	to.Name = strings.Join(strings.Fields(to.Name), " ")
+	to.Name = singleSpaced(to.Name)
 	_, locale, _ := matcher.Match(language.Make(to.Locale))
 	name := string(n.Type) + "." + locales[locale].String()
 	var subject, text, html strings.Builder
@@ -87,7 +86,7 @@ func Compose(n *herald.Notification, to herald.Recipient) (*Message, error) {
 		return nil, fmt.Errorf("writing mail: %w", err)
 	}
 	return &Message{
-		ID: n.ID.String(), Date: n.CreatedAt, To: mail.Address{Name: to.Name, Address: to.Email},
+		ID: n.ID.String(), Date: n.CreatedAt, To: mail.Address{Name: to.Name, Address: address},
 		Subject: subject.String(), Text: text.String(), HTML: html.String(),
 	}, nil
 }
@@ -101,11 +100,19 @@ func fitName(name string) bool {
 
 func endsLine(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) }
 
-// fitAddress takes a plain address only, without name, comment, quotes or space.
-func fitAddress(address string) bool {
-	parsed, err := mail.ParseAddress(address)
-	return err == nil && parsed.Address == address && len(address) <= maxAddress &&
-		!strings.ContainsFunc(address, notGraphicASCII) && !strings.Contains(address, "=?")
-}
+// singleSpaced returns a name without runs of spaces. A long one would be folded into
+// a line that looks empty, and so like the end of the header.
+func singleSpaced(name string) string { return strings.Join(strings.Fields(name), " ") }
 
-func notGraphicASCII(r rune) bool { return r <= ' ' || r > '~' }
+// recipientAddress takes a plain address only, without name, comment, quotes or space,
+// and of ASCII but for the domain. It returns the address as it is sent.
+func recipientAddress(address string) (string, bool) {
+	parsed, err := mail.ParseAddress(address)
+	if err != nil || parsed.Address != address || strings.Contains(address, "=?") {
+		return "", false
+	}
+	if address, err = asciiDomain(address); err != nil || strings.ContainsFunc(address, notPrintableASCII) {
+		return "", false
+	}
+	return address, true
+}

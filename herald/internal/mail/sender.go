@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,7 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/mail"
-	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,8 +29,8 @@ const (
 
 // A Config says what a [Sender] needs to know.
 type Config struct {
-	// Addr is the mail server's host:port. The certificate must be for the
-	// host. Required.
+	// Addr is the mail server's address, see [ParseAddr]. The certificate must
+	// be for the host. Required.
 	Addr string
 	// TLS is how to encrypt. The default is STARTTLS.
 	TLS TLSMode
@@ -38,9 +39,12 @@ type Config struct {
 	// Username and Password log in. Empty: no login. They are never sent over
 	// a connection that is not encrypted.
 	Username, Password string
-	// From is the sender of all mails: "Herald <herald@example.com>". Required.
+	// Auth is the mechanism to log in by. The default is Auto.
+	Auth Mechanism
+	// From is the sender of all mails, see [ParseFrom]. Required.
 	From string
-	// Domain is Herald's own name, said in EHLO and in each Message-ID. Required.
+	// Domain is Herald's own host, said in EHLO and in each Message-ID, see
+	// [ParseDomain]. Required.
 	Domain string
 	// MaxConns bounds the connections open at once, 20 by default.
 	MaxConns int
@@ -58,9 +62,10 @@ type Config struct {
 // concurrent use.
 type Sender struct {
 	config     Config
-	host       string
-	port       int
-	from       mail.Address
+	addr       string // to dial
+	host       string // to find in the certificate
+	domain     string
+	from       *mail.Address
 	tls        *tls.Config
 	permission chan struct{} // one for each connection that may be open
 
@@ -73,19 +78,18 @@ type Sender struct {
 // names it. It connects to nobody yet.
 func NewSender(config Config) (*Sender, error) {
 	s := &Sender{config: withDefaults(config)}
-	host, port, err := net.SplitHostPort(config.Addr)
-	if err != nil || host == "" {
-		return nil, fmt.Errorf("mail server %q: not of the form host:port", config.Addr)
-	}
-	if s.port, err = strconv.Atoi(port); err != nil || s.port < 1 || s.port > 65535 {
-		return nil, fmt.Errorf("mail server %q: port must be a number", config.Addr)
-	}
-	from, err := mail.ParseAddress(config.From)
+	host, port, err := ParseAddr(config.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("sender %q: not a mail address", config.From)
+		return nil, fmt.Errorf("mail server: %w", err)
 	}
-	if config.Domain == "" {
-		return nil, errors.New("mail: no domain")
+	if s.from, err = ParseFrom(config.From); err != nil {
+		return nil, fmt.Errorf("sender: %w", err)
+	}
+	if s.domain, err = ParseDomain(config.Domain); err != nil {
+		return nil, fmt.Errorf("domain: %w", err)
+	}
+	if !s.config.Auth.Valid() {
+		return nil, fmt.Errorf("mail: login must be one of %v", Mechanisms())
 	}
 	switch s.config.TLS {
 	case STARTTLS, Implicit:
@@ -96,16 +100,15 @@ func NewSender(config Config) (*Sender, error) {
 	default:
 		return nil, fmt.Errorf("mail: unknown TLS mode %q", config.TLS)
 	}
-	s.host, s.from = host, *from
-	s.tls = &tls.Config{ServerName: host, RootCAs: config.Roots, MinVersion: tls.VersionTLS12}
+	s.addr = net.JoinHostPort(host, port)
+	s.host, _, _ = strings.Cut(host, "%") // a zone is in no certificate
+	s.tls = &tls.Config{ServerName: s.host, RootCAs: config.Roots, MinVersion: tls.VersionTLS12}
 	s.permission = make(chan struct{}, s.config.MaxConns)
 	return s, nil
 }
 
 func withDefaults(c Config) Config {
-	if c.TLS == "" {
-		c.TLS = STARTTLS
-	}
+	c.TLS, c.Auth = cmp.Or(c.TLS, STARTTLS), cmp.Or(c.Auth, Auto)
 	if c.MaxConns == 0 {
 		c.MaxConns = 20
 	}
@@ -126,9 +129,11 @@ func (s *Sender) Close() {
 	idle := s.idle
 	s.idle, s.closed = nil, true
 	s.mu.Unlock()
+	var quits sync.WaitGroup
 	for _, c := range idle {
-		c.quit()
+		quits.Go(c.quit)
 	}
+	quits.Wait()
 }
 
 // Connect takes a connection that is open, or opens one; where all that may be
@@ -189,19 +194,15 @@ func (s *Sender) dropStale() {
 
 // newClient makes a go-mail client for one connection, over which it sends what
 // it has to send. NOOP before and RSET after each mail would double the round
-// trips; a connection that has ended is noticed at MAIL FROM.
-func (s *Sender) newClient(dial gomail.DialContextFunc) (*gomail.Client, error) {
+// trips; a connection that has ended is noticed at MAIL FROM. The connection that
+// dial returns is encrypted already.
+func (s *Sender) newClient(login *login, dial gomail.DialContextFunc) (*gomail.Client, error) {
 	options := []gomail.Option{
-		gomail.WithPort(s.port), gomail.WithHELO(s.config.Domain), gomail.WithDialContextFunc(dial),
-		gomail.WithTimeout(max(s.config.DialTimeout, s.config.SendTimeout)), gomail.WithTLSConfig(s.tls),
-		gomail.WithTLSPolicy(gomail.NoTLS), gomail.WithoutNoop(), gomail.WithoutRset(),
-	}
-	if s.config.TLS == STARTTLS {
-		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory))
+		gomail.WithHELO(s.domain), gomail.WithDialContextFunc(dial), gomail.WithTLSPolicy(gomail.NoTLS),
+		gomail.WithTimeout(max(s.config.DialTimeout, s.config.SendTimeout)), gomail.WithoutNoop(), gomail.WithoutRset(),
 	}
 	if s.config.Username != "" {
-		options = append(options, gomail.WithUsername(s.config.Username), gomail.WithPassword(s.config.Password),
-			gomail.WithOpportunisticSMTPAuth(gomail.SMTPAuthSCRAMSHA256, gomail.SMTPAuthPlain, gomail.SMTPAuthLogin))
+		options = append(options, gomail.WithSMTPAuthCustom(login))
 	}
 	client, err := gomail.NewClient(s.host, options...)
 	if err != nil {

@@ -1,6 +1,7 @@
 package mail_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -42,7 +43,8 @@ func start(t *testing.T, server smtptest.Config, sender mail.Config) (*smtptest.
 
 func newSender(t *testing.T, config mail.Config) *mail.Sender {
 	t.Helper()
-	config.From, config.Domain = "Herald <herald@example.com>", "herald.service"
+	config.From = cmp.Or(config.From, "Herald <herald@example.com>")
+	config.Domain = cmp.Or(config.Domain, "herald.service")
 	sender, err := mail.NewSender(config)
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,73 @@
+package mail
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/wneessen/go-mail/smtp"
+)
+
+// A Mechanism is a way to log in, named as in the mail server's offer, in any case.
+type Mechanism string
+
+// Auto stands for the first of [Mechanisms] that the mail server offers.
+const Auto Mechanism = "auto"
+
+// mechanisms are those that Herald knows, in the order of preference: without the password on the
+// wire; then over TLS alone; then those that are obsolete.
+var mechanisms = []struct {
+	name Mechanism
+	auth func(username, password string) smtp.Auth
+}{
+	{"scram-sha-256", smtp.ScramSHA256Auth},
+	{"plain", func(username, password string) smtp.Auth { return smtp.PlainAuth("", username, password, "", true) }},
+	{"login", func(username, password string) smtp.Auth { return smtp.LoginAuth(username, password, "", true) }},
+	{"scram-sha-1", smtp.ScramSHA1Auth},
+	{"cram-md5", smtp.CRAMMD5Auth},
+	{"ntlm", func(username, password string) smtp.Auth { return smtp.NTLMAuth(username, password, "") }},
+}
+
+// Mechanisms returns the values of a [Mechanism], the default first.
+func Mechanisms() []Mechanism {
+	names := []Mechanism{Auto}
+	for _, m := range mechanisms {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+// Valid reports whether the mechanism is one of [Mechanisms].
+func (m Mechanism) Valid() bool { return slices.ContainsFunc(Mechanisms(), m.is) }
+
+func (m Mechanism) is(other Mechanism) bool { return strings.EqualFold(string(m), string(other)) }
+
+// A login logs in on one connection. It takes a mechanism that the server offers, which go-mail's
+// own choice does not heed where one is named, nor where one name is part of another.
+type login struct {
+	mechanism          Mechanism
+	username, password string
+
+	chosen smtp.Auth
+	name   string // the chosen mechanism's, for errors; empty as long as there is none
+}
+
+// Start implements [smtp.Auth].
+func (l *login) Start(server *smtp.ServerInfo) (string, []byte, error) {
+	for _, m := range mechanisms {
+		if (l.mechanism.is(Auto) || l.mechanism.is(m.name)) && slices.Contains(server.Auth, strings.ToUpper(string(m.name))) {
+			l.chosen, l.name = m.auth(l.username, l.password), strings.ToUpper(string(m.name))
+			// The mechanisms compare the name with one of their own, which guards nothing here.
+			return l.chosen.Start(&smtp.ServerInfo{TLS: server.TLS, Auth: server.Auth})
+		}
+	}
+	if l.mechanism.is(Auto) {
+		return "", nil, &Error{Detail: "the mail server offers no login that Herald knows"}
+	}
+	return "", nil, &Error{Detail: fmt.Sprintf("the mail server does not offer a login by %s", strings.ToUpper(string(l.mechanism)))}
+}
+
+// Next implements [smtp.Auth].
+func (l *login) Next(fromServer []byte, more bool) ([]byte, error) {
+	return l.chosen.Next(fromServer, more)
+}
