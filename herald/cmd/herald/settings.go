@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/mail"
 	"net/url"
 	"slices"
 	"strings"
@@ -41,12 +39,13 @@ func (*adminSettings) Complete() []error { return nil }
 
 // mailSettings are those of the mail server.
 type mailSettings struct {
-	Addr         string             `env:"HERALD_SMTP_ADDR,notEmpty"`
-	TLS          heraldmail.TLSMode `env:"HERALD_SMTP_TLS" envDefault:"starttls"`
-	Username     string             `env:"HERALD_SMTP_USERNAME"`
-	Password     string             `env:"HERALD_SMTP_PASSWORD"`
-	PasswordFile string             `env:"HERALD_SMTP_PASSWORD_FILE"`
-	From         string             `env:"HERALD_MAIL_FROM,notEmpty"`
+	Addr         string               `env:"HERALD_SMTP_ADDR,notEmpty"`
+	TLS          heraldmail.TLSMode   `env:"HERALD_SMTP_TLS" envDefault:"starttls"`
+	Username     string               `env:"HERALD_SMTP_USERNAME"`
+	Password     string               `env:"HERALD_SMTP_PASSWORD"`
+	PasswordFile string               `env:"HERALD_SMTP_PASSWORD_FILE"`
+	Auth         heraldmail.Mechanism `env:"HERALD_SMTP_AUTH" envDefault:"auto"`
+	From         string               `env:"HERALD_MAIL_FROM,notEmpty"`
 }
 
 func (s *mailSettings) Complete() (errs []error) {
@@ -56,15 +55,20 @@ func (s *mailSettings) Complete() (errs []error) {
 	} else if (s.Username == "") != (s.Password == "") {
 		errs = append(errs, errors.New("HERALD_SMTP_USERNAME, HERALD_SMTP_PASSWORD: must be set both, or neither"))
 	}
-	if host, _, err := net.SplitHostPort(s.Addr); s.Addr != "" && (err != nil || host == "") {
-		errs = append(errs, errors.New("HERALD_SMTP_ADDR: must be of the form host:port"))
+	if _, _, err := heraldmail.ParseAddr(s.Addr); s.Addr != "" && err != nil {
+		errs = append(errs, fmt.Errorf("HERALD_SMTP_ADDR: %w", err))
 	}
 	modes := []heraldmail.TLSMode{heraldmail.STARTTLS, heraldmail.Implicit, heraldmail.InsecurePlaintext}
 	if !slices.Contains(modes, s.TLS) {
 		errs = append(errs, fmt.Errorf("HERALD_SMTP_TLS: must be one of %v", modes))
+	} else if s.TLS == heraldmail.InsecurePlaintext && s.Username != "" {
+		errs = append(errs, fmt.Errorf("HERALD_SMTP_TLS: must not be %s where HERALD_SMTP_USERNAME is set", s.TLS))
 	}
-	if _, err := mail.ParseAddress(s.From); s.From != "" && err != nil {
-		errs = append(errs, errors.New("HERALD_MAIL_FROM: must be a mail address"))
+	if !s.Auth.Valid() {
+		errs = append(errs, fmt.Errorf("HERALD_SMTP_AUTH: must be one of %v", heraldmail.Mechanisms()))
+	}
+	if _, err := heraldmail.ParseFrom(s.From); s.From != "" && err != nil {
+		errs = append(errs, fmt.Errorf("HERALD_MAIL_FROM: %w", err))
 	}
 	return errs
 }
@@ -90,7 +94,10 @@ type serveSettings struct {
 func (s *serveSettings) Complete() []error {
 	errs := append(s.Database.Complete(), s.Mail.Complete()...)
 	var err error
-	if s.Host, err = serviceHost(s.URL); err != nil {
+	if s.Host, err = serviceHost(s.URL); err == nil {
+		_, err = heraldmail.ParseDomain(s.Host)
+	}
+	if err != nil {
 		errs = append(errs, fmt.Errorf("HERALD_URL: %w", err))
 	}
 	if _, err := serviceHost(s.CensusURL); err != nil {

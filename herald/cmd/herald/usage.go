@@ -27,10 +27,12 @@ and, for serve alone,
   HERALD_CA_FILE        certificate authorities to trust beside the system's, in PEM
   HERALD_CONNECT_TO     where to find other services, as curl's --connect-to; separated by commas
   HERALD_CENSUS_URL     the name of the service that knows the users (default https://census.service/)
-  HERALD_SMTP_ADDR      host:port of the mail server; required
+  HERALD_SMTP_ADDR      host:port or [IPv6 address]:port of the mail server; required
   HERALD_SMTP_TLS       starttls, implicit or insecure-plaintext (default starttls)
   HERALD_SMTP_USERNAME, HERALD_SMTP_PASSWORD
                         login at the mail server, both or neither; the password is secret
+  HERALD_SMTP_AUTH      mechanism of the login: scram-sha-256, plain, login, scram-sha-1, cram-md5, ntlm,
+                        or auto, the first of them that the mail server offers (default auto)
   HERALD_MAIL_FROM      sender of the mails, such as "Herald <herald@example.com>"; required
   HERALD_LOG_LEVEL      debug, info, warn or error (default info)
 

@@ -115,7 +115,7 @@ func newSender(s serveSettings) (*mail.Sender, error) {
 	}
 	return mail.NewSender(mail.Config{
 		Addr: s.Mail.Addr, TLS: s.Mail.TLS, Roots: roots,
-		Username: s.Mail.Username, Password: s.Mail.Password,
+		Username: s.Mail.Username, Password: s.Mail.Password, Auth: s.Mail.Auth,
 		From: s.Mail.From, Domain: s.Host,
 	})
 }

@@ -67,7 +67,7 @@ func ParseDomain(host string) (string, error) {
 func asciiName(name string) (string, error) {
 	ascii, err := punycode.ToASCII(name)
 	if err != nil || !hostname.MatchString(ascii) {
-		return "", errors.New("not a host name")
+		return "", errors.New("the host must be a domain name or an IP address")
 	}
 	return ascii, nil
 }

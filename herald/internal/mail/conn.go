@@ -44,11 +44,7 @@ func (c *Conn) Release() {
 // A connection that the mail server had closed meanwhile is replaced by a new one
 // here: that it did so says nothing about the message.
 func (c *Conn) Send(ctx context.Context, m *Message) error {
-	message := c.sender.message(m)
-	if err := c.prepare(m); err != nil {
-		return err
-	}
-	err := c.try(ctx, message)
+	err := c.try(ctx, m)
 	if err == nil || !c.used || !err.stale || ctx.Err() != nil {
 		return asError(err)
 	}
@@ -57,12 +53,16 @@ func (c *Conn) Send(ctx context.Context, m *Message) error {
 		return dialErr
 	}
 	c.connection, c.used = fresh, false
-	return asError(c.try(ctx, message))
+	return asError(c.try(ctx, m))
 }
 
 // try sends a message over the connection as it is, and drops the connection
 // unless all went well.
-func (c *Conn) try(ctx context.Context, message *gomail.Msg) *Error {
+func (c *Conn) try(ctx context.Context, m *Message) *Error {
+	if err := c.prepare(m); err != nil {
+		return err
+	}
+	message := c.sender.message(m)
 	ctx, cancel := context.WithTimeout(ctx, c.sender.config.SendTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, c.connection.drop)
@@ -78,8 +78,9 @@ func (c *Conn) try(ctx context.Context, message *gomail.Msg) *Error {
 	return sendError(err)
 }
 
-// prepare asks for SMTPUTF8 if a message needs it: there are servers that refuse it to others.
-func (c *Conn) prepare(m *Message) error {
+// prepare asks for SMTPUTF8 if the message needs it, and not otherwise: there are servers that
+// refuse it to ordinary mail.
+func (c *Conn) prepare(m *Message) *Error {
 	needed := strings.ContainsFunc(m.To.Address, func(r rune) bool { return r > unicode.MaxASCII })
 	if offered, _ := c.connection.smtp.Extension("SMTPUTF8"); needed && !offered {
 		return &Error{Permanent: true, Detail: "the recipient's address needs SMTPUTF8, which the mail server does not offer"}

@@ -68,6 +68,21 @@ func TestSMTPUTF8IsAskedForByTheMailThatNeedsIt(t *testing.T) {
 	}
 }
 
+// TestReplacedConnectionAsksForNoMore has a server that drops each connection at its second mail.
+func TestReplacedConnectionAsksForNoMore(t *testing.T) {
+	t.Parallel()
+	server, sender := startScripted(t, script{"EHLO": offer(everything...), ".": "250 ok|"}, mail.Config{})
+	for range 2 {
+		if err := send(t.Context(), sender, compose(t, user("en"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const plain = "MAIL FROM:<herald@example.com>"
+	if got := server.heard("MAIL"); !slices.Equal(got, []string{plain, plain, plain}) {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestAddr connects to a server by each form of its address. The certificate is for 127.0.0.1 and ::1.
 func TestAddr(t *testing.T) {
 	t.Parallel()

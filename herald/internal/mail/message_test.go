@@ -95,6 +95,23 @@ func TestComposeTakesIDAndDateFromTheNotification(t *testing.T) {
 	}
 }
 
+// TestComposeWritesDomainsInASCII has recipients whose addresses are not sent as they stand.
+func TestComposeWritesDomainsInASCII(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"census.user@bücher.example": "census.user@xn--bcher-kva.example",
+		"Census.User@Example.com":    "Census.User@example.com",
+		"census.user@[192.0.2.1]":    "census.user@[192.0.2.1]",
+		"census.user@[2001:db8::1]":  "census.user@[IPv6:2001:db8::1]",
+	} {
+		to := user("en")
+		to.Email = address
+		if got := compose(t, to).To.Address; got != want {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+}
+
 func TestComposeRefusesInjection(t *testing.T) {
 	t.Parallel()
 	const name, address = "Census User", "census.user@example.com"
@@ -134,6 +151,8 @@ func TestComposeRefusesInjection(t *testing.T) {
 		"not ASCII":               {Name: name, Email: "évé@example.com"},
 		"endless address":         {Name: name, Email: strings.Repeat("x", 250) + "@example.com"},
 		"group":                   {Name: name, Email: "all: eve@example.com;"},
+		"domain of no IDN":        {Name: name, Email: "eve@\u202eexample.com"},
+		"domain too long":         {Name: name, Email: "eve@" + strings.Repeat("ü", 63) + ".example"},
 	} {
 		if m, err := mail.Compose(notification(), to); !errors.Is(err, mail.ErrRecipient) {
 			t.Errorf("%s: composed %+v, %v", what, m, err)

@@ -328,6 +328,9 @@ func TestNewSenderRefuses(t *testing.T) {
 		"no domain":          func(c *mail.Config) { c.Domain = "" },
 		"unknown TLS":        func(c *mail.Config) { c.TLS = "maybe" },
 		"login in plaintext": func(c *mail.Config) { c.TLS, c.Username = mail.InsecurePlaintext, "herald" },
+		"unknown mechanism":  func(c *mail.Config) { c.Auth = "magic" },
+		"domain of no name":  func(c *mail.Config) { c.Domain = "herald service" },
+		"domain of no IDN":   func(c *mail.Config) { c.Domain = "\u202eherald.example" },
 	} {
 		config := good
 		spoil(&config)
