@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -55,8 +56,9 @@ func (s *mailSettings) Complete() (errs []error) {
 	} else if (s.Username == "") != (s.Password == "") {
 		errs = append(errs, errors.New("HERALD_SMTP_USERNAME, HERALD_SMTP_PASSWORD: must be set both, or neither"))
 	}
-	if _, _, err := heraldmail.ParseAddr(s.Addr); s.Addr != "" && err != nil {
-		errs = append(errs, fmt.Errorf("HERALD_SMTP_ADDR: %w", err))
+	// The host and the port are checked by mail.NewSender, together with the files that settings name.
+	if host, _, err := net.SplitHostPort(s.Addr); s.Addr != "" && (err != nil || host == "") {
+		errs = append(errs, errors.New("HERALD_SMTP_ADDR: must be of the form host:port, or [host]:port for an IPv6 address"))
 	}
 	modes := []heraldmail.TLSMode{heraldmail.STARTTLS, heraldmail.Implicit, heraldmail.InsecurePlaintext}
 	if !slices.Contains(modes, s.TLS) {

@@ -80,7 +80,7 @@ func NewSender(config Config) (*Sender, error) {
 	s := &Sender{config: withDefaults(config)}
 	host, port, err := ParseAddr(config.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("mail server: %w", err)
+		return nil, err
 	}
 	if s.from, err = ParseFrom(config.From); err != nil {
 		return nil, fmt.Errorf("sender: %w", err)
