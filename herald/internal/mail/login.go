@@ -14,8 +14,7 @@ type Mechanism string
 // Auto stands for the first of [Mechanisms] that the mail server offers.
 const Auto Mechanism = "auto"
 
-// mechanisms are those that Herald knows, in the order of preference: without the password on the
-// wire; then over TLS alone; then those that are obsolete.
+// mechanisms are those that Herald knows, in the order of preference. The last three are obsolete.
 var mechanisms = []struct {
 	name Mechanism
 	auth func(username, password string) smtp.Auth
@@ -42,14 +41,14 @@ func (m Mechanism) Valid() bool { return slices.ContainsFunc(Mechanisms(), m.is)
 
 func (m Mechanism) is(other Mechanism) bool { return strings.EqualFold(string(m), string(other)) }
 
-// A login logs in on one connection. It takes a mechanism that the server offers, which go-mail's
-// own choice does not heed where one is named, nor where one name is part of another.
+// A login logs in on one connection, by a mechanism that the server offers. go-mail's own choice
+// takes a mechanism for offered where its name is a part of another's.
 type login struct {
 	mechanism          Mechanism
 	username, password string
 
 	chosen smtp.Auth
-	name   string // the chosen mechanism's, for errors; empty as long as there is none
+	name   string // of the chosen mechanism; empty until the login begins
 }
 
 // Start implements [smtp.Auth].
@@ -57,7 +56,7 @@ func (l *login) Start(server *smtp.ServerInfo) (string, []byte, error) {
 	for _, m := range mechanisms {
 		if (l.mechanism.is(Auto) || l.mechanism.is(m.name)) && slices.Contains(server.Auth, strings.ToUpper(string(m.name))) {
 			l.chosen, l.name = m.auth(l.username, l.password), strings.ToUpper(string(m.name))
-			// The mechanisms compare the name with one of their own, which guards nothing here.
+			// The server's name is left out. Two mechanisms compare it with the one they were made with, which is empty too.
 			return l.chosen.Start(&smtp.ServerInfo{TLS: server.TLS, Auth: server.Auth})
 		}
 	}
