@@ -47,7 +47,8 @@ func dialError(err error, login *login) *Error {
 	reply, ok := errors.AsType[*textproto.Error](err)
 	switch {
 	case ok && login.name != "":
-		return &Error{Code: reply.Code, Detail: fmt.Sprintf("the mail server refused the login by %s: it answered %d", login.name, reply.Code)}
+		detail := fmt.Sprintf("the mail server refused the login by %s: it answered %d", login.name, reply.Code)
+		return &Error{Code: reply.Code, Detail: detail}
 	case ok:
 		return &Error{Code: reply.Code, Detail: fmt.Sprintf("the mail server let nobody in: it answered %d", reply.Code)}
 	default:

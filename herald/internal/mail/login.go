@@ -1,7 +1,6 @@
 package mail
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -41,6 +40,8 @@ func (m Mechanism) Valid() bool { return slices.ContainsFunc(Mechanisms(), m.is)
 
 func (m Mechanism) is(other Mechanism) bool { return strings.EqualFold(string(m), string(other)) }
 
+func (m Mechanism) upper() string { return strings.ToUpper(string(m)) }
+
 // A login logs in on one connection, by a mechanism that the server offers. go-mail's own choice
 // takes a mechanism for offered where its name is a part of another's.
 type login struct {
@@ -54,8 +55,9 @@ type login struct {
 // Start implements [smtp.Auth].
 func (l *login) Start(server *smtp.ServerInfo) (string, []byte, error) {
 	for _, m := range mechanisms {
-		if (l.mechanism.is(Auto) || l.mechanism.is(m.name)) && slices.Contains(server.Auth, strings.ToUpper(string(m.name))) {
-			l.chosen, l.name = m.auth(l.username, l.password), strings.ToUpper(string(m.name))
+		name := m.name.upper()
+		if (l.mechanism.is(Auto) || l.mechanism.is(m.name)) && slices.Contains(server.Auth, name) {
+			l.chosen, l.name = m.auth(l.username, l.password), name
 			// The server's name is left out. Two mechanisms compare it with the one they were made with, which is empty too.
 			return l.chosen.Start(&smtp.ServerInfo{TLS: server.TLS, Auth: server.Auth})
 		}
@@ -63,7 +65,7 @@ func (l *login) Start(server *smtp.ServerInfo) (string, []byte, error) {
 	if l.mechanism.is(Auto) {
 		return "", nil, &Error{Detail: "the mail server offers no login that Herald knows"}
 	}
-	return "", nil, &Error{Detail: fmt.Sprintf("the mail server does not offer a login by %s", strings.ToUpper(string(l.mechanism)))}
+	return "", nil, &Error{Detail: "the mail server does not offer a login by " + l.mechanism.upper()}
 }
 
 // Next implements [smtp.Auth].

@@ -25,9 +25,10 @@ import (
 type script map[string]string
 
 var usualScript = script{
-	"greeting": "220 mail.example.com ESMTP", "EHLO": "250-mail.example.com\r\n250 STARTTLS", "HELO": "250 mail.example.com",
-	"STARTTLS": "220 go ahead", "AUTH": "504 unknown mechanism", "MAIL": "250 ok", "RCPT": "250 ok", "DATA": "354 go ahead",
-	".": "250 ok", "RSET": "250 ok", "QUIT": "221 bye", "*": "501 cancelled",
+	"greeting": "220 mail.example.com ESMTP", "EHLO": "250-mail.example.com\r\n250 STARTTLS",
+	"HELO": "250 mail.example.com", "STARTTLS": "220 go ahead", "AUTH": "504 unknown mechanism",
+	"MAIL": "250 ok", "RCPT": "250 ok", "DATA": "354 go ahead", ".": "250 ok",
+	"RSET": "250 ok", "QUIT": "221 bye", "*": "501 cancelled",
 }
 
 // offer is a reply to EHLO that offers STARTTLS and extensions.
@@ -46,7 +47,8 @@ type scripted struct {
 	lines []string
 }
 
-// startScripted returns a server that follows the script, and the usual one where that says nothing, and a sender for it.
+// startScripted returns a server that follows the script, and the usual one where that says nothing, and a sender for
+// it.
 func startScripted(t *testing.T, s script, config mail.Config) (*scripted, *mail.Sender) {
 	t.Helper()
 	serverTLS, roots := certificate(t)
