@@ -28,6 +28,7 @@ const (
 const (
 	maxJWKSBytes = 256 << 10
 	maxJWKSKeys  = 100
+	maxJWKSRSA   = 32 // checkModulus takes up to 25 ms for one
 )
 
 // JWKSHandler serves the public halves of a service's keys as a JWK Set (RFC 7517 section 5), cacheable for five minutes. A
@@ -65,7 +66,7 @@ type keyMap map[string]publicKey
 
 func (m keyMap) add(k publicKey) error {
 	if _, ok := m[k.id]; ok {
-		return fmt.Errorf("two keys with the kid %q", k.id)
+		return fmt.Errorf("two keys with the kid %q", clip(k.id))
 	}
 	m[k.id] = k
 	return nil
@@ -114,8 +115,11 @@ func parsePublicPEM(data []byte) (keyMap, error) {
 	return keys, nil
 }
 
-// parseJWKS reads a JWK Set (RFC 7517 section 5). A bad key is skipped and its fault returned in skipped; a set that
-// cannot be read, has too many keys or not one good key is an error.
+// errNoUsableKey is for a key set that was read and has no key that can be used.
+var errNoUsableKey = errors.New("no usable key in the JWK Set")
+
+// parseJWKS reads a JWK Set (RFC 7517 section 5). A bad key is skipped and its fault returned in skipped. A set that cannot be
+// read or has too many keys is an error, and so is one without a good key: errNoUsableKey.
 func parseJWKS(data []byte) (keys keyMap, skipped []error, err error) {
 	list, err := splitJWKS(data)
 	if err != nil {
@@ -125,8 +129,9 @@ func parseJWKS(data []byte) (keys keyMap, skipped []error, err error) {
 		return nil, nil, fmt.Errorf("a JWK Set of %d keys: at most %d are read", len(list), maxJWKSKeys)
 	}
 	keys = keyMap{}
+	rsaKeys := 0
 	for i, raw := range list {
-		key, err := parseJWK(raw)
+		key, err := parseJWK(raw, &rsaKeys)
 		if err == nil {
 			err = keys.add(key)
 		}
@@ -135,7 +140,7 @@ func parseJWKS(data []byte) (keys keyMap, skipped []error, err error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, skipped, errors.New("no usable key in the JWK Set")
+		return nil, skipped, errNoUsableKey
 	}
 	return keys, skipped, nil
 }
@@ -146,68 +151,86 @@ func splitJWKS(data []byte) (list []json.RawMessage, err error) {
 	if !json.Valid(data) {
 		return nil, errors.New("not JSON")
 	}
+	seen := false
+	err = eachMember(data, func(name string, raw json.RawMessage) error {
+		switch {
+		case !strings.EqualFold(name, "keys"):
+			return nil
+		case seen:
+			return errors.New(`a second "keys"`)
+		case name != "keys":
+			return fmt.Errorf("%q is not spelled %q", name, "keys")
+		case raw[0] != '[':
+			return errors.New(`"keys" is not an array`)
+		}
+		seen = true
+		return json.Unmarshal(raw, &list)
+	})
+	if err == nil && !seen {
+		err = fmt.Errorf(`%w, which has no "keys"`, errNoUsableKey)
+	}
+	return list, err
+}
+
+// eachMember calls visit for each member of a JSON object, in the order sent, until it returns an error.
+func eachMember(data []byte, visit func(name string, raw json.RawMessage) error) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
-		return nil, errors.New("not a JSON object")
+		return errors.New("not a JSON object")
 	}
-	seen := false
 	for decoder.More() {
-		name, err := decoder.Token()
+		token, err := decoder.Token()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var raw json.RawMessage
 		if err := decoder.Decode(&raw); err != nil {
-			return nil, err
+			return err
 		}
-		switch text, _ := name.(string); {
-		case !strings.EqualFold(text, "keys"):
-		case seen:
-			return nil, errors.New(`a second "keys"`)
-		case text != "keys":
-			return nil, fmt.Errorf("%q is not spelled %q", text, "keys")
-		default:
-			seen = true
-			if err := json.Unmarshal(raw, &list); err != nil {
-				return nil, err
-			}
+		name, _ := token.(string) // all names are strings
+		if err := visit(name, raw); err != nil {
+			return err
 		}
 	}
-	return list, nil
+	return nil
 }
 
-// jwkMembers are the members of a JWK that say something here (RFC 7517 section 4, RFC 7518 section 6, RFC 8037).
-var jwkMembers = []string{"kid", "kty", "alg", "use", "key_ops", "crv", "x", "y", "n", "e"}
+// commonMembers are the members of every JWK that are read here (RFC 7517 section 4).
+var commonMembers = []string{"kty", "kid", "alg", "use", "key_ops"}
+
+// keyMembers are the members that make up a public key, by its kty (RFC 7518 section 6, RFC 8037).
+var keyMembers = map[string][]string{"EC": {"crv", "x", "y"}, "OKP": {"crv", "x"}, "RSA": {"n", "e"}}
 
 // privateMembers are the members of a JWK that a published one must not have (RFC 7518 section 6, RFC 9964).
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
 // knownMembers are all of these; none may come in another case.
-var knownMembers = slices.Concat(jwkMembers, privateMembers)
+var knownMembers = slices.Concat(commonMembers, []string{"crv", "x", "y", "n", "e"}, privateMembers)
 
-func parseJWK(raw []byte) (publicKey, error) {
-	members, err := strictjson.Object(string(raw))
+// parseJWK reads one key. It counts the RSA keys, of which it reads no more than maxJWKSRSA.
+func parseJWK(raw []byte, rsaKeys *int) (publicKey, error) {
+	used, kty, err := usedMembers(raw)
 	if err != nil {
 		return publicKey{}, err
 	}
-	for _, m := range members {
-		if err := checkMember(m); err != nil {
-			return publicKey{}, err
+	if kty == "RSA" {
+		if *rsaKeys++; *rsaKeys > maxJWKSRSA {
+			return publicKey{}, fmt.Errorf("more than %d RSA keys", maxJWKSRSA)
 		}
 	}
 	var jwk jose.JSONWebKey
-	if err := json.Unmarshal(raw, &jwk); err != nil {
+	if err := json.Unmarshal(used, &jwk); err != nil {
 		return publicKey{}, fmt.Errorf("parsing JWK: %w", err)
 	}
 	if jwk.Use != "" && jwk.Use != "sig" {
-		return publicKey{}, fmt.Errorf("a key for use %q, not for signatures", jwk.Use)
+		return publicKey{}, fmt.Errorf("a key for use %q, not for signatures", clip(jwk.Use))
 	}
 	key, err := newPublicKey(jwk.Key)
 	if err != nil {
 		return publicKey{}, err
 	}
 	if jwk.Algorithm != "" && jwk.Algorithm != string(key.alg) {
-		return publicKey{}, fmt.Errorf("unknown algorithm %q for this key: it is for %s", jwk.Algorithm, key.alg)
+		return publicKey{}, fmt.Errorf("unknown algorithm %q for this key: it is for %s", clip(jwk.Algorithm), key.alg)
 	}
 	if jwk.KeyID != "" {
 		key.id = jwk.KeyID
@@ -215,22 +238,47 @@ func parseJWK(raw []byte) (publicKey, error) {
 	return key, nil
 }
 
-// checkMember refuses what a key must not have, or another reader could take for something else.
-func checkMember(m strictjson.Member) error {
-	if slices.Contains(privateMembers, m.Name) {
-		return fmt.Errorf("not a public key: it has the private member %q", m.Name)
+// usedMembers returns a JWK with just those of its members that count for its kty. These are strict JSON; the others, such as
+// x5c, are not judged, unless they are private or a known name in another case.
+func usedMembers(raw []byte) (jwk []byte, kty string, err error) {
+	var members []strictjson.Member
+	err = eachMember(raw, func(name string, value json.RawMessage) error {
+		members = append(members, strictjson.Member{Name: name, Raw: string(value)})
+		if name == "kty" {
+			_ = json.Unmarshal(value, &kty) // go-jose refuses what is not a string
+		}
+		return checkMember(name, value)
+	})
+	if err != nil {
+		return nil, "", err
 	}
-	for _, known := range knownMembers {
-		if m.Name != known && strings.EqualFold(m.Name, known) {
-			return fmt.Errorf("%q is not spelled %q", m.Name, known)
+	used := slices.Concat(commonMembers, keyMembers[kty])
+	for _, m := range members {
+		if slices.Contains(used, m.Name) {
+			jwk = fmt.Appendf(jwk, ",%q:%s", m.Name, m.Raw)
 		}
 	}
-	if m.Name != "key_ops" {
+	jwk = append(append([]byte{'{'}, bytes.TrimPrefix(jwk, []byte{','})...), '}')
+	_, err = strictjson.Object(string(jwk))
+	return jwk, kty, err
+}
+
+// checkMember refuses what a key must not have, or another reader could take for something else.
+func checkMember(name string, value json.RawMessage) error {
+	if slices.Contains(privateMembers, name) {
+		return fmt.Errorf("not a public key: it has the private member %q", name)
+	}
+	for _, known := range knownMembers {
+		if name != known && strings.EqualFold(name, known) {
+			return fmt.Errorf("%q is not spelled %q", name, known)
+		}
+	}
+	if name != "key_ops" {
 		return nil
 	}
 	var operations []string
-	if err := json.Unmarshal([]byte(m.Raw), &operations); err != nil || !slices.Contains(operations, "verify") {
-		return fmt.Errorf("a key for the operations %s, not to verify", m.Raw)
+	if err := json.Unmarshal(value, &operations); err != nil || !slices.Contains(operations, "verify") {
+		return fmt.Errorf("a key for the operations %s, not to verify", clip(string(value)))
 	}
 	return nil
 }

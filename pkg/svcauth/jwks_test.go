@@ -122,6 +122,26 @@ func TestBadJWK(t *testing.T) {
 	}
 }
 
+// What is not used of a key is not judged, however malformed it is.
+func TestUnusedMembers(t *testing.T) {
+	t.Parallel()
+	for _, unused := range []string{
+		`"x5c":"not a list"`, `"x5c":["bm90IGEgY2VydGlmaWNhdGU="]`, `"x5c":[1]`, `"x5c":[]`, `"x5t":1`, `"x5t":"%"`, `"x5t":"AAAA"`,
+		`"x5t#S256":null`, `"x5t#S256":"AAAA"`, `"x5u":"::"`, `"x5u":7`, `"x5u":["https://evil.service/"]`, `"n":1`, `"e":"%"`,
+		`"y":{}`, `"iat":"soon"`, `"ext":"yes"`, `"x5c":1,"x5c":2`, `"note":{"a":1,"a":2}`, `"note":"\ud800"`, "\"note\":\"\xff\"",
+		`"note":` + strings.Repeat("[", 50) + strings.Repeat("]", 50), `"X5C":1`,
+		`"a":[` + strings.Repeat("0,", 1000) + `0]`,
+	} {
+		set := `{"note":{"a":1,"a":2},"keys":[{` + goodX + `,"kid":"good",` + unused + `}],"x5c":1}`
+		keys, skipped, err := svcauth.ParseJWKS([]byte(set))
+		if err != nil || len(skipped) > 0 || keys["good"] != svcauth.EdDSA {
+			t.Errorf("%s: keys %v, skipped %v, %v", clipText(unused), keys, skipped, err)
+		}
+	}
+}
+
+func clipText(s string) string { return s[:min(len(s), 60)] }
+
 // A set that cannot be read is an error, whatever is in it.
 func TestBadJWKS(t *testing.T) {
 	t.Parallel()
@@ -132,6 +152,7 @@ func TestBadJWKS(t *testing.T) {
 		{"two sets", `{"keys":[]}{"keys":[]}`, "parsing JWK Set"},
 		{"list", `[{` + goodX + `}]`, "parsing JWK Set"},
 		{"keys is an object", `{"keys":{` + goodX + `}}`, "parsing JWK Set"},
+		{"keys is null", `{"keys":null}`, "parsing JWK Set"},
 		{"keys twice", `{"keys":[{` + goodX + `}],"keys":[]}`, `a second "keys"`},
 		{"keys in two spellings", `{"keys":[{` + goodX + `}],"KEYS":[]}`, `a second "keys"`},
 		{"no keys", `{"keys":[]}`, "no usable key"},

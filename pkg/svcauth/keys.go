@@ -62,6 +62,9 @@ func algorithmOf(key crypto.PublicKey) (Algorithm, error) {
 		if k.E < minRSAExponent || k.E > maxRSAExponent || k.E%2 == 0 {
 			return "", fmt.Errorf("RSA key with exponent %d: must be odd and %d to %d", k.E, minRSAExponent, maxRSAExponent)
 		}
+		if err := checkModulus(k.N); err != nil {
+			return "", err
+		}
 		return RS256, nil
 	default:
 		return "", fmt.Errorf("no algorithm for a key of type %T", key)

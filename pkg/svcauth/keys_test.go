@@ -166,10 +166,11 @@ func pkcs8(tb testing.TB, key any) []byte {
 // A public key that is too weak to trust is refused by name, as PEM and as JWK alike.
 func TestWeakPublicKeys(t *testing.T) {
 	t.Parallel()
-	modulus := func(bits uint) *big.Int {
+	ofBits := func(bits uint) *big.Int {
 		n := new(big.Int).Lsh(big.NewInt(1), bits-1)
 		return n.Add(n, big.NewInt(15))
 	}
+	sound := modulus(t, modulus2048)
 	lowOrder := func(first, last byte) ed25519.PublicKey {
 		point := make([]byte, ed25519.PublicKeySize)
 		point[0], point[31] = first, last
@@ -180,13 +181,13 @@ func TestWeakPublicKeys(t *testing.T) {
 		key  crypto.PublicKey
 		want string // empty: accepted
 	}{
-		{"RSA of 2048 bits", &rsa.PublicKey{N: modulus(2048), E: 65537}, ""},
-		{"RSA of 4096 bits", &rsa.PublicKey{N: modulus(4096), E: 65537}, ""},
-		{"RSA of 2047 bits", &rsa.PublicKey{N: modulus(2047), E: 65537}, "RSA key of 2047 bits"},
-		{"RSA of 4097 bits", &rsa.PublicKey{N: modulus(4097), E: 65537}, "RSA key of 4097 bits"},
-		{"RSA with exponent 3", &rsa.PublicKey{N: modulus(2048), E: 3}, "RSA key with exponent 3"},
-		{"RSA with an even exponent", &rsa.PublicKey{N: modulus(2048), E: 65538}, "RSA key with exponent 65538"},
-		{"RSA with an exponent of 33 bits", &rsa.PublicKey{N: modulus(2048), E: 1<<32 + 1}, "RSA key with exponent 4294967297"},
+		{"RSA of 2048 bits", &rsa.PublicKey{N: sound, E: 65537}, ""},
+		{"RSA of 4096 bits", &rsa.PublicKey{N: modulus(t, modulus4096), E: 65537}, ""},
+		{"RSA of 2047 bits", &rsa.PublicKey{N: ofBits(2047), E: 65537}, "RSA key of 2047 bits"},
+		{"RSA of 4097 bits", &rsa.PublicKey{N: ofBits(4097), E: 65537}, "RSA key of 4097 bits"},
+		{"RSA with exponent 3", &rsa.PublicKey{N: sound, E: 3}, "RSA key with exponent 3"},
+		{"RSA with an even exponent", &rsa.PublicKey{N: sound, E: 65538}, "RSA key with exponent 65538"},
+		{"RSA with an exponent of 33 bits", &rsa.PublicKey{N: sound, E: 1<<32 + 1}, "RSA key with exponent 4294967297"},
 		{"Ed25519 neutral point", lowOrder(1, 0), "low-order point"},
 		{"Ed25519 neutral point, sign set", lowOrder(1, 0x80), "low-order point"},
 		{"Ed25519 point of order 4", lowOrder(0, 0), "low-order point"},
