@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -167,6 +168,102 @@ func TestTrustFaults(t *testing.T) {
 				t.Errorf("error %q does not name the file", err)
 			}
 		})
+	}
+}
+
+// A key belongs to one issuer: keys, key files and URLs that two entries share are faults, however they are spelled.
+func TestSharedKeys(t *testing.T) {
+	dir := trustDir(t)
+	key, other := generateKey(t, svcauth.EdDSA), generateKey(t, svcauth.ES256)
+	writeKeyFiles(t, dir, key, other)
+	file := filepath.Join(dir, "trust.yaml")
+	discover := strings.Replace(herald, "herald", "keys", 1)
+	for _, tt := range []struct{ name, first, second, want string }{
+		{"the same file", "key.pem", "key.pem", `the key file of the issuer "https://a.service/" (line 3) too`},
+		{"the same file, other path", "key.pem", "./sub/../key.pem", `the key file of the issuer "https://a.service/" (line 3) too`},
+		{"the same file, absolute", "key.pem", filepath.Join(dir, "key.pem"), `the key file of the issuer "https://a.service/"`},
+		{"symbolic link", "key.pem", "link.pem", `the key file of the issuer "https://a.service/"`},
+		{"hard link", "hard.pem", "key.pem", `the key file of the issuer "https://a.service/"`},
+		{"copy", "key.pem", "copy.pem", `the key ` + key.ID() + ` is that of the issuer "https://a.service/" (line 3) too`},
+		{"as JWK", "key.pem", "key.json", `the key ` + key.ID() + ` is that of the issuer "https://a.service/"`},
+		{"as JWK with another kid", "named.json", "key.pem", `the key ` + key.ID() + ` is that of the issuer "https://a.service/"`},
+		{"one of two", "key.pem", "both.pem", `the key ` + key.ID() + ` is that of the issuer "https://a.service/"`},
+		{"the same URL", discover + "k", discover + "k", `the key set of the issuer "https://a.service/" (line 3) too`},
+		{"host in capitals", "https://keys.service/k", "HTTPS://Keys.Service/k", `the key set of the issuer "https://a.service/"`},
+		{"default port", "https://keys.service:443/k", "https://keys.service/k", `the key set of the issuer "https://a.service/"`},
+		{"empty port", "https://keys.service/k", "https://keys.service:/k", `the key set of the issuer "https://a.service/"`},
+		{"port with zeros", "https://keys.service/k", "https://keys.service:0443/k", `the key set of the issuer "https://a.service/"`},
+		{"dot after the host", "https://keys.service/k", "https://keys.service./k", `the key set of the issuer "https://a.service/"`},
+		{"discovered by both names", "discover", "https://a.service/.well-known/jwks.json", `the key set of the issuer "https://a.service/"`},
+		{"named before it is discovered", "https://b.service/.well-known/jwks.json", "discover", `the key set of the issuer "https://a.service/"`},
+		{"percent-encoded", "https://keys.service/jwks", "https://keys.service/%6Awks", `the key set of the issuer "https://a.service/"`},
+		{"percent-encoded in other case", "https://keys.service/a%2fb", "https://keys.service/a%2Fb", `the key set of the issuer "https://a.service/"`},
+		{"dot segments", "https://keys.service/a/k", "https://keys.service/a/./b/../k", `the key set of the issuer "https://a.service/"`},
+		{"no path", "https://keys.service", "https://keys.service/", `the key set of the issuer "https://a.service/"`},
+		{"empty query", "https://keys.service/k?", "https://keys.service/k", `the key set of the issuer "https://a.service/"`},
+		{"IPv6 address", "https://[::1]/k", "https://[0:0:0:0:0:0:0:1]/k", `the key set of the issuer "https://a.service/"`},
+		{"IPv4 address in IPv6", "https://127.0.0.1/k", "https://[::ffff:127.0.0.1]/k", `the key set of the issuer "https://a.service/"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			const entry = "  - issuer: https://%s.service/\n    keys: %q\n    allow: [GET /user/*]\n"
+			writeFile(t, file, fmt.Appendf(nil, "issuers:\n"+entry+entry, "a", tt.first, "b", tt.second))
+			_, err := svcauth.ReadTrustFile(file)
+			if err == nil || !strings.Contains(err.Error(), file+":6: keys: ") || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+			if err != nil && strings.Count(err.Error(), file+":") != 1 {
+				t.Errorf("more than one fault: %v", err)
+			}
+		})
+	}
+}
+
+// writeKeyFiles writes key as files of several forms into dir, some of them together with another.
+func writeKeyFiles(t *testing.T, dir string, key, other *svcauth.PrivateKey) {
+	t.Helper()
+	public, err := key.PublicPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := other.PublicPEM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := svcauth.MarshalJWKS(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := strings.NewReplacer(`"kid":"`+key.ID()+`"`, `"kid":"a"`, `"alg":"EdDSA",`, ``).Replace(string(set))
+	for name, data := range map[string]string{
+		"key.pem": string(public), "copy.pem": string(public), "key.json": string(set), "named.json": named, "both.pem": string(second) + string(public),
+	} {
+		writeFile(t, filepath.Join(dir, name), []byte(data))
+	}
+	if err := errors.Join(
+		os.Mkdir(filepath.Join(dir, "sub"), 0o700),
+		os.Symlink("key.pem", filepath.Join(dir, "link.pem")),
+		os.Link(filepath.Join(dir, "key.pem"), filepath.Join(dir, "hard.pem")),
+	); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Issuers whose keys lie beside each other share nothing.
+func TestUnsharedKeys(t *testing.T) {
+	dir := trustDir(t)
+	file := filepath.Join(dir, "trust.yaml")
+	urls := []string{
+		"discover", "https://keys.service/a", "https://keys.service/A", "https://keys.service/a/", "https://keys.service/a?b", "https://keys.service/a?B",
+		"https://keys.service:8443/a", "https://keys2.service/a", "https://keys.service/a%2Fb", "https://keys.service/a/b", "https://[::1]/a",
+		"herald.pub.pem", "ec.pem",
+	}
+	text := "issuers:\n"
+	for i, keys := range urls {
+		text += fmt.Sprintf("  - {issuer: https://s%d.service/, keys: %q, allow: [GET /user/*]}\n", i, keys)
+	}
+	writeFile(t, file, []byte(text))
+	if _, err := svcauth.ReadTrustFile(file); err != nil {
+		t.Error(err)
 	}
 }
 

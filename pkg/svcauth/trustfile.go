@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,8 +51,8 @@ type trustFile struct {
 
 // loadTrust reads a trust file and the key files it names. All its faults are reported together.
 func loadTrust(file string) (*trustFile, error) {
-	r := trustReader{file: file, entries: map[string]*trustEntry{}, digest: sha256.New()}
-	data, err := r.read(file)
+	r := trustReader{file: file, entries: map[string]*trustEntry{}, digest: sha256.New(), seen: newSharedKeys()}
+	data, _, err := r.read(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading trust file: %w", err)
 	}
@@ -70,26 +69,27 @@ type trustReader struct {
 	entries map[string]*trustEntry
 	digest  hash.Hash
 	faults  []error
+	seen    *sharedKeys
 }
 
 // maxTrustFileBytes bounds a trust file, and each of its key files.
 const maxTrustFileBytes = 1 << 20
 
 // read reads a file and notes its content in the digest. What is no regular file could keep the reader waiting for ever.
-func (r *trustReader) read(file string) ([]byte, error) {
+func (r *trustReader) read(file string) ([]byte, os.FileInfo, error) {
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file", file)
+		return nil, nil, fmt.Errorf("%s is not a regular file", file)
 	case info.Size() > maxTrustFileBytes:
-		return nil, fmt.Errorf("%s has %d bytes: at most %d are read", file, info.Size(), maxTrustFileBytes)
+		return nil, nil, fmt.Errorf("%s has %d bytes: at most %d are read", file, info.Size(), maxTrustFileBytes)
 	}
 	data, err := os.ReadFile(file)
 	fmt.Fprintf(r.digest, "%q %d ", file, len(data))
 	r.digest.Write(data)
-	return data, err
+	return data, info, err
 }
 
 func (r *trustReader) fault(line int, format string, args ...any) {
@@ -277,17 +277,22 @@ func (r *trustReader) keys(e *trustEntry, node *yaml.Node) {
 	e.keysFrom = source
 	switch {
 	case source == "discover":
-		e.jwksURL = e.issuer + JWKSPath
+		r.keySet(e, node.Line, e.issuer+JWKSPath)
 	case strings.Contains(source, "://"):
-		u, err := url.Parse(source)
-		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
-			r.fault(node.Line, "keys: %q is not an https URL", source)
-			return
-		}
-		e.jwksURL = source
+		r.keySet(e, node.Line, source)
 	case source != "":
 		r.keyFile(e, node.Line, source)
 	}
+}
+
+func (r *trustReader) keySet(e *trustEntry, line int, address string) {
+	canonical, err := canonicalURL(address)
+	if err != nil {
+		r.fault(line, "keys: %q is %w", address, err)
+		return
+	}
+	e.jwksURL = address
+	r.seen.keySet(r, e, canonical)
 }
 
 func (r *trustReader) keyFile(e *trustEntry, line int, name string) {
@@ -295,7 +300,7 @@ func (r *trustReader) keyFile(e *trustEntry, line int, name string) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(filepath.Dir(r.file), path)
 	}
-	data, err := r.read(path)
+	data, info, err := r.read(path)
 	if err != nil {
 		r.fault(line, "keys: %w", err)
 		return
@@ -311,4 +316,5 @@ func (r *trustReader) keyFile(e *trustEntry, line int, name string) {
 		}
 	}
 	e.keys = keys
+	r.seen.keyFile(r, e, info)
 }

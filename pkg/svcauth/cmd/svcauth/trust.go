@@ -19,8 +19,9 @@ var trustCheckCommand = command{
 	args:    "[--json] FILE",
 	summary: "check a trust file, and say whom it trusts",
 	about: `Reads a trust file and the key files that it names, as a service does, and says for each issuer what it may do and where
-its keys come from, with a warning for each line that gives more away than it seems. Nothing is fetched. Faults are printed
-all at once, each as FILE:LINE: FAULT, and make the exit status 1.`,
+its keys come from, with a warning for each line that gives more away than it seems. A key, a key file or the URL of a key set
+that two issuers have in common is a fault: each could pass as the other. Nothing is fetched; the service itself refuses a
+fetched key that another issuer has. Faults are printed all at once, each as FILE:LINE: FAULT, and make the exit status 1.`,
 	examples: []string{
 		"svcauth trust check trust.yaml",
 		"svcauth trust check --json trust.yaml | jq -r '.issuers[].issuer'",

@@ -147,6 +147,36 @@ func TestTrustCheckFaults(t *testing.T) {
 	}
 }
 
+// Keys and key sets that two issuers share are faults, each on its line.
+func TestTrustCheckShared(t *testing.T) {
+	t.Parallel()
+	file, kid := writeTrust(t, `issuers:
+  - {issuer: https://shop.service/, keys: shop.pub.pem, allow: [GET /]}
+  - {issuer: https://another.service/, keys: ./shop.pub.pem, allow: [GET /]}
+  - {issuer: https://pair.service/, keys: copy.pem, allow: [GET /]}
+  - {issuer: https://census.service/, keys: discover, allow: [GET /]}
+  - {issuer: https://herald.service/, keys: https://census.service:443/.well-known/jwks.json, allow: [GET /]}
+`)
+	dir := filepath.Dir(file)
+	if err := os.WriteFile(filepath.Join(dir, "copy.pem"), []byte(read(t, filepath.Join(dir, "shop.pub.pem"))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := execute(t, "", "trust", "check", file)
+	if r.status != exitFailed || r.out != "" {
+		t.Errorf("%+v", r)
+	}
+	for _, want := range []string{
+		`:3: keys: ./shop.pub.pem is the key file of the issuer "https://shop.service/" (line 2) too`,
+		`:4: keys: copy.pem: the key ` + kid + ` is that of the issuer "https://shop.service/" (line 2) too`,
+		`:6: keys: https://census.service:443/.well-known/jwks.json is the key set of the issuer "https://census.service/" (line 5) too`,
+		"3 faults",
+	} {
+		if !strings.Contains(r.err, want) {
+			t.Errorf("no %q in\n%s", want, r.err)
+		}
+	}
+}
+
 func TestTrustCheckUnreadable(t *testing.T) {
 	t.Parallel()
 	yaml, _ := writeTrust(t, "issuers: [")
