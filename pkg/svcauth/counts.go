@@ -65,13 +65,14 @@ type CallCount struct {
 type KeySetStats struct {
 	// Issuer publishes the set.
 	Issuer string
-	// Keys is how many keys can be used now: 0 when none could be fetched, or the last ones are too old to be trusted.
+	// Keys is how many keys can be used now: 0 when no set could be fetched, the last one is too old to be trusted, or the
+	// set that was fetched has no key that can be used. The last is no failed fetch: Cause is empty.
 	Keys int
-	// Skipped is how many keys of the set cannot be used.
+	// Skipped is how many keys of the set cannot be used, those that belong to another issuer included.
 	Skipped int
 	// Fetched is when the set was last fetched; zero for never.
 	Fetched time.Time
-	// Fetches and Failures count the fetches, and those that brought no usable set.
+	// Fetches and Failures count the fetches, and those that brought no set that could be read.
 	Fetches, Failures uint64
 	// Cause is why the last fetch failed: certificate, timeout, connection, status, size or content; empty when it did
 	// not. Fault is the same in full.
@@ -88,8 +89,8 @@ func (v *Verifier) Stats() Stats {
 	})
 	slices.SortStableFunc(s.Calls, func(a, b CallCount) int { return cmp.Compare(a.Issuer, b.Issuer) })
 	for _, i := range v.trust.Load().issuers {
-		if published, ok := i.source.(*publishedKeys); ok {
-			s.KeySets = append(s.KeySets, published.stats())
+		if i.published != nil {
+			s.KeySets = append(s.KeySets, i.published.stats())
 		}
 	}
 	slices.SortFunc(s.KeySets, func(a, b KeySetStats) int { return cmp.Compare(a.Issuer, b.Issuer) })

@@ -53,7 +53,7 @@ type fetchedSet struct {
 	keep    time.Duration
 }
 
-// fetchKeys fetches a key set once. The skipped keys are told of with an error, too.
+// fetchKeys fetches a key set once. A set without a usable key is no fault: what was published is that there is none.
 func fetchKeys(ctx context.Context, client *http.Client, url string) (set fetchedSet, fault *fetchError) {
 	ctx, cancel := context.WithTimeout(ctx, jwksFetchTimeout)
 	defer cancel()
@@ -78,12 +78,15 @@ func fetchKeys(ctx context.Context, client *http.Client, url string) (set fetche
 		return set, &fetchError{causeSize, fmt.Errorf("a key set of over %d bytes", maxJWKSBytes)}
 	}
 	keys, skipped, err := parseJWKS(data)
-	set = fetchedSet{keys: keys, keep: keepFor(res.Header)}
-	for _, why := range skipped {
-		set.skipped = append(set.skipped, why.Error())
+	if errors.Is(err, errNoUsableKey) {
+		keys, err = keyMap{}, nil
 	}
 	if err != nil {
 		return set, &fetchError{causeContent, err}
+	}
+	set = fetchedSet{keys: keys, keep: keepFor(res.Header)}
+	for _, why := range skipped {
+		set.skipped = append(set.skipped, why.Error())
 	}
 	return set, nil
 }

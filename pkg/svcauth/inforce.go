@@ -24,9 +24,9 @@ type trust struct {
 type issuer struct {
 	*trustEntry
 	source    keySource
+	published *publishedKeys // the source, where keys are fetched
 	validator *jwt.Validator
 	counters  *counters
-	stop      context.CancelFunc // ends the fetching of its keys; nil where there is none
 }
 
 // watchTrust reads the trust file anew until the verifier is closed. Comparing contents rather than times catches every
@@ -79,31 +79,46 @@ func (v *Verifier) apply(file *trustFile) {
 	for name, entry := range file.entries {
 		i := &issuer{trustEntry: entry, validator: v.validator(entry), counters: v.countersOf(name), source: entry.keys}
 		if entry.jwksURL != "" {
-			i.source, i.stop = v.published(old, entry)
+			i.published = v.published(old, entry)
+			i.source = i.published
 		}
 		next.issuers[name] = i
 	}
+	v.put(old, next, file)
+	for _, i := range next.issuers {
+		if i.published != nil && i.published.stop == nil {
+			var ctx context.Context
+			ctx, i.published.stop = context.WithCancel(v.ctx)
+			v.work.Go(func() { i.published.run(ctx) })
+		}
+	}
+}
+
+// put puts next in the place of old, at one moment for all keys, and ends the fetching of sets that are not in it.
+func (v *Verifier) put(old, next *trust, file *trustFile) {
+	v.owners.mu.Lock()
+	defer v.owners.mu.Unlock()
+	v.owners.pin(file)
 	v.trust.Store(next)
 	if old == nil {
 		return
 	}
 	for name, i := range old.issuers {
-		if i.stop != nil && (next.issuers[name] == nil || next.issuers[name].source != i.source) {
-			i.stop()
+		if i.published != nil && (next.issuers[name] == nil || next.issuers[name].published != i.published) {
+			i.published.stop()
+			v.owners.release(i.published)
 		}
 	}
 }
 
-func (v *Verifier) published(old *trust, entry *trustEntry) (keySource, context.CancelFunc) {
+// published returns the set that an issuer publishes, the one that is being fetched where the URL is the same.
+func (v *Verifier) published(old *trust, entry *trustEntry) *publishedKeys {
 	if old != nil {
-		if i := old.issuers[entry.issuer]; i != nil && i.jwksURL == entry.jwksURL {
-			return i.source, i.stop
+		if i := old.issuers[entry.issuer]; i != nil && i.published != nil && i.jwksURL == entry.jwksURL {
+			return i.published
 		}
 	}
-	keys := newPublishedKeys(entry.issuer, entry.jwksURL, v.client, v.log, v.now)
-	ctx, stop := context.WithCancel(v.ctx)
-	v.work.Go(func() { keys.run(ctx) })
-	return keys, stop
+	return newPublishedKeys(entry.issuer, entry.jwksURL, v.client, v.log, v.now, &v.owners)
 }
 
 // validator returns golang-jwt's checks of an issuer's claims, all that it has.

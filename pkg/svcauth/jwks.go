@@ -167,7 +167,7 @@ func splitJWKS(data []byte) (list []json.RawMessage, err error) {
 		return json.Unmarshal(raw, &list)
 	})
 	if err == nil && !seen {
-		err = fmt.Errorf(`%w, which has no "keys"`, errNoUsableKey)
+		err = errors.New(`no usable key in the JWK Set: it has no "keys"`)
 	}
 	return list, err
 }

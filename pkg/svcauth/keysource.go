@@ -5,27 +5,19 @@ import (
 	"errors"
 	"hash/maphash"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
 
-// How a published key set is kept fresh.
+// How calls bring about fetches of a published key set, and wait for them.
 const (
-	jwksFirstWait     = 3 * time.Second        // how long a call may wait for the keys of an issuer that is new
-	jwksMinRefresh    = time.Minute            // however short Cache-Control's max-age
-	jwksMaxRefresh    = 15 * time.Minute       // however long
-	jwksRefetchAfter  = 500 * time.Millisecond // after a fetch, at the least
-	jwksKidsPause     = 10 * time.Second       // between fetches on account of kids that come up for the first time
-	jwksKidsAgain     = 3                      // fetches in a row on account of kids that come up again
-	jwksKidsRegain    = 30 * time.Second       // until there may be one more of them
-	jwksKidsNoted     = 1 << 15                // how many kids are told apart
-	jwksFirstBackoff  = time.Second            // after a failed fetch, at the least; doubling
-	jwksMaxBackoff    = 30 * time.Second
-	jwksMaxStale      = 24 * time.Hour // how long keys serve while the set cannot be fetched
-	jwksJitterPercent = 10
+	jwksMaxStale     = 24 * time.Hour   // how long keys serve while the set cannot be fetched
+	jwksMaxWait      = 3 * time.Second  // how long a call without keys waits for a fetch, and a fetch keeps calls waiting
+	jwksMaxWaiting   = 256              // how many calls wait at a time
+	jwksBudget       = 3                // fetches that calls bring about, in a row
+	jwksBudgetRegain = 30 * time.Second // until there may be one more of them
+	jwksKidsReserve  = 2                // of the budget, for kids that come up again
 )
 
 var (
@@ -51,45 +43,57 @@ func (m keyMap) lookup(_ context.Context, kid string) (publicKey, error) {
 	return publicKey{}, errUnknownKey
 }
 
-// publishedKeys is the key set that an issuer publishes, fetched in the background by run. A call whose key is known
-// never waits for the network, and of the others only those of the first moments do.
+// publishedKeys is the key set that an issuer publishes, fetched in the background by run. A call whose key is known never
+// waits for the network, and neither does one whose key is not in the set; one that finds no set waits for a fetch that is
+// under way or about to begin.
+//
+// Calls can bring about fetches before their time. Who makes them is not known yet, so all of them share one budget, a token
+// bucket, whatever the state of the set. Its times are those of the monotonic clock, and not the verifier's.
 type publishedKeys struct {
 	issuer, url string
 	client      *http.Client
 	log         *slog.Logger
 	now         func() time.Time
-	firstUntil  time.Time     // until when calls wait for the first keys
-	wake        chan struct{} // asks run for a fetch before its time
-	ended       chan struct{} // closed when run has ended
+	owners      *keyOwners
+	wake        chan struct{}      // tells run that a fetch is asked for
+	ended       chan struct{}      // closed when run has ended
+	stop        context.CancelFunc // ends run; nil until it begins
 
 	mu       sync.Mutex
-	keys     keyMap
+	keys     keyMap // nil until the set is fetched
 	unknown  unknownKids
+	budget   tokenBucket
+	waiting  int           // calls that wait for a fetch
 	skipped  []string      // why keys of the set cannot be used
-	fetched  time.Time     // when keys were last confirmed
-	started  time.Time     // when the last fetch began
-	fetching bool          // it has not ended
-	finished chan struct{} // closed when the next fetch ends
+	fetched  time.Time     // when keys were last confirmed, by the verifier's clock
 	fault    *fetchError   // of the last fetch
+	asked    bool          // a fetch is asked for, and has not begun
+	fetching bool          // one is under way
+	began    time.Time     // when the last fetch began
+	earliest time.Time     // when the next fetch may begin
+	due      time.Time     // when it begins unless it is asked for before
+	backoff  time.Duration // after the next failure
+	finished chan struct{} // closed when the next fetch ends
 	fetches  uint64
 	failures uint64
 	inARow   uint64 // failures since the last success
 }
 
-func newPublishedKeys(issuer, url string, client *http.Client, log *slog.Logger, now func() time.Time) *publishedKeys {
+func newPublishedKeys(issuer, url string, client *http.Client, log *slog.Logger, now func() time.Time, owners *keyOwners) *publishedKeys {
 	strict := *client
 	strict.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &publishedKeys{
-		issuer: issuer, url: url, client: &strict, log: log.With("issuer", issuer, "url", url), now: now,
-		firstUntil: now().Add(jwksFirstWait), wake: make(chan struct{}, 1), ended: make(chan struct{}),
-		unknown: unknownKids{seed: maphash.MakeSeed()}, finished: make(chan struct{}),
+		issuer: issuer, url: url, client: &strict, log: log.With("issuer", issuer, "url", url), now: now, owners: owners,
+		wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		unknown: unknownKids{seed: maphash.MakeSeed()}, budget: tokenBucket{size: jwksBudget, interval: jwksBudgetRegain},
+		backoff: jwksFirstBackoff, finished: make(chan struct{}),
 	}
 }
 
 func (p *publishedKeys) lookup(ctx context.Context, kid string) (publicKey, error) {
-	keys, fetch := p.current()
+	keys := p.usable()
 	if keys == nil {
-		if keys = p.await(ctx, fetch); keys == nil {
+		if keys = p.await(ctx); keys == nil {
 			return publicKey{}, errKeysUnavailable
 		}
 	}
@@ -100,59 +104,28 @@ func (p *publishedKeys) lookup(ctx context.Context, kid string) (publicKey, erro
 	return key, err
 }
 
-// current returns the keys that may be used now; where there are none, it asks for a fetch and returns its end.
-func (p *publishedKeys) current() (keys keyMap, fetch <-chan struct{}) {
+// usable returns the keys that may be used now; nil where no set was fetched, or the last one is too old.
+func (p *publishedKeys) usable() keyMap {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if keys := p.usable(); keys != nil {
-		return keys, nil
-	}
-	p.requestFetch()
-	return nil, p.finished
+	return p.fresh()
 }
 
-// usable returns the keys unless there are none or they are too old. p.mu is held.
-func (p *publishedKeys) usable() keyMap {
+// fresh returns the keys unless there are none or they are too old. p.mu is held.
+func (p *publishedKeys) fresh() keyMap {
 	if p.now().Sub(p.fetched) > jwksMaxStale {
 		return nil
 	}
 	return p.keys
 }
 
-// unknownKey asks for a fetch on account of a key that is not in the set, if it is worth one. While the set cannot be
-// fetched nobody knows whether the issuer has the key.
-func (p *publishedKeys) unknownKey(kid string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.now()
-	underWay := p.fetching || len(p.wake) > 0
-	if p.unknown.worthFetch(kid, now, !underWay && now.Sub(p.started) >= jwksRefetchAfter) {
-		p.requestFetch()
+// await waits for the end of the next fetch, where it can be had in time, and returns the keys that may be used then.
+func (p *publishedKeys) await(ctx context.Context) keyMap {
+	finished, until := p.join()
+	if finished == nil {
+		return p.usable()
 	}
-	if p.fault != nil {
-		return errKeysUnavailable
-	}
-	return errUnknownKey
-}
-
-func (p *publishedKeys) requestFetch() {
-	select {
-	case p.wake <- struct{}{}:
-	default: // asked for already
-	}
-}
-
-// requestsServed forgets the requests that the fetch of this moment answers. p.mu is held.
-func (p *publishedKeys) requestsServed() {
-	select {
-	case <-p.wake:
-	default:
-	}
-}
-
-// await waits, in the first moments, until the fetch under way has ended.
-func (p *publishedKeys) await(ctx context.Context, finished <-chan struct{}) keyMap {
-	timer := time.NewTimer(p.firstUntil.Sub(p.now()))
+	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	select {
 	case <-finished:
@@ -160,107 +133,92 @@ func (p *publishedKeys) await(ctx context.Context, finished <-chan struct{}) key
 	case <-ctx.Done():
 	case <-p.ended:
 	}
-	keys, _ := p.current()
-	return keys
-}
-
-// run keeps the key set fresh until ctx ends.
-func (p *publishedKeys) run(ctx context.Context) {
-	defer close(p.ended)
-	backoff := jwksFirstBackoff
-	for ctx.Err() == nil {
-		if wait, ok := p.refresh(ctx); ok {
-			backoff = jwksFirstBackoff
-			p.pause(ctx, jwksRefetchAfter, jitter(wait))
-		} else {
-			p.pause(ctx, jitter(jwksFirstBackoff), jitter(backoff))
-			backoff = min(2*backoff, jwksMaxBackoff)
-		}
-	}
-}
-
-// pause sleeps until the next refresh is due, or from least on until one is asked for.
-func (p *publishedKeys) pause(ctx context.Context, least, wait time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(least):
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(wait - least):
-	case <-p.wake:
-	}
-}
-
-func jitter(d time.Duration) time.Duration {
-	spread := int64(d) * jwksJitterPercent / 100
-	return d - time.Duration(rand.Int64N(spread+1)) //nolint:gosec // spreads load, protects nothing
-}
-
-// refresh fetches the set once and returns how long it may be kept.
-func (p *publishedKeys) refresh(ctx context.Context) (keep time.Duration, ok bool) {
-	p.mu.Lock()
-	p.started, p.fetching = p.now(), true
-	p.fetches++
-	p.requestsServed()
-	p.mu.Unlock()
-	set, fault := fetchKeys(ctx, p.client, p.url)
-
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer func() {
-		close(p.finished)
-		p.finished, p.fetching = make(chan struct{}), false
-	}()
-	if fault != nil && ctx.Err() != nil {
-		return 0, false // the end of the verifier, and no fault
-	}
-	p.noteFault(fault)
-	p.noteSkipped(set.skipped)
-	if fault != nil {
-		return 0, false
-	}
-	p.keys, p.fetched = set.keys, p.now()
-	p.requestsServed()
-	return set.keep, true
+	p.waiting--
+	return p.fresh()
 }
 
-// noteFault tells the operator when fetching begins to fail, fails in another way, or works again.
-func (p *publishedKeys) noteFault(fault *fetchError) {
+// join makes a call one of those that wait, after it has asked for a fetch within the budget. It returns what the call waits
+// for, and until when; nil where it must not wait.
+func (p *publishedKeys) join() (finished <-chan struct{}, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if p.fresh() != nil || p.waiting >= jwksMaxWaiting {
+		return nil, now
+	}
+	p.askForFetch(now, 0)
+	begins, until := p.due, now.Add(jwksMaxWait)
 	switch {
-	case fault != nil && (p.fault == nil || p.fault.cause != fault.cause):
-		p.log.Warn("key set cannot be fetched", "error", fault, "keys", len(p.keys), "keys_serve_for", jwksMaxStale.String())
-	case fault == nil && p.fault != nil:
-		p.log.Info("key set is fetched again", "failures", p.inARow)
+	case p.fetching:
+		begins, until = p.began, p.began.Add(jwksMaxWait)
+	case p.asked:
+		begins = p.earliest
 	}
-	if p.fault = fault; fault != nil {
-		p.failures++
-		p.inARow++
-	} else {
-		p.inARow = 0
+	if !begins.Before(until) || !until.After(now) {
+		return nil, now
 	}
+	p.waiting++
+	return p.finished, until
 }
 
-// noteSkipped tells the operator when other keys of the set than before cannot be used. A set that could not be read at
-// all says nothing new of its keys.
-func (p *publishedKeys) noteSkipped(skipped []string) {
-	if p.fault != nil && len(skipped) == 0 || slices.Equal(p.skipped, skipped) {
+// unknownKey asks for a fetch on account of a key that is not in the set, if it is worth one: of the budget, kids that come up
+// for the first time leave a part to those that come up again. While the set cannot be fetched nobody knows whether the issuer
+// has the key.
+func (p *publishedKeys) unknownKey(kid string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	reserve := float64(jwksKidsReserve)
+	if p.unknown.note(kid) {
+		reserve = 0
+	}
+	if now := time.Now(); now.Sub(p.began) >= jwksRefetchAfter {
+		p.askForFetch(now, reserve)
+	}
+	if p.fault != nil {
+		return errKeysUnavailable
+	}
+	return errUnknownKey
+}
+
+// askForFetch asks run for a fetch before its time, unless one is under way or due soon, or the budget is spent but for reserve.
+// p.mu is held.
+func (p *publishedKeys) askForFetch(now time.Time, reserve float64) {
+	soon := now.Add(jwksFirstBackoff)
+	if p.earliest.After(now) {
+		soon = p.earliest.Add(jwksFirstBackoff)
+	}
+	if p.fetching || p.asked || !p.due.After(soon) || !p.budget.take(now, reserve) {
 		return
 	}
-	p.skipped = skipped
-	if len(skipped) == 0 {
-		p.log.Info("no key of the set is skipped any more")
+	p.asked = true
+	select {
+	case p.wake <- struct{}{}:
+	default: // run has not seen the one before, and will begin a fetch all the same
 	}
-	for _, fault := range skipped {
-		p.log.Warn("key skipped", "error", fault)
+}
+
+// drop takes a key out of the set.
+func (p *publishedKeys) drop(thumbprint, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	keys := keyMap{} // calls may be reading the other
+	for kid, key := range p.keys {
+		if key.thumbprint != thumbprint {
+			keys[kid] = key
+		}
 	}
+	p.keys = keys
+	p.skipped = append(p.skipped, why)
+	p.log.Warn("key skipped", "error", why)
 }
 
 func (p *publishedKeys) stats() KeySetStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := KeySetStats{
-		Issuer: p.issuer, Keys: len(p.usable()), Skipped: len(p.skipped), Fetched: p.fetched,
+		Issuer: p.issuer, Keys: len(p.fresh()), Skipped: len(p.skipped), Fetched: p.fetched,
 		Fetches: p.fetches, Failures: p.failures,
 	}
 	if p.fault != nil {

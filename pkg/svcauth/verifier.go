@@ -60,6 +60,7 @@ type Verifier struct {
 	now       func() time.Time
 
 	trust      atomic.Pointer[trust]  // what is in force; each call sees one, whole
+	owners     keyOwners              // of the keys in force
 	trustFault atomic.Pointer[string] // why the file on disk is not what is in force
 	seen       *seenTokens
 	strangers  counters        // of issuers that the trust file does not name
