@@ -46,7 +46,7 @@ type KeyFiles struct {
 }
 
 // LoadKeys reads a service's keys from path: a file with one key, as [LoadKey] reads it, or a directory as [Rotate] keeps
-// it. A nil log stands for [slog.Default]; it gets a line for each change.
+// it. Each file must be its owner's alone, as there. A nil log stands for [slog.Default]; it gets a line for each change.
 func LoadKeys(path string, log *slog.Logger) (*KeyFiles, error) {
 	if log == nil {
 		log = slog.Default()
@@ -178,7 +178,7 @@ func readKeyDir(dir string) (*datedKeys, error) {
 }
 
 func (d *datedKeys) add(file string, from time.Time) error {
-	data, err := os.ReadFile(file)
+	data, err := readSecret(file)
 	if err != nil {
 		return fmt.Errorf("loading signing keys: %w", err)
 	}

@@ -12,10 +12,13 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
+
+	"example.com/micromachine/pkg/svcauth/internal/fileperm"
 )
 
 // An Algorithm is a JWS signature algorithm (RFC 7518 section 3.1, RFC 8037). Every key is pinned to one.
@@ -120,8 +123,12 @@ func GenerateKey(alg Algorithm) (*PrivateKey, error) {
 
 // LoadKey reads a private key from a PEM file with one PKCS #8 block (RFC 5958), as [PrivateKey.Save] and
 // "openssl genpkey" write it. The kind of key decides its algorithm.
+//
+// A file that other users can read or change is an error: its mode must be 0600 or less. One that belongs to root may be
+// readable by its group, 0640 or 0440, when the process does not run as root, as a secret that Kubernetes mounts with fsGroup
+// is. Where the platform cannot say who else has access, a warning is logged to [slog.Default] instead.
 func LoadKey(file string) (*PrivateKey, error) {
-	data, err := os.ReadFile(file)
+	data, err := readSecret(file)
 	if err != nil {
 		return nil, fmt.Errorf("loading private key: %w", err)
 	}
@@ -130,6 +137,23 @@ func LoadKey(file string) (*PrivateKey, error) {
 		return nil, fmt.Errorf("loading private key: %s: %w", file, err)
 	}
 	return key, nil
+}
+
+// readSecret reads a file that only its owner may have access to.
+func readSecret(file string) (data []byte, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := fileperm.Secret(file, info); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(f)
 }
 
 func parsePrivateKey(data []byte) (*PrivateKey, error) {

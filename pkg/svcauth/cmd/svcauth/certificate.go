@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,8 +14,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"time"
+
+	"example.com/micromachine/pkg/svcauth/internal/fileperm"
 )
 
 // The files of the authority itself.
@@ -47,7 +49,7 @@ func (ca *devCA) open() error {
 			ca.path(caCertFile), ca.path(caKeyFile))
 	}
 	var err error
-	if ca.key, err = ca.privateKey(caKeyFile); err != nil {
+	if ca.key, err = ca.privateKey(caKeyFile, caCertFile); err != nil {
 		return err
 	}
 	template := &x509.Certificate{
@@ -88,7 +90,7 @@ func (ca *devCA) fault(cert *x509.Certificate, key crypto.Signer, keyFile string
 // host makes key and certificate of one host, where they are missing.
 func (ca *devCA) host(host string) error {
 	certFile, keyFile := host+".pem", host+"-key.pem"
-	key, err := ca.privateKey(keyFile)
+	key, err := ca.privateKey(keyFile, certFile)
 	if err != nil {
 		return err
 	}
@@ -135,12 +137,25 @@ func (ca *devCA) exists(name string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// privateKey reads the key in a file, or makes it when there is no such file.
-func (ca *devCA) privateKey(name string) (crypto.Signer, error) {
-	data, err := os.ReadFile(ca.path(name))
+// privateKey reads the key in a file, or makes it when there is no such file. A key that others may know, or may have put
+// there, is an error: who has the key of an authority can be every host. So is one without its certificate, which this command
+// did not leave so.
+func (ca *devCA) privateKey(name, certName string) (crypto.Signer, error) {
+	info, err := os.Lstat(ca.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return ca.newPrivateKey(name)
 	}
+	if err == nil {
+		err = fileperm.OwnKey(ca.path(name), info)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading private key: %w", err)
+	}
+	if !ca.exists(certName) {
+		return nil, fmt.Errorf("%s is there and %s is not: put the certificate back, or remove the key to start anew",
+			ca.path(name), ca.path(certName))
+	}
+	data, err := os.ReadFile(ca.path(name))
 	if err != nil {
 		return nil, fmt.Errorf("reading private key: %w", err)
 	}
@@ -196,7 +211,8 @@ func (ca *devCA) certificate(name string, fault func(*x509.Certificate) string, 
 	if err != nil {
 		return nil, fmt.Errorf("issuing certificate: %w", err)
 	}
-	if err := writeFile(ca.path(name), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})); err != nil {
+	data := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	if err := replaceFile(ca.path(name), data, isCertificate(ca.path(name))); err != nil {
 		return nil, fmt.Errorf("writing certificate: %w", err)
 	}
 	ca.note(name, action, reason)
@@ -204,33 +220,32 @@ func (ca *devCA) certificate(name string, fault func(*x509.Certificate) string, 
 }
 
 func readCertificate(file string) (*x509.Certificate, error) {
-	data, err := os.ReadFile(file)
+	data, err := readReplaceable(file)
 	if err != nil {
 		return nil, err
 	}
+	return parseCertificate(file, data)
+}
+
+// isCertificate returns a check for what is in a file: one certificate, and nothing that could be a key beside it.
+func isCertificate(file string) func([]byte) error {
+	return func(data []byte) error {
+		_, err := parseCertificate(file, data)
+		return err
+	}
+}
+
+func parseCertificate(file string, data []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(data)
 	if block == nil || block.Type != "CERTIFICATE" {
 		return nil, fmt.Errorf("%s has no PEM block of type CERTIFICATE", file)
+	}
+	if !bytes.Equal(bytes.TrimSpace(data), bytes.TrimSpace(pem.EncodeToMemory(block))) {
+		return nil, fmt.Errorf("%s has more in it than one certificate", file)
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return cert, nil
-}
-
-// writeFile writes file, which others may read, so that they see the old content or the new and nothing between.
-func writeFile(file string, data []byte) error {
-	temp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = temp.Write(data)
-	if err = errors.Join(err, temp.Chmod(0o644), temp.Sync(), temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), file) //nolint:gosec // whoever runs the command names the file
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(temp.Name())) //nolint:gosec // as above
-	}
-	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"example.com/micromachine/pkg/svcauth/internal/fileperm"
 )
 
 var devCACommand = command{
@@ -18,7 +20,8 @@ var devCACommand = command{
 	about: `Makes a certificate authority for development, DIR/ca.pem and DIR/ca-key.pem, and for each HOST, a DNS name or an IP
 address, the server certificate DIR/HOST.pem with its key DIR/HOST-key.pem, valid for a year. Keys are ECDSA P-256, readable
 by their owner alone, and never overwritten. What is there already is kept; a certificate that has expired, or that fits
-neither its key nor the authority, is replaced, and the output says so.`,
+neither its key nor the authority, is replaced, and the output says so. A key that somebody else can have put there or read
+is an error: DIR and its keys must belong to who runs the command, and no other user may write to DIR or read a key.`,
 	examples: []string{
 		"svcauth dev-ca --dir .dev/tls census.service herald.service",
 		"curl --cacert .dev/tls/ca.pem https://census.service/",
@@ -113,6 +116,13 @@ func (ca *devCA) report(std stdio, asJSON bool) error {
 func (ca *devCA) makeAll(hosts []string) error {
 	if err := os.MkdirAll(ca.dir, 0o755); err != nil { //nolint:gosec // the certificates are for others to read; the keys have their own mode
 		return fmt.Errorf("making directory: %w", err)
+	}
+	info, err := os.Stat(ca.dir)
+	if err == nil {
+		err = fileperm.OwnDir(ca.dir, info)
+	}
+	if err != nil {
+		return fmt.Errorf("looking at the directory: %w", err)
 	}
 	if err := ca.open(); err != nil {
 		return fmt.Errorf("opening the authority: %w", err)

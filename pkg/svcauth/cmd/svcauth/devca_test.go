@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,6 +189,101 @@ func TestDevCARefuses(t *testing.T) {
 				t.Error("something was made")
 			}
 		})
+	}
+}
+
+// A key that lies there already is used only if nobody else can have put it there or read it: else whoever knows it can issue
+// certificates that all who trust the authority believe.
+func TestDevCARefusesPlantedKeys(t *testing.T) {
+	t.Parallel()
+	chmod := func(name string, mode os.FileMode) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	remove := func(name string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	giveAway := func(name string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			if os.Geteuid() != 0 {
+				t.Skip("only root can give files away")
+			}
+			if err := os.Lchown(filepath.Join(dir, name), 65534, -1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	link := func(name string) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			t.Helper()
+			file := filepath.Join(dir, name)
+			if err := errors.Join(os.Rename(file, file+".real"), os.Symlink(file+".real", file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		plant func(*testing.T, string)
+		want  string // after the directory, in the error
+	}{
+		"authority's key, readable by all":        {chmod("ca-key.pem", 0o644), "/ca-key.pem has mode 0644"},
+		"authority's key, readable by the group":  {chmod("ca-key.pem", 0o640), "/ca-key.pem has mode 0640"},
+		"authority's key, writable by all":        {chmod("ca-key.pem", 0o602), "/ca-key.pem has mode 0602"},
+		"host's key, readable by all":             {chmod("a.service-key.pem", 0o604), "/a.service-key.pem has mode 0604"},
+		"directory, writable by all":              {chmod("", 0o777), " has mode 0777"},
+		"directory, writable by all, sticky":      {chmod("", os.ModeSticky|0o777), " has mode 0777"},
+		"directory, writable by the group":        {chmod("", 0o770), " has mode 0770"},
+		"authority's key without its certificate": {remove("ca.pem"), "/ca-key.pem is there and"},
+		"host's key without its certificate":      {remove("a.service.pem"), "/a.service-key.pem is there and"},
+		"authority's key that is a link":          {link("ca-key.pem"), "/ca-key.pem is not a regular file"},
+		"host's key that is a link":               {link("a.service-key.pem"), "/a.service-key.pem is not a regular file"},
+		"authority's certificate that is a link":  {link("ca.pem"), "/ca.pem is not a regular file"},
+		"authority's key, another user's":         {giveAway("ca-key.pem"), "/ca-key.pem belongs to another user"},
+		"host's key, another user's":              {giveAway("a.service-key.pem"), "/a.service-key.pem belongs to another user"},
+		"directory, another user's":               {giveAway(""), " belongs to another user"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "tls")
+			runDevCA(t, dir, "a.service")
+			test.plant(t, dir)
+			before := contents(t, dir)
+			execute(t, "", "dev-ca", "--dir", dir, "a.service").mustFail(t, exitFailed, dir+test.want)
+			if after := contents(t, dir); !maps.Equal(before, after) {
+				t.Error("something was changed")
+			}
+		})
+	}
+}
+
+// A certificate file that holds a key too is not replaced.
+func TestDevCAReplacesNoKey(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"ca.pem", "a.service.pem"} {
+		dir := t.TempDir()
+		ca := &devCA{dir: dir, now: time.Now().AddDate(-11, 0, 0)} // what has expired is replaced
+		if err := ca.makeAll([]string{"a.service"}); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, name)
+		whole := read(t, file) + read(t, strings.TrimSuffix(file, ".pem")+"-key.pem")
+		if err := os.WriteFile(file, []byte(whole), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		execute(t, "", "dev-ca", "--dir", dir, "a.service").mustFail(t, exitFailed, file+" has more in it than one certificate")
+		if read(t, file) != whole {
+			t.Errorf("%s was replaced", name)
+		}
 	}
 }
 

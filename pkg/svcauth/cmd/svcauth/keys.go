@@ -136,19 +136,6 @@ func removeAll(files []string) (err error) {
 	return err
 }
 
-// writeNew creates file with data, complete or not at all. A file that is there already is an error.
-func writeNew(file string, data []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(file))
-	}
-	return nil
-}
-
 var jwksCommand = command{
 	name:    "jwks",
 	args:    "[--pem] KEY-FILE|DIR…",

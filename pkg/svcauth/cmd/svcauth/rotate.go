@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -31,10 +30,11 @@ killed; where nothing is due, it does nothing.
 From cron, run it often, with --min-age: that is how long a key signs before the next one is made. Run it as the user that
 the service runs as, who owns the keys.
 
-Replicas of the service need the same directory, or copies that follow it within half of --ahead. Receivers that discover the keys
-look for themselves, often enough for the default. For receivers whose trust file names a file, --jwks writes one at the end
-of each run, with the public keys of all files in DIR; FILE is replaced as a whole. What a run that failed or was killed has
-not published, the next run does: make --ahead longer than the time between two runs and the way to the receivers.
+Replicas of the service need the same directory, or copies that follow it within half of --ahead. Receivers that discover
+the keys look for themselves, often enough for the default. For receivers whose trust file names a file, --jwks writes one
+at the end of each run, with the public keys of all files in DIR. FILE is replaced as a whole, if it is a JWK Set of public
+keys alone: anything else could be a key, and is an error. What a run that failed or was killed has not published, the next
+run does: make --ahead longer than the time between two runs and the way to the receivers.
 
 When a key has leaked, run "svcauth rotate DIR", without --min-age, so that there is a next key; then delete the leaked
 key's file. All files are published, the newest whose time has come signs, and the first where there is none such: the
@@ -54,7 +54,7 @@ func defineRotate(fs *flag.FlagSet) action {
 	fs.DurationVar(&config.PublishAhead, "ahead", svcauth.DefaultPublishAhead, "how long a new key is published before it signs: a `DURATION`, 20m by default")
 	fs.DurationVar(&config.KeepRetired, "keep", svcauth.DefaultKeepRetired, "how long a key stays published after the next one signs: a `DURATION`, 20m by default; tokens live for 15m at most")
 	fs.DurationVar(&config.MinAge, "min-age", 0, "how long a key has to have signed before the next one is made: a `DURATION`, none by default")
-	jwks := fs.String("jwks", "", "write the public keys to a JWK Set `FILE`, replacing it")
+	jwks := fs.String("jwks", "", "write the public keys to a JWK Set `FILE`, replacing an older one")
 	asJSON := fs.Bool("json", false, "print what was done and how the directory stands as JSON")
 	return func(_ context.Context, std stdio, args []string) error {
 		config.Algorithm = svcauth.Algorithm(*alg)
@@ -110,21 +110,33 @@ func rotate(dir string, config svcauth.RotateConfig, jwks string) (*rotateReport
 	return newRotateReport(dir, done, jwks), nil
 }
 
-// preparePublishing sees to it that no key is made that could not be published afterwards. Whatever is no JWK Set is not
-// to be replaced by one: it could be somebody's key.
+// preparePublishing makes sure that no key is made that could not be published afterwards.
 func preparePublishing(dir, jwks string) error {
-	data, err := os.ReadFile(jwks) //nolint:gosec // whoever runs the command names the file
+	old, err := readReplaceable(jwks)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reading key set: %w", err)
 	}
-	var set struct{ Keys *[]json.RawMessage }
-	if err == nil && (json.Unmarshal(data, &set) != nil || set.Keys == nil) {
-		return fmt.Errorf("%s is no JWK Set, and is not replaced", jwks)
+	if err == nil {
+		if err := checkKeySet(jwks, old); err != nil {
+			return err
+		}
 	}
 	if files, err := filepath.Glob(filepath.Join(dir, "*.pem")); err != nil || len(files) == 0 {
 		return err // the first key signs at once, published or not
 	}
 	return publishKeys(dir, jwks)
+}
+
+// checkKeySet refuses to replace a file that could hold a key: all but a JWK Set of public keys alone.
+func checkKeySet(file string, old []byte) error {
+	var set struct{ Keys *[]json.RawMessage }
+	if json.Unmarshal(old, &set) != nil || set.Keys == nil {
+		return fmt.Errorf("%s is no JWK Set, and is not replaced", file)
+	}
+	if err := svcauth.CheckPublicJWKS(old); err != nil {
+		return fmt.Errorf("%s has more in it than public keys, and is not replaced: %w", file, err)
+	}
+	return nil
 }
 
 // publishKeys writes the public keys of dir to file. It looks at dir once more afterwards: of several runs at once, the
@@ -143,7 +155,7 @@ func publishKeys(dir, file string) error {
 		if bytes.Equal(data, written) {
 			return nil
 		}
-		if err := writeFile(file, data); err != nil {
+		if err := replaceFile(file, data, func(old []byte) error { return checkKeySet(file, old) }); err != nil {
 			return fmt.Errorf("writing key set: %w", err)
 		}
 		written = data

@@ -154,6 +154,92 @@ func TestRotateCannotPublish(t *testing.T) {
 	}
 }
 
+// Whatever could be a key is not replaced by the key set: only a JWK Set of public keys is.
+func TestRotateReplacesNoKey(t *testing.T) {
+	t.Parallel()
+	const public = `"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"`
+	private := filepath.Join(t.TempDir(), "private.pem")
+	succeed(t, "keygen", "--out", private)
+	for name, content := range map[string]string{
+		"private PEM":              read(t, private),
+		"public PEM":               read(t, strings.TrimSuffix(private, ".pem")+".pub.pem"),
+		"private JWK Set":          `{"keys":[{` + public + `,"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}]}`,
+		"one private of two":       `{"keys":[{` + public + `},{` + public + `,"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}]}`,
+		"member in capitals":       `{"keys":[{` + public + `,"D":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}]}`,
+		"member escaped":           `{"keys":[{` + public + `,"\u0064":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}]}`,
+		"symmetric key":            `{"keys":[{"kty":"oct","k":"c2VjcmV0c2VjcmV0c2VjcmV0"}]}`,
+		"key of an unknown kind":   `{"keys":[{"kty":"AKP","alg":"ML-DSA-44","priv":"AAAA"}]}`,
+		"key with an unknown name": `{"keys":[{` + public + `,"seed":"AAAA"}]}`,
+		"keys twice":               `{"keys":[{` + public + `,"d":"AA"}],"keys":[{` + public + `}]}`,
+		"key beside the set":       `{"keys":[{` + public + `}],"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}`,
+		"private JWK":              `{` + public + `,"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}`,
+		"a key that is a text":     `{"keys":["c2VjcmV0c2VjcmV0c2VjcmV0"]}`,
+		"set and more":             `{"keys":[]} c2VjcmV0`,
+		"empty file":               "",
+		"other text":               "my notes",
+		"large":                    `{"keys":[]}` + strings.Repeat(" ", 300<<10),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, file := t.TempDir(), filepath.Join(t.TempDir(), "shop.jwks.json")
+			writeText(t, file, content)
+			r := execute(t, "", "rotate", "--jwks", file, dir)
+			r.mustFail(t, exitFailed, "not replaced")
+			if !strings.Contains(r.err, file) || strings.Contains(r.err, "nWGxne") {
+				t.Errorf("stderr %q", r.err)
+			}
+			if read(t, file) != content || len(contents(t, dir)) > 0 {
+				t.Error("something was changed")
+			}
+		})
+	}
+}
+
+func writeText(tb testing.TB, file, text string) {
+	tb.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// A link is not replaced, wherever it leads; neither is what is no file.
+func TestRotateReplacesNoLink(t *testing.T) {
+	t.Parallel()
+	target := filepath.Join(t.TempDir(), "private.pem")
+	succeed(t, "keygen", "--out", target)
+	set := filepath.Join(t.TempDir(), "set.json")
+	writeText(t, set, `{"keys":[]}`)
+	for name, to := range map[string]string{"key": target, "set": set, "nothing": filepath.Join(t.TempDir(), "none"), "directory": t.TempDir()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			link := filepath.Join(t.TempDir(), "shop.jwks.json")
+			if err := os.Symlink(to, link); err != nil {
+				t.Fatal(err)
+			}
+			execute(t, "", "rotate", "--jwks", link, t.TempDir()).mustFail(t, exitFailed, "reading key set: "+link+" is not a regular file")
+			if got, err := os.Readlink(link); err != nil || got != to {
+				t.Errorf("the link is changed: %s, %v", got, err)
+			}
+		})
+	}
+}
+
+// A set of public keys that others made is replaced, and so is an empty one.
+func TestRotateReplacesPublicSet(t *testing.T) {
+	t.Parallel()
+	for _, content := range []string{
+		`{"keys":[]}`,
+		`{"keys":[{"kty":"EC","crv":"P-384","x":"AA","y":"AA","x5c":["AA"],"x5t":"AA","x5t#S256":"AA","x5u":"x","key_ops":["verify"]}]}`,
+	} {
+		dir, file := t.TempDir(), filepath.Join(t.TempDir(), "shop.jwks.json")
+		writeText(t, file, content)
+		succeed(t, "rotate", "--jwks", file, dir)
+		if read(t, file) != succeed(t, "jwks", dir) {
+			t.Errorf("the file has %q", read(t, file))
+		}
+	}
+}
+
 // Several runs at once make one key between them, beside the first one and the lock, and the file has it, whoever wrote last.
 func TestRotateAtOnce(t *testing.T) {
 	t.Parallel()
