@@ -53,6 +53,7 @@ func issuerAttacks() []group {
 		}},
 		{svcauth.CheckKey, http.StatusUnauthorized, algorithmAttacks()},
 		{svcauth.CheckKey, http.StatusUnauthorized, keyAttacks()},
+		{svcauth.CheckKey, http.StatusUnauthorized, publishedKeyAttacks()},
 		{svcauth.CheckSignature, http.StatusUnauthorized, signatureAttacks()},
 	}
 }
@@ -99,6 +100,16 @@ func keyAttacks() []attack {
 		{name: "own key in the name of another issuer", source: "RFC 8725 §3.8, design §5.3", valid: boundRead, change: says("iss", shop)},
 		{name: "key of an issuer of sessions", source: "design §5.3", valid: boundRead, change: by(loginKey)},
 		{name: "service's key on a session token", source: "design §5.3", valid: session, change: by(heraldKey)},
+	}
+}
+
+func publishedKeyAttacks() []attack {
+	return []attack{
+		{name: "key of another issuer, published as its own", source: "RFC 8725 §3.8, design §4", valid: vaultRead, change: by(heraldKey)},
+		{name: "key that the last set, which is empty, has no more", source: "design §5", valid: boundRead, change: removedKey},
+		{name: "RSA key whose modulus is even", source: "SP 800-89 §5.3.3", valid: vaultRead, change: by(func(w *world) *forger { return w.vaultEven })},
+		{name: "RSA key whose modulus is a prime", source: "SP 800-89 §5.3.3", valid: vaultRead, change: by(func(w *world) *forger { return w.vaultPrime })},
+		{name: "RSA key whose modulus has a small factor", source: "SP 800-89 §5.3.3", valid: vaultRead, change: by(func(w *world) *forger { return w.vault11 })},
 	}
 }
 

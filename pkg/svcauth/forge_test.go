@@ -33,6 +33,7 @@ type forger struct {
 	key    any // as golang-jwt's method for alg wants it
 	kid    string
 	public []byte // PEM
+	jwk    string
 }
 
 // newForger returns a forger with a new key for alg, whose key ID is what the package says it is.
@@ -56,7 +57,12 @@ func newForger(tb testing.TB, alg svcauth.Algorithm) *forger {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &forger{alg: string(alg), key: key, kid: loaded.ID(), public: public}
+	set, err := svcauth.MarshalJWKS(loaded)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	jwk := strings.TrimSuffix(strings.TrimPrefix(string(set), `{"keys":[`), "]}")
+	return &forger{alg: string(alg), key: key, kid: loaded.ID(), public: public, jwk: jwk}
 }
 
 // loadKey takes a key through a PEM file into the package.
@@ -86,6 +92,9 @@ func writeFile(tb testing.TB, file string, data []byte) {
 func (f *forger) sign(input string) ([]byte, error) {
 	if f.alg == "none" {
 		return nil, nil
+	}
+	if factored, ok := f.key.(*factoredKey); ok {
+		return factored.sign(input), nil
 	}
 	return jwt.GetSigningMethod(f.alg).Sign(input, f.key)
 }

@@ -61,24 +61,27 @@ func nextPrime(n *big.Int) *big.Int {
 	return p
 }
 
-// weakModuli are moduli of 2048 bits that anybody can factor, by what an error says of each.
+// weakModuli are moduli of 2048 bits or more that anybody can factor, by what an error says of each.
 func weakModuli(tb testing.TB) map[string][]*big.Int {
 	tb.Helper()
-	p, q := randomPrime(tb, 1024), randomPrime(tb, 1024)
-	product := func(a, b *big.Int) *big.Int { return new(big.Int).Mul(a, b) }
-	third := randomPrime(tb, 683)
+	p, q, near := mersenne(1279), mersenne(2203), randomPrime(tb, 1024)
+	product := func(factors ...*big.Int) *big.Int {
+		n := big.NewInt(1)
+		for _, f := range factors {
+			n.Mul(n, f)
+		}
+		return n
+	}
 	return map[string][]*big.Int{
 		"is even": {
-			new(big.Int).Sub(modulus(tb, modulus2048), big.NewInt(1)),
-			new(big.Int).Lsh(big.NewInt(1), 2047),
-			new(big.Int).Lsh(p, 1024),
+			new(big.Int).Sub(modulus(tb, modulus2048), big.NewInt(1)), new(big.Int).Lsh(big.NewInt(1), 2047), product(q, big.NewInt(2)),
 		},
 		"has a small factor": {
-			product(product(p, q), big.NewInt(3)), product(product(p, q), big.NewInt(11)),
-			product(product(p, q), big.NewInt(751)), product(product(p, q), big.NewInt(65521)), new(big.Int).Exp(big.NewInt(3), big.NewInt(1292), nil),
+			product(p, q, big.NewInt(3)), product(p, q, big.NewInt(11)), product(p, q, big.NewInt(751)), product(q, big.NewInt(65521)),
+			new(big.Int).Exp(big.NewInt(3), big.NewInt(1292), nil),
 		},
-		"is a prime or a power of one":        {randomPrime(tb, 2048), product(p, p), product(third, product(third, third))},
-		"has two factors close to each other": {product(q, nextPrime(q))},
+		"is a prime or a power of one":        {q, product(p, p), product(p, p, p)},
+		"has two factors close to each other": {product(near, nextPrime(near))},
 	}
 }
 

@@ -49,6 +49,9 @@ type world struct {
 
 	herald, shopRSA, shopEC, shopEd, another, pairA, pairB, ageless, login *forger
 
+	sets                                           publishedSets
+	vault, emptied, vaultEven, vaultPrime, vault11 *forger
+
 	replay   *breakableReplay
 	refusals chan *svcauth.Refusal
 	log      logBuffer
@@ -62,14 +65,21 @@ func newWorld(tb testing.TB) *world {
 		herald: newForger(tb, svcauth.EdDSA), another: newForger(tb, svcauth.EdDSA), login: newForger(tb, svcauth.EdDSA),
 		pairA: newForger(tb, svcauth.EdDSA), pairB: newForger(tb, svcauth.EdDSA), ageless: newForger(tb, svcauth.EdDSA),
 		shopRSA: newForger(tb, svcauth.RS256), shopEC: newForger(tb, svcauth.ES256), shopEd: newForger(tb, svcauth.EdDSA),
-		replay:   &breakableReplay{ReplayStore: svcauth.NewMemoryReplay()},
-		refusals: make(chan *svcauth.Refusal, 100),
+		vault: newForger(tb, svcauth.EdDSA), emptied: newForger(tb, svcauth.EdDSA),
+		vaultEven:  newFactored(tb, "even", 2, mersenne(2203)),
+		vaultPrime: newFactored(tb, "prime", 1, mersenne(2203)),
+		vault11:    newFactored(tb, "eleven", 11, mersenne(2203)),
+		replay:     &breakableReplay{ReplayStore: svcauth.NewMemoryReplay()},
+		refusals:   make(chan *svcauth.Refusal, 100),
 	}
+	w.sets.publish(vault, w.vault, w.herald, w.vaultEven, w.vaultPrime, w.vault11)
+	w.sets.publish(emptied, w.emptied)
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: census, TrustFile: w.trustFile(tb), Replay: w.replay,
-		Logger:  slog.New(slog.NewJSONHandler(&w.log, nil)),
-		Observe: tellRefusals(func(r *svcauth.Refusal) { w.refusals <- r }),
-		Now:     func() time.Time { return w.now },
+		Logger:     slog.New(slog.NewJSONHandler(&w.log, nil)),
+		Observe:    tellRefusals(func(r *svcauth.Refusal) { w.refusals <- r }),
+		Now:        func() time.Time { return w.now },
+		HTTPClient: &http.Client{Transport: &w.sets},
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -114,6 +124,9 @@ func (w *world) trustFile(tb testing.TB) string {
 	entry(pair, calls+"    profile: article\n", w.pairA, w.pairB)
 	entry(ageless, calls+"    profile: article\n    insecure_no_expiry: true\n    sessions: true\n", w.ageless)
 	entry(login, "    sessions: true\n", w.login)
+	for _, issuer := range []string{vault, emptied} {
+		fmt.Fprintf(&yaml, "  - issuer: %s\n    keys: discover\n%s", issuer, calls)
+	}
 	file := filepath.Join(dir, "trust.yaml")
 	writeFile(tb, file, []byte(yaml.String()))
 	return file

@@ -4,11 +4,11 @@
 //
 //	svcauth_calls_passed_total{issuer}                  calls let in
 //	svcauth_calls_refused_total{issuer,check}           calls refused, by the check that refused them
-//	svcauth_key_set_keys{issuer}                        keys of a fetched set that can be used now; 0: its issuer's calls get 503
+//	svcauth_key_set_keys{issuer}                        keys of a fetched set that can be used now; 0: its issuer's calls are refused
 //	svcauth_key_set_skipped_keys{issuer}                keys of the set that cannot be used
 //	svcauth_key_set_fetched_timestamp_seconds{issuer}   when the set was last fetched
 //	svcauth_key_set_fetches_total{issuer}               fetches
-//	svcauth_key_set_fetch_failures_total{issuer}        fetches that brought no usable set
+//	svcauth_key_set_fetch_failures_total{issuer}        fetches that brought no set that could be read
 //	svcauth_key_set_failing{issuer,cause}               1 while the set cannot be fetched, for one of these causes: certificate,
 //	                                                    timeout, connection, status, size, content
 //	svcauth_trust_file_bad                              1 while the trust file on disk is bad and the one before stays in force
