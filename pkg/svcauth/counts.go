@@ -65,10 +65,12 @@ type CallCount struct {
 type KeySetStats struct {
 	// Issuer publishes the set.
 	Issuer string
-	// Keys is how many keys can be used now: 0 when no set could be fetched, the last one is too old to be trusted, or the
-	// set that was fetched has no key that can be used. The last is no failed fetch: Cause is empty.
+	// Keys is how many keys can be used now: 0 when no set could be fetched, the last one is too
+	// old to be trusted, or the set that was fetched has no key that can be used. The last is no
+	// failed fetch: Cause is empty.
 	Keys int
-	// Skipped is how many keys of the set cannot be used, those that belong to another issuer included.
+	// Skipped is how many keys of the set cannot be used, those that belong to another issuer
+	// included.
 	Skipped int
 	// Fetched is when the set was last fetched; zero for never.
 	Fetched time.Time

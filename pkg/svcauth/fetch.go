@@ -53,7 +53,8 @@ type fetchedSet struct {
 	keep    time.Duration
 }
 
-// fetchKeys fetches a key set once. A set without a usable key is no fault: what was published is that there is none.
+// fetchKeys fetches a key set once. A set without a usable key is no fault: what was published is
+// that there is none.
 func fetchKeys(ctx context.Context, client *http.Client, url string) (set fetchedSet, fault *fetchError) {
 	ctx, cancel := context.WithTimeout(ctx, jwksFetchTimeout)
 	defer cancel()

@@ -94,7 +94,8 @@ func (v *Verifier) apply(file *trustFile) {
 	}
 }
 
-// put puts next in the place of old, at one moment for all keys, and ends the fetching of sets that are not in it.
+// put puts next in the place of old, at one moment for all keys, and ends the fetching of sets that
+// are not in it.
 func (v *Verifier) put(old, next *trust, file *trustFile) {
 	v.owners.mu.Lock()
 	defer v.owners.mu.Unlock()
@@ -111,7 +112,8 @@ func (v *Verifier) put(old, next *trust, file *trustFile) {
 	}
 }
 
-// published returns the set that an issuer publishes, the one that is being fetched where the URL is the same.
+// published returns the set that an issuer publishes, the one that is being fetched where the URL
+// is the same.
 func (v *Verifier) published(old *trust, entry *trustEntry) *publishedKeys {
 	if old != nil {
 		if i := old.issuers[entry.issuer]; i != nil && i.published != nil && i.jwksURL == entry.jwksURL {

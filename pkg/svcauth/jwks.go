@@ -118,8 +118,9 @@ func parsePublicPEM(data []byte) (keyMap, error) {
 // errNoUsableKey is for a key set that was read and has no key that can be used.
 var errNoUsableKey = errors.New("no usable key in the JWK Set")
 
-// parseJWKS reads a JWK Set (RFC 7517 section 5). A bad key is skipped and its fault returned in skipped. A set that cannot be
-// read or has too many keys is an error, and so is one without a good key: errNoUsableKey.
+// parseJWKS reads a JWK Set (RFC 7517 section 5). A bad key is skipped and its fault returned in
+// skipped. A set that cannot be read or has too many keys is an error, and so is one without a good
+// key: errNoUsableKey.
 func parseJWKS(data []byte) (keys keyMap, skipped []error, err error) {
 	list, err := splitJWKS(data)
 	if err != nil {
@@ -172,7 +173,8 @@ func splitJWKS(data []byte) (list []json.RawMessage, err error) {
 	return list, err
 }
 
-// eachMember calls visit for each member of a JSON object, in the order sent, until it returns an error.
+// eachMember calls visit for each member of a JSON object, in the order sent, until it returns an
+// error.
 func eachMember(data []byte, visit func(name string, raw json.RawMessage) error) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
@@ -238,8 +240,9 @@ func parseJWK(raw []byte, rsaKeys *int) (publicKey, error) {
 	return key, nil
 }
 
-// usedMembers returns a JWK with just those of its members that count for its kty. These are strict JSON; the others, such as
-// x5c, are not judged, unless they are private or a known name in another case.
+// usedMembers returns a JWK with just those of its members that count for its kty. These are strict
+// JSON; the others, such as x5c, are not judged, unless they are private or a known name in another
+// case.
 func usedMembers(raw []byte) (jwk []byte, kty string, err error) {
 	var members []strictjson.Member
 	err = eachMember(raw, func(name string, value json.RawMessage) error {

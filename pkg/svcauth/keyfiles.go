@@ -45,8 +45,9 @@ type KeyFiles struct {
 	fault   string
 }
 
-// LoadKeys reads a service's keys from path: a file with one key, as [LoadKey] reads it, or a directory as [Rotate] keeps
-// it. Each file must be its owner's alone, as there. A nil log stands for [slog.Default]; it gets a line for each change.
+// LoadKeys reads a service's keys from path: a file with one key, as [LoadKey] reads it, or a
+// directory as [Rotate] keeps it. Each file must be its owner's alone, as there. A nil log stands
+// for [slog.Default]; it gets a line for each change.
 func LoadKeys(path string, log *slog.Logger) (*KeyFiles, error) {
 	if log == nil {
 		log = slog.Default()

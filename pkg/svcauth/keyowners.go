@@ -7,10 +7,11 @@ import (
 	"sync"
 )
 
-// keyOwners sees to it that each key in force belongs to one issuer, so that none can pass as another: by RFC 7638
-// thumbprint, whatever its kid. A key of a key file belongs to the issuer that the trust file names, and a fetched key to the
-// issuer whose set had it first, as long as it has it. Whoever copies a key of another into its own set is refused that key,
-// and takes it from nobody.
+// keyOwners sees to it that each key in force belongs to one issuer, so that none can pass as
+// another: by RFC 7638 thumbprint, whatever its kid. A key of a key file belongs to the issuer that
+// the trust file names, and a fetched key to the issuer whose set had it first, as long as it has
+// it. Whoever copies a key of another into its own set is refused that key, and takes it from
+// nobody.
 type keyOwners struct {
 	mu      sync.Mutex // taken before that of any publishedKeys
 	pinned  map[string]string
@@ -28,8 +29,8 @@ func (o *keyOwners) owner(thumbprint string) string {
 	return ""
 }
 
-// claim makes keys those of p, and the keys that p had before nobody's. It removes those that belong to another issuer from
-// keys, and returns why. o.mu is held.
+// claim makes keys those of p, and the keys that p had before nobody's. It removes those that
+// belong to another issuer from keys, and returns why. o.mu is held.
 func (o *keyOwners) claim(p *publishedKeys, keys keyMap) (refused []string) {
 	o.release(p)
 	for _, kid := range slices.Sorted(maps.Keys(keys)) {
@@ -52,8 +53,8 @@ func (o *keyOwners) release(p *publishedKeys) {
 	maps.DeleteFunc(o.fetched, func(_ string, owner *publishedKeys) bool { return owner == p })
 }
 
-// pin makes the keys of the trust file's key files those of its issuers, and takes them from the sets that others published.
-// o.mu is held.
+// pin makes the keys of the trust file's key files those of its issuers, and takes them from the
+// sets that others published. o.mu is held.
 func (o *keyOwners) pin(file *trustFile) {
 	o.pinned = map[string]string{}
 	for issuer, entry := range file.entries {

@@ -121,12 +121,13 @@ func GenerateKey(alg Algorithm) (*PrivateKey, error) {
 	return newPrivateKey(signer)
 }
 
-// LoadKey reads a private key from a PEM file with one PKCS #8 block (RFC 5958), as [PrivateKey.Save] and
-// "openssl genpkey" write it. The kind of key decides its algorithm.
+// LoadKey reads a private key from a PEM file with one PKCS #8 block (RFC 5958), as
+// [PrivateKey.Save] and "openssl genpkey" write it. The kind of key decides its algorithm.
 //
-// A file that other users can read or change is an error: its mode must be 0600 or less. One that belongs to root may be
-// readable by its group, 0640 or 0440, when the process does not run as root, as a secret that Kubernetes mounts with fsGroup
-// is. Where the platform cannot say who else has access, a warning is logged to [slog.Default] instead.
+// A file that other users can read or change is an error: its mode must be 0600 or less. One that
+// belongs to root may be readable by its group, 0640 or 0440, when the process does not run as
+// root, as a secret that Kubernetes mounts with fsGroup is. Where the platform cannot say who else
+// has access, a warning is logged to [slog.Default] instead.
 func LoadKey(file string) (*PrivateKey, error) {
 	data, err := readSecret(file)
 	if err != nil {

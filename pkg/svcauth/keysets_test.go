@@ -22,8 +22,8 @@ func (n *network) answerSet(set string) {
 	})
 }
 
-// A set that was fetched and read replaces the one before, also when it has no key that can be used: the issuer's calls are
-// refused for want of their key, and not answered with 503.
+// A set that was fetched and read replaces the one before, also when it has no key that can be
+// used: the issuer's calls are refused for want of their key, and not answered with 503.
 func TestEmptySetReplaces(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -96,7 +96,8 @@ func TestEmptyFirstSet(t *testing.T) {
 	})
 }
 
-// flood sends reads in herald's name with kids made up, ten each second, and does not wait for their answers.
+// flood sends reads in herald's name with kids made up, ten each second, and does not wait for
+// their answers.
 func (r *reload) flood(t *testing.T, span time.Duration) {
 	t.Helper()
 	var calls sync.WaitGroup
@@ -109,7 +110,8 @@ func (r *reload) flood(t *testing.T, span time.Duration) {
 	calls.Wait()
 }
 
-// Whatever state a key set is in, calls in the issuer's name bring the fetches beyond the schedule to no more than a budget.
+// Whatever state a key set is in, calls in the issuer's name bring the fetches beyond the schedule
+// to no more than a budget.
 func TestFloodHasOneBudget(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(n *network, h *svcauthtest.Issuer){
@@ -157,7 +159,8 @@ func TestFloodKeepsSchedule(t *testing.T) {
 	})
 }
 
-// An issuer that begins long after the receiver: its first call waits for the fetch that it triggers, and passes.
+// An issuer that begins long after the receiver: its first call waits for the fetch that it
+// triggers, and passes.
 func TestLateIssuer(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		for _, wait := range []time.Duration{5 * time.Second, 9 * time.Second, 10 * time.Minute, 11*time.Minute + 700*time.Millisecond} {
@@ -173,8 +176,8 @@ func TestLateIssuer(t *testing.T) {
 	})
 }
 
-// When the fetch takes longer than calls wait, they are answered with 503 in time, each on its own; so is a call when no fetch
-// is about to begin.
+// When the fetch takes longer than calls wait, they are answered with 503 in time, each on its own;
+// so is a call when no fetch is about to begin.
 func TestWaitIsBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -291,8 +294,8 @@ func startTwo(t *testing.T, n *network) *reload {
 	return n.trusting(t, file)
 }
 
-// Of two published sets the one that had a key first keeps it: whoever copies it disables nobody and gains nothing. When it is
-// given up there, the other may have it.
+// Of two published sets the one that had a key first keeps it: whoever copies it disables nobody
+// and gains nothing. When it is given up there, the other may have it.
 func TestFetchedKeyOfAnotherSet(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, a := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, another)
@@ -337,7 +340,8 @@ func TestFetchedKeyInTwoSets(t *testing.T) {
 	})
 }
 
-// When the trust file changes, the keys of key files are those of its issuers at once, and what left it is free.
+// When the trust file changes, the keys of key files are those of its issuers at once, and what
+// left it is free.
 func TestReloadMovesKeys(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, a, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, another), svcauthtest.NewIssuer(t, shop)

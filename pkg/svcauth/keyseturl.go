@@ -10,8 +10,8 @@ import (
 
 var errNoKeySetURL = errors.New("not an https URL")
 
-// canonicalURL returns the URL of a key set in one spelling for all those that lead to the same resource (RFC 3986 section
-// 6.2, RFC 9110 section 4.2.3), for comparison.
+// canonicalURL returns the URL of a key set in one spelling for all those that lead to the same
+// resource (RFC 3986 section 6.2, RFC 9110 section 4.2.3), for comparison.
 func canonicalURL(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
@@ -50,8 +50,8 @@ func canonicalPath(u *url.URL) error {
 	return nil
 }
 
-// canonicalPercents decodes the percent-encoded unreserved characters of s and writes the others in capitals (RFC 3986
-// sections 2.3 and 6.2.2).
+// canonicalPercents decodes the percent-encoded unreserved characters of s and writes the others in
+// capitals (RFC 3986 sections 2.3 and 6.2.2).
 func canonicalPercents(s string) string {
 	const unreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 	var out strings.Builder

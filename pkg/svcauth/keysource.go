@@ -12,8 +12,8 @@ import (
 
 // How calls bring about fetches of a published key set, and wait for them.
 const (
-	jwksMaxStale     = 24 * time.Hour   // how long keys serve while the set cannot be fetched
-	jwksMaxWait      = 3 * time.Second  // how long a call without keys waits for a fetch, and a fetch keeps calls waiting
+	jwksMaxStale     = 24 * time.Hour   // how long keys serve after the last fetch
+	jwksMaxWait      = 3 * time.Second  // for a fetch, from the call and from its beginning
 	jwksMaxWaiting   = 256              // how many calls wait at a time
 	jwksBudget       = 3                // fetches that calls bring about, in a row
 	jwksBudgetRegain = 30 * time.Second // until there may be one more of them
@@ -43,12 +43,13 @@ func (m keyMap) lookup(_ context.Context, kid string) (publicKey, error) {
 	return publicKey{}, errUnknownKey
 }
 
-// publishedKeys is the key set that an issuer publishes, fetched in the background by run. A call whose key is known never
-// waits for the network, and neither does one whose key is not in the set; one that finds no set waits for a fetch that is
-// under way or about to begin.
+// publishedKeys is the key set that an issuer publishes, fetched in the background by run. A call
+// whose key is known never waits for the network, and neither does one whose key is not in the set;
+// one that finds no set waits for a fetch that is under way or about to begin.
 //
-// Calls can bring about fetches before their time. Who makes them is not known yet, so all of them share one budget, a token
-// bucket, whatever the state of the set. Its times are those of the monotonic clock, and not the verifier's.
+// Calls can bring about fetches before their time. Who makes them is not known yet, so all of them
+// share one budget, a token bucket, whatever the state of the set. Its times are those of the
+// monotonic clock, and not the verifier's.
 type publishedKeys struct {
 	issuer, url string
 	client      *http.Client
@@ -79,13 +80,17 @@ type publishedKeys struct {
 	inARow   uint64 // failures since the last success
 }
 
-func newPublishedKeys(issuer, url string, client *http.Client, log *slog.Logger, now func() time.Time, owners *keyOwners) *publishedKeys {
+func newPublishedKeys(
+	issuer, url string, client *http.Client, log *slog.Logger, now func() time.Time, owners *keyOwners,
+) *publishedKeys {
 	strict := *client
 	strict.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &publishedKeys{
-		issuer: issuer, url: url, client: &strict, log: log.With("issuer", issuer, "url", url), now: now, owners: owners,
+		issuer: issuer, url: url, client: &strict, now: now, owners: owners,
+		log:  log.With("issuer", issuer, "url", url),
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
-		unknown: unknownKids{seed: maphash.MakeSeed()}, budget: tokenBucket{size: jwksBudget, interval: jwksBudgetRegain},
+		unknown: unknownKids{seed: maphash.MakeSeed()},
+		budget:  tokenBucket{size: jwksBudget, interval: jwksBudgetRegain},
 		backoff: jwksFirstBackoff, finished: make(chan struct{}),
 	}
 }
@@ -104,7 +109,8 @@ func (p *publishedKeys) lookup(ctx context.Context, kid string) (publicKey, erro
 	return key, err
 }
 
-// usable returns the keys that may be used now; nil where no set was fetched, or the last one is too old.
+// usable returns the keys that may be used now; nil where no set was fetched, or the last one is
+// too old.
 func (p *publishedKeys) usable() keyMap {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,7 +125,8 @@ func (p *publishedKeys) fresh() keyMap {
 	return p.keys
 }
 
-// await waits for the end of the next fetch, where it can be had in time, and returns the keys that may be used then.
+// await waits for the end of the next fetch, where it can be had in time, and returns the keys that
+// may be used then.
 func (p *publishedKeys) await(ctx context.Context) keyMap {
 	finished, until := p.join()
 	if finished == nil {
@@ -139,8 +146,8 @@ func (p *publishedKeys) await(ctx context.Context) keyMap {
 	return p.fresh()
 }
 
-// join makes a call one of those that wait, after it has asked for a fetch within the budget. It returns what the call waits
-// for, and until when; nil where it must not wait.
+// join makes a call one of those that wait, after it has asked for a fetch within the budget. It
+// returns what the call waits for, and until when; nil where it must not wait.
 func (p *publishedKeys) join() (finished <-chan struct{}, until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -163,9 +170,9 @@ func (p *publishedKeys) join() (finished <-chan struct{}, until time.Time) {
 	return p.finished, until
 }
 
-// unknownKey asks for a fetch on account of a key that is not in the set, if it is worth one: of the budget, kids that come up
-// for the first time leave a part to those that come up again. While the set cannot be fetched nobody knows whether the issuer
-// has the key.
+// unknownKey asks for a fetch on account of a key that is not in the set, if it is worth one: of
+// the budget, kids that come up for the first time leave a part to those that come up again. While
+// the set cannot be fetched nobody knows whether the issuer has the key.
 func (p *publishedKeys) unknownKey(kid string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -182,8 +189,8 @@ func (p *publishedKeys) unknownKey(kid string) error {
 	return errUnknownKey
 }
 
-// askForFetch asks run for a fetch before its time, unless one is under way or due soon, or the budget is spent but for reserve.
-// p.mu is held.
+// askForFetch asks run for a fetch before its time, unless one is under way or due soon, or the
+// budget is spent but for reserve. p.mu is held.
 func (p *publishedKeys) askForFetch(now time.Time, reserve float64) {
 	soon := now.Add(jwksFirstBackoff)
 	if p.earliest.After(now) {

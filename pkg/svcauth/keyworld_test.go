@@ -54,7 +54,8 @@ func vaultRead(tb testing.TB, w *world) *call {
 	return c
 }
 
-// removedKey has the token name the key that the set of its issuer had, and has no more, as the last set has none.
+// removedKey has the token name the key that the set of its issuer had, and has no more, as the
+// last set has none.
 func removedKey(c *call) {
 	c.tb.Helper()
 	says("iss", emptied)(c)

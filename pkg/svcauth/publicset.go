@@ -7,15 +7,16 @@ import (
 	"slices"
 )
 
-// publicMembers are the members of a JWK that hold no secret: all that are registered for public keys (RFC 7517 section 4,
-// RFC 7518 section 6, RFC 8037).
+// publicMembers are the members of a JWK that hold no secret: all that are registered for public
+// keys (RFC 7517 section 4, RFC 7518 section 6, RFC 8037).
 var publicMembers = []string{
 	"kty", "use", "key_ops", "alg", "kid", "x5u", "x5c", "x5t", "x5t#S256", "crv", "x", "y", "n", "e",
 }
 
-// CheckPublicJWKS returns an error unless data is a JWK Set (RFC 7517 section 5) that can hold no secret: its only member is
-// "keys", and each key is an EC, OKP or RSA key with no other members than those of public keys. It does not say whether the
-// keys can be used. Whoever replaces a file by a key set checks the file with it first: what fails could be a key.
+// CheckPublicJWKS returns an error unless data is a JWK Set (RFC 7517 section 5) that can hold no
+// secret: its only member is "keys", and each key is an EC, OKP or RSA key with no other members
+// than those of public keys. It does not say whether the keys can be used. Whoever replaces a file
+// by a key set checks the file with it first: what fails could be a key.
 func CheckPublicJWKS(data []byte) error {
 	if len(data) > maxJWKSBytes {
 		return fmt.Errorf("more than %d bytes", maxJWKSBytes)

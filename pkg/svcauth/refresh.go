@@ -47,8 +47,8 @@ func jitter(d time.Duration) time.Duration {
 	return d - time.Duration(rand.Int64N(spread+1)) //nolint:gosec // spreads load, protects nothing
 }
 
-// refresh fetches the set once. A set that was fetched and read replaces the one before, whatever is in it; while it cannot
-// be, the one before serves for jwksMaxStale.
+// refresh fetches the set once. A set that was fetched and read replaces the one before, whatever
+// is in it; while it cannot be, the one before serves for jwksMaxStale.
 func (p *publishedKeys) refresh(ctx context.Context) {
 	p.begin()
 	set, fault := fetchKeys(ctx, p.client, p.url)
@@ -89,8 +89,9 @@ func (p *publishedKeys) end() {
 	p.finished, p.fetching = make(chan struct{}), false
 }
 
-// schedule sets the time of the next fetch: when the set has to be fetched again, or after a failure by exponential backoff
-// with jitter. A fetch that was asked for and failed leaves the backoff as it was. p.mu is held.
+// schedule sets the time of the next fetch: when the set has to be fetched again, or after a
+// failure by exponential backoff with jitter. A fetch that was asked for and failed leaves the
+// backoff as it was. p.mu is held.
 func (p *publishedKeys) schedule(now time.Time, keep time.Duration, ok bool) {
 	if ok {
 		p.backoff = jwksFirstBackoff
@@ -108,7 +109,8 @@ func (p *publishedKeys) schedule(now time.Time, keep time.Duration, ok bool) {
 func (p *publishedKeys) noteFault(fault *fetchError) {
 	switch {
 	case fault != nil && (p.fault == nil || p.fault.cause != fault.cause):
-		p.log.Warn("key set cannot be fetched", "error", fault, "keys", len(p.keys), "keys_serve_for", jwksMaxStale.String())
+		p.log.Warn("key set cannot be fetched",
+			"error", fault, "keys", len(p.keys), "keys_serve_for", jwksMaxStale.String())
 	case fault == nil && p.fault != nil:
 		p.log.Info("key set is fetched again", "failures", p.inARow)
 	}
@@ -134,8 +136,8 @@ func (p *publishedKeys) noteSkipped(skipped []string) {
 	}
 }
 
-// noteEmpty tells the operator when the set has no key any more, so that all calls of the issuer are refused, or has some
-// again.
+// noteEmpty tells the operator when the set has no key any more, so that all calls of the issuer
+// are refused, or has some again.
 func (p *publishedKeys) noteEmpty(keys keyMap) {
 	switch before, some := len(p.keys) > 0, len(keys) > 0; {
 	case !some && (before || p.keys == nil):

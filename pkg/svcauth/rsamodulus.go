@@ -12,8 +12,8 @@ import (
 const (
 	// smallPrimes is the bound under which every prime is tried as a factor of a modulus.
 	smallPrimes = 1 << 16
-	// fermatRounds is how many rounds of Fermat's factorization are tried, as the CA/Browser Forum's Baseline Requirements
-	// (section 6.1.1.3) say.
+	// fermatRounds is how many rounds of Fermat's factorization are tried, as the CA/Browser
+	// Forum's Baseline Requirements (section 6.1.1.3) say.
 	fermatRounds = 100
 	// maxCheckedModuli bounds the memory of checkModulus.
 	maxCheckedModuli = 1024
@@ -26,8 +26,8 @@ var (
 	errCloseFactors = errors.New("RSA key whose modulus has two factors close to each other")
 )
 
-// checkedModuli caches the results of findWeakness by the hash of the modulus: trust files and key sets are read again and
-// again with the same keys in them.
+// checkedModuli caches the results of findWeakness by the hash of the modulus: trust files and key
+// sets are read again and again with the same keys in them.
 var checkedModuli = sync.OnceValue(func() *lru.Cache[[sha256.Size]byte, error] {
 	cache, err := lru.New[[sha256.Size]byte, error](maxCheckedModuli)
 	if err != nil {
@@ -36,9 +36,10 @@ var checkedModuli = sync.OnceValue(func() *lru.Cache[[sha256.Size]byte, error] {
 	return cache
 })
 
-// checkModulus returns an error when a cheap test shows that n is not the product of two large primes, so that anybody can
-// compute the private key (compare NIST SP 800-89 section 5.3.3). A modulus that passes may still be weak. The first check of
-// a modulus of 4096 bits takes about 25 ms.
+// checkModulus returns an error when a cheap test shows that n is not the product of two large
+// primes, so that anybody can compute the private key (compare NIST SP 800-89 section 5.3.3). A
+// modulus that passes may still be weak. The first check of a modulus of 4096 bits takes about 25
+// ms.
 func checkModulus(n *big.Int) error {
 	sum := sha256.Sum256(n.Bytes())
 	if weakness, ok := checkedModuli().Get(sum); ok {
@@ -80,7 +81,8 @@ var primorial = sync.OnceValue(func() *big.Int {
 		for multiple := 2 * p; multiple < smallPrimes; multiple += p {
 			composite[multiple] = true
 		}
-		if group.Mul(group, big.NewInt(int64(p))); group.BitLen() > 2048 { // a few large products are faster than many small ones
+		group.Mul(group, big.NewInt(int64(p)))
+		if group.BitLen() > 2048 { // a few large products are faster than many small ones
 			product.Mul(product, group)
 			group.SetInt64(1)
 		}
@@ -88,16 +90,17 @@ var primorial = sync.OnceValue(func() *big.Int {
 	return product.Mul(product, group)
 })
 
-// isPrimePower reports whether the odd number n is p^k for a prime p and k ≥ 1: by Fermat's little theorem p then divides
-// 2^n - 2. For a product of different large primes the two have no common factor, but with negligible probability.
+// isPrimePower reports whether the odd number n is p^k for a prime p and k ≥ 1: by Fermat's little
+// theorem p then divides 2^n - 2. For a product of different large primes the two have no common
+// factor, but with negligible probability.
 func isPrimePower(n *big.Int) bool {
 	two := big.NewInt(2)
 	power := new(big.Int).Exp(two, n, n)
 	return commonFactor(power.Sub(power, two), n)
 }
 
-// hasCloseFactors reports whether Fermat's factorization succeeds within fermatRounds: whether n is a² - b² for an integer a
-// that is the square root of n or just over it (CVE-2022-26320).
+// hasCloseFactors reports whether Fermat's factorization succeeds within fermatRounds: whether n is
+// a² - b² for an integer a that is the square root of n or just over it (CVE-2022-26320).
 func hasCloseFactors(n *big.Int) bool {
 	one := big.NewInt(1)
 	a := new(big.Int).Sub(n, one)

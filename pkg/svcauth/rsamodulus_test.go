@@ -61,7 +61,8 @@ func nextPrime(n *big.Int) *big.Int {
 	return p
 }
 
-// weakModuli are moduli of 2048 bits or more that anybody can factor, by what an error says of each.
+// weakModuli are moduli of 2048 bits or more that anybody can factor, by what an error says of
+// each.
 func weakModuli(tb testing.TB) map[string][]*big.Int {
 	tb.Helper()
 	p, q, near := mersenne(1279), mersenne(2203), randomPrime(tb, 1024)

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// sharedKeys finds the keys, key files and key sets that two entries of a trust file name. Each issuer could pass as the
-// other.
+// sharedKeys finds the keys, key files and key sets that two entries of a trust file name. Each
+// issuer could pass as the other.
 type sharedKeys struct {
 	files []keyFile
 	urls  map[string]*trustEntry // by canonicalURL

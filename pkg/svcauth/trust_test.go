@@ -171,38 +171,40 @@ func TestTrustFaults(t *testing.T) {
 	}
 }
 
-// A key belongs to one issuer: keys, key files and URLs that two entries share are faults, however they are spelled.
+// A key belongs to one issuer: keys, key files and URLs that two entries share are faults, however
+// they are spelled.
 func TestSharedKeys(t *testing.T) {
 	dir := trustDir(t)
 	key, other := generateKey(t, svcauth.EdDSA), generateKey(t, svcauth.ES256)
 	writeKeyFiles(t, dir, key, other)
 	file := filepath.Join(dir, "trust.yaml")
-	discover := strings.Replace(herald, "herald", "keys", 1)
+	const set, shared = `the key set of the issuer "https://a.service/"`, `the key file of the issuer "https://a.service/"`
+	same := `the key ` + key.ID() + ` is that of the issuer "https://a.service/"`
 	for _, tt := range []struct{ name, first, second, want string }{
-		{"the same file", "key.pem", "key.pem", `the key file of the issuer "https://a.service/" (line 3) too`},
-		{"the same file, other path", "key.pem", "./sub/../key.pem", `the key file of the issuer "https://a.service/" (line 3) too`},
-		{"the same file, absolute", "key.pem", filepath.Join(dir, "key.pem"), `the key file of the issuer "https://a.service/"`},
-		{"symbolic link", "key.pem", "link.pem", `the key file of the issuer "https://a.service/"`},
-		{"hard link", "hard.pem", "key.pem", `the key file of the issuer "https://a.service/"`},
-		{"copy", "key.pem", "copy.pem", `the key ` + key.ID() + ` is that of the issuer "https://a.service/" (line 3) too`},
-		{"as JWK", "key.pem", "key.json", `the key ` + key.ID() + ` is that of the issuer "https://a.service/"`},
-		{"as JWK with another kid", "named.json", "key.pem", `the key ` + key.ID() + ` is that of the issuer "https://a.service/"`},
-		{"one of two", "key.pem", "both.pem", `the key ` + key.ID() + ` is that of the issuer "https://a.service/"`},
-		{"the same URL", discover + "k", discover + "k", `the key set of the issuer "https://a.service/" (line 3) too`},
-		{"host in capitals", "https://keys.service/k", "HTTPS://Keys.Service/k", `the key set of the issuer "https://a.service/"`},
-		{"default port", "https://keys.service:443/k", "https://keys.service/k", `the key set of the issuer "https://a.service/"`},
-		{"empty port", "https://keys.service/k", "https://keys.service:/k", `the key set of the issuer "https://a.service/"`},
-		{"port with zeros", "https://keys.service/k", "https://keys.service:0443/k", `the key set of the issuer "https://a.service/"`},
-		{"dot after the host", "https://keys.service/k", "https://keys.service./k", `the key set of the issuer "https://a.service/"`},
-		{"discovered by both names", "discover", "https://a.service/.well-known/jwks.json", `the key set of the issuer "https://a.service/"`},
-		{"named before it is discovered", "https://b.service/.well-known/jwks.json", "discover", `the key set of the issuer "https://a.service/"`},
-		{"percent-encoded", "https://keys.service/jwks", "https://keys.service/%6Awks", `the key set of the issuer "https://a.service/"`},
-		{"percent-encoded in other case", "https://keys.service/a%2fb", "https://keys.service/a%2Fb", `the key set of the issuer "https://a.service/"`},
-		{"dot segments", "https://keys.service/a/k", "https://keys.service/a/./b/../k", `the key set of the issuer "https://a.service/"`},
-		{"no path", "https://keys.service", "https://keys.service/", `the key set of the issuer "https://a.service/"`},
-		{"empty query", "https://keys.service/k?", "https://keys.service/k", `the key set of the issuer "https://a.service/"`},
-		{"IPv6 address", "https://[::1]/k", "https://[0:0:0:0:0:0:0:1]/k", `the key set of the issuer "https://a.service/"`},
-		{"IPv4 address in IPv6", "https://127.0.0.1/k", "https://[::ffff:127.0.0.1]/k", `the key set of the issuer "https://a.service/"`},
+		{"the same file", "key.pem", "key.pem", shared + ` (line 3) too`},
+		{"the same file, other path", "key.pem", "./sub/../key.pem", shared + ` (line 3) too`},
+		{"the same file, absolute", "key.pem", filepath.Join(dir, "key.pem"), shared},
+		{"symbolic link", "key.pem", "link.pem", shared},
+		{"hard link", "hard.pem", "key.pem", shared},
+		{"copy", "key.pem", "copy.pem", same + ` (line 3) too`},
+		{"as JWK", "key.pem", "key.json", same},
+		{"as JWK with another kid", "named.json", "key.pem", same},
+		{"one of two", "key.pem", "both.pem", same},
+		{"the same URL", "https://keys.service/k", "https://keys.service/k", set + ` (line 3) too`},
+		{"host in capitals", "https://keys.service/k", "HTTPS://Keys.Service/k", set},
+		{"default port", "https://keys.service:443/k", "https://keys.service/k", set},
+		{"empty port", "https://keys.service/k", "https://keys.service:/k", set},
+		{"port with zeros", "https://keys.service/k", "https://keys.service:0443/k", set},
+		{"dot after the host", "https://keys.service/k", "https://keys.service./k", set},
+		{"discovered by both names", "discover", "https://a.service/.well-known/jwks.json", set},
+		{"named before it is discovered", "https://b.service/.well-known/jwks.json", "discover", set},
+		{"percent-encoded", "https://keys.service/jwks", "https://keys.service/%6Awks", set},
+		{"percent-encoded in other case", "https://keys.service/a%2fb", "https://keys.service/a%2Fb", set},
+		{"dot segments", "https://keys.service/a/k", "https://keys.service/a/./b/../k", set},
+		{"no path", "https://keys.service", "https://keys.service/", set},
+		{"empty query", "https://keys.service/k?", "https://keys.service/k", set},
+		{"IPv6 address", "https://[::1]/k", "https://[0:0:0:0:0:0:0:1]/k", set},
+		{"IPv4 address in IPv6", "https://127.0.0.1/k", "https://[::ffff:127.0.0.1]/k", set},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			const entry = "  - issuer: https://%s.service/\n    keys: %q\n    allow: [GET /user/*]\n"

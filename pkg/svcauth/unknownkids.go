@@ -5,8 +5,9 @@ import "hash/maphash"
 // unknownKidsNoted is how many kids unknownKids tells apart.
 const unknownKidsNoted = 1 << 15
 
-// unknownKids notes kids that are not in a key set, in a fixed amount of memory. Anybody who knows an issuer's name can make
-// kids up, each of them once; the kid of a real rotation comes up again and again.
+// unknownKids notes kids that are not in a key set, in a fixed amount of memory. Anybody who knows
+// an issuer's name can make kids up, each of them once; the kid of a real rotation comes up again
+// and again.
 type unknownKids struct {
 	seed  maphash.Seed
 	noted []uint32 // a hash of the last kid for each place

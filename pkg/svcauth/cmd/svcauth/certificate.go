@@ -137,9 +137,9 @@ func (ca *devCA) exists(name string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// privateKey reads the key in a file, or makes it when there is no such file. A key that others may know, or may have put
-// there, is an error: who has the key of an authority can be every host. So is one without its certificate, which this command
-// did not leave so.
+// privateKey reads the key in a file, or makes it when there is no such file. A key that others may
+// know, or may have put there, is an error: who has the key of an authority can be every host. So
+// is one without its certificate, which this command did not leave so.
 func (ca *devCA) privateKey(name, certName string) (crypto.Signer, error) {
 	info, err := os.Lstat(ca.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -227,7 +227,8 @@ func readCertificate(file string) (*x509.Certificate, error) {
 	return parseCertificate(file, data)
 }
 
-// isCertificate returns a check for what is in a file: one certificate, and nothing that could be a key beside it.
+// isCertificate returns a check for what is in a file: one certificate, and nothing that could be a
+// key beside it.
 func isCertificate(file string) func([]byte) error {
 	return func(data []byte) error {
 		_, err := parseCertificate(file, data)

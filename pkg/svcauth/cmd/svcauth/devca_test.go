@@ -192,8 +192,8 @@ func TestDevCARefuses(t *testing.T) {
 	}
 }
 
-// A key that lies there already is used only if nobody else can have put it there or read it: else whoever knows it can issue
-// certificates that all who trust the authority believe.
+// A key that lies there already is used only if nobody else can have put it there or read it: else
+// whoever knows it can issue certificates that all who trust the authority believe.
 func TestDevCARefusesPlantedKeys(t *testing.T) {
 	t.Parallel()
 	chmod := func(name string, mode os.FileMode) func(*testing.T, string) {

@@ -8,7 +8,8 @@ import (
 	"path/filepath"
 )
 
-// writeNew creates file with data, complete or not at all. A file that is there already is an error.
+// writeNew creates file with data, complete or not at all. A file that is there already is an
+// error.
 func writeNew(file string, data []byte, mode os.FileMode) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
@@ -24,7 +25,8 @@ func writeNew(file string, data []byte, mode os.FileMode) error {
 // maxReplaced bounds the files that are replaced, all of which this program wrote.
 const maxReplaced = 1 << 20
 
-// readReplaceable reads a file that is to be replaced. A link, a directory or a large file is an error.
+// readReplaceable reads a file that is to be replaced. A link, a directory or a large file is an
+// error.
 func readReplaceable(file string) ([]byte, error) {
 	info, err := os.Lstat(file)
 	switch {
@@ -38,8 +40,9 @@ func readReplaceable(file string) ([]byte, error) {
 	return os.ReadFile(file) //nolint:gosec // whoever runs the command names the file
 }
 
-// replaceFile writes file, which others may read, so that they see the old content or the new and nothing between. Whatever
-// could be a key must not be lost: a file that is there already has to pass check.
+// replaceFile writes file, which others may read, so that they see the old content or the new and
+// nothing between. Whatever could be a key must not be lost: a file that is there already has to
+// pass check.
 func replaceFile(file string, data []byte, check func(old []byte) error) error {
 	old, err := readReplaceable(file)
 	if err == nil {

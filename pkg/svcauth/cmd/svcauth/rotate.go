@@ -127,7 +127,8 @@ func preparePublishing(dir, jwks string) error {
 	return publishKeys(dir, jwks)
 }
 
-// checkKeySet refuses to replace a file that could hold a key: all but a JWK Set of public keys alone.
+// checkKeySet refuses to replace a file that could hold a key: all but a JWK Set of public keys
+// alone.
 func checkKeySet(file string, old []byte) error {
 	var set struct{ Keys *[]json.RawMessage }
 	if json.Unmarshal(old, &set) != nil || set.Keys == nil {

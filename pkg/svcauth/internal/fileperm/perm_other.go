@@ -9,7 +9,7 @@ import (
 )
 
 var warn = sync.OnceFunc(func() {
-	slog.Warn("this platform does not say who else can read or change the files of private keys: see to it that nobody can")
+	slog.Warn("this platform does not say who else can read or change the files of private keys: make sure that nobody can")
 })
 
 func secret(string, fs.FileInfo) error {
