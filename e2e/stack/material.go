@@ -92,7 +92,10 @@ func copyFile(from, to string, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, data, mode)
+	if err := os.WriteFile(to, data, mode); err != nil {
+		return err
+	}
+	return os.Chmod(to, mode) // it may have been there with another one
 }
 
 // environ is the environment of a program with these settings. With any, the services' settings in our own environment,
