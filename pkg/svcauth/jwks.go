@@ -216,7 +216,8 @@ func parseJWK(raw []byte, rsaKeys *int) (publicKey, error) {
 		return publicKey{}, err
 	}
 	if kty == "RSA" {
-		if *rsaKeys++; *rsaKeys > maxJWKSRSA {
+		*rsaKeys++
+		if *rsaKeys > maxJWKSRSA {
 			return publicKey{}, fmt.Errorf("more than %d RSA keys", maxJWKSRSA)
 		}
 	}

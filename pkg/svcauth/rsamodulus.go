@@ -108,7 +108,8 @@ func hasCloseFactors(n *big.Int) bool {
 	square := new(big.Int)
 	for range fermatRounds {
 		a.Add(a, one)
-		if square.Mul(a, a).Sub(square, n); isSquare(square) {
+		square.Mul(a, a).Sub(square, n)
+		if isSquare(square) {
 			return true
 		}
 	}
