@@ -188,8 +188,8 @@ func TestWaitIsBounded(t *testing.T) {
 		if took, status := r.timed(t, h); status != http.StatusServiceUnavailable || took < 2*time.Second || took > 3*time.Second {
 			t.Errorf("status %d after %v", status, took)
 		}
-		if took, status := r.timed(t, h); status != http.StatusServiceUnavailable || took != 0 {
-			t.Errorf("second call: status %d after %v", status, took)
+		if took, status := r.timed(t, h); status != http.StatusServiceUnavailable || took > time.Second {
+			t.Errorf("second call: status %d after %v", status, took) // the fetch may have begun after the first
 		}
 		n.answers(down)
 		<-time.After(time.Minute)
