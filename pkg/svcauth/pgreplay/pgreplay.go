@@ -13,10 +13,12 @@ package pgreplay
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -24,7 +26,7 @@ import (
 const (
 	sweepEvery = 10 * time.Second
 	sweepBatch = 1000
-	// A replica whose clock is behind the database's still lets in what has expired here.
+	// keepExpired is how far the database's clock may be put back, as by a failover, without a token being forgotten.
 	keepExpired = 10 * time.Minute
 )
 
@@ -36,20 +38,25 @@ type Store struct {
 // New returns a store in the pool's database. Its table grows until [Store.Run] runs in one of the replicas, or in all.
 func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
-// Burn records the use of a token and reports whether it was the first. It is exact across processes: the primary key
-// lets one of any number of concurrent inserts through.
+// Burn records the use of a token and reports whether it was the first, and the token has not expired: the time is before
+// until, by the database's clock. It is exact across processes: the primary key lets one of any number of concurrent
+// inserts through.
 func (s *Store) Burn(ctx context.Context, issuer, id string, until time.Time) (bool, error) {
 	key := sha256.Sum256([]byte(issuer + "\x00" + id))
 	expires := pgtype.Timestamptz{Time: until, Valid: true}
 	if until.IsZero() {
 		expires.InfinityModifier = pgtype.Infinity
 	}
-	tag, err := s.pool.Exec(ctx,
-		`insert into svcauth_replay (id, expires_at) values ($1, $2) on conflict do nothing`, key[:], expires)
+	var valid bool
+	err := s.pool.QueryRow(ctx, `insert into svcauth_replay (id, expires_at) values ($1, $2) on conflict do nothing
+		returning expires_at > clock_timestamp()`, key[:], expires).Scan(&valid) // now() may be from before a wait for a lock
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("recording token: %w", err)
 	}
-	return tag.RowsAffected() == 1, nil
+	return valid, nil
 }
 
 // Run deletes what has expired, in batches that lock no other row, until ctx ends.

@@ -83,6 +83,55 @@ func TestBurn(t *testing.T) {
 	}
 }
 
+// What has expired by the database's clock cannot be burnt, as its first use may have been forgotten; it is noted all the same.
+func TestBurnExpired(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, pgtest.New(t, table))
+	store := pgreplay.New(pool)
+	now := time.Now()
+	for id, until := range map[string]time.Time{
+		"just now": now, "a second ago": now.Add(-time.Second), "a year ago": now.AddDate(-1, 0, 0), "before 1970": time.Unix(-1, 0),
+	} {
+		if burn(t, store, herald, id, until) {
+			t.Errorf("expired %s: burnt", id)
+		}
+		if burn(t, store, herald, id, now.Add(time.Hour)) {
+			t.Errorf("expired %s: not noted", id)
+		}
+	}
+	if !burn(t, store, herald, "in a moment", now.Add(5*time.Second)) {
+		t.Error("a token in its last moments is refused")
+	}
+}
+
+// A token that expires while its first use is being recorded elsewhere is refused, whatever comes of that use.
+func TestBurnWaits(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, pgtest.New(t, table))
+	other, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec(t.Context(), `insert into svcauth_replay select sha256(convert_to($1, 'UTF8') || '\x00' || 'a'), now()`, herald); err != nil {
+		t.Fatal(err)
+	}
+	burnt := make(chan bool)
+	go func() {
+		first, err := pgreplay.New(pool).Burn(t.Context(), herald, "a", time.Now().Add(300*time.Millisecond))
+		if err != nil {
+			t.Error(err)
+		}
+		burnt <- first
+	}()
+	<-time.After(500 * time.Millisecond)
+	if err := other.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if <-burnt {
+		t.Error("burnt after it had expired")
+	}
+}
+
 // A token that is sent to two replicas at once passes exactly once, a thousand times out of a thousand.
 func TestBurnConcurrently(t *testing.T) {
 	t.Parallel()
