@@ -61,6 +61,9 @@ func TestAccepted(t *testing.T) {
 		{"chunked empty body", boundWrite, all(signedBody(""), framed((*call).chunked))},
 		{"body at the limit", boundWrite, signedBody(strings.Repeat("x", maxBody))},
 		{"signed body on GET", boundRead, signedBody(newUser)},
+		{"empty chunked body on GET without bdy", boundRead, framed((*call).chunked)},
+		{"empty chunked body on GET with an article token without bdy", articleRead, framed((*call).chunked)},
+		{"body of no bytes on GET without bdy", boundRead, wire(func(c *call) { c.lines = append(c.lines, "Content-Length: 0") })},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := tt.valid(t, w)

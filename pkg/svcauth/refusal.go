@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -43,7 +44,8 @@ type Refusal struct {
 	// Issuer and KeyID are what the token says; nothing of it need be true. They are empty where it could not be read.
 	Issuer, KeyID string
 
-	err error
+	err      error
+	bodyRead bool // no more is to come of the request
 }
 
 // Error implements error.
@@ -119,7 +121,7 @@ func (r *Refusal) write(w http.ResponseWriter, realm string) {
 func (r *Refusal) log(ctx context.Context, log *slog.Logger, req *http.Request) {
 	attrs := []any{
 		"check", string(r.Check), "status", r.Status, "reason", r.err.Error(),
-		"issuer", clip(r.Issuer), "kid", clip(r.KeyID), "method", clip(req.Method), "path", clip(loggedPath(req.URL.Path)),
+		"issuer", clip(r.Issuer), "kid", clip(r.KeyID), "method", clip(req.Method), "path", clip(loggedPath(receivedTarget(req).path)),
 	}
 	if token := req.Header.Get(Header); token != "" {
 		attrs = append(attrs, "token_sha256", TokenHash(token))
@@ -127,8 +129,11 @@ func (r *Refusal) log(ctx context.Context, log *slog.Logger, req *http.Request) 
 	log.WarnContext(ctx, "call refused", attrs...)
 }
 
-// loggedPath leaves out of a path what looks like a mail address, which is not for logs.
+// loggedPath decodes a path and leaves out what looks like a mail address, which is not for logs.
 func loggedPath(path string) string {
+	if decoded, err := url.PathUnescape(path); err == nil {
+		path = decoded
+	}
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
 		if strings.Contains(s, "@") {

@@ -39,7 +39,8 @@ func TestMemoryReplay(t *testing.T) {
 			{3 * time.Minute, herald, "a", later, true}, // forgotten by now, and expired long since
 			{0, shop, "a", later, false},
 			{1000 * time.Hour, herald, "b", time.Time{}, false},
-			{0, shop, "a", later, true},
+			{0, shop, "a", later, false}, // expired
+			{0, shop, "a", later.Add(1000 * time.Hour), true},
 		} {
 			<-time.After(tt.after)
 			if got := memoryBurn(t, store, tt.issuer, tt.id, tt.until); got != tt.first {
@@ -47,6 +48,47 @@ func TestMemoryReplay(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What has expired cannot be burnt: the store may have forgotten that it was used.
+func TestMemoryReplayRefusesExpired(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		store := svcauth.NewMemoryReplay()
+		until := time.Now().Add(time.Minute)
+		<-time.After(time.Minute - time.Nanosecond)
+		if !memoryBurn(t, store, herald, "a", until) {
+			t.Error("refused in its last moment")
+		}
+		<-time.After(time.Nanosecond)
+		if memoryBurn(t, store, herald, "b", until) || memoryBurn(t, store, herald, "c", until.Add(-time.Hour)) {
+			t.Error("an expired token was burnt")
+		}
+	})
+}
+
+// The store goes by the clock of the verifier, also where other stores are wrapped round it, and forgets no token that could
+// pass when that clock is put back.
+func TestMemoryReplayGoesByVerifiersClock(t *testing.T) {
+	t.Parallel()
+	for _, start := range []time.Duration{-1000 * time.Hour, 1000 * time.Hour} {
+		w := newWorld(t)
+		w.now = w.now.Add(start)
+		first, second := boundWrite(t, w), boundWrite(t, w)
+		first.sign()
+		first.mustPass()
+		if a := first.send(); a.refusal == nil || a.refusal.Check != svcauth.CheckReplay {
+			t.Errorf("%v: used twice: %d", start, a.status)
+		}
+		w.ahead.Store(int64(2 * time.Minute))
+		second.claims.set("iat", seconds(w.now.Unix()+120))
+		second.claims.set("exp", seconds(w.now.Unix()+180))
+		second.sign()
+		second.mustPass()
+		w.ahead.Store(0)
+		if a := first.send(); a.refusal == nil || a.refusal.Check != svcauth.CheckReplay {
+			t.Errorf("%v: used again when the clock was put back: %d", start, a.status)
+		}
+	}
 }
 
 func TestMemoryReplayConcurrently(t *testing.T) {

@@ -133,7 +133,7 @@ func (v *Verifier) Verify(r *http.Request, maxBody int64) (*http.Request, error)
 	if v.observe != nil {
 		ctx, done = v.observe(ctx)
 	}
-	check := verification{Verifier: v, issuers: v.trust.Load().issuers, req: r, maxBody: maxBody}
+	check := verification{Verifier: v, req: r, target: receivedTarget(r), maxBody: maxBody}
 	refusal := check.run(ctx)
 	check.count(refusal)
 	if refusal != nil {
@@ -167,7 +167,7 @@ func (v *Verifier) Require(maxBody int64) func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			passed, err := v.Verify(r, maxBody)
 			if refusal, ok := errors.AsType[*Refusal](err); ok {
-				if r.ProtoMajor == 1 && r.ContentLength != 0 && refusal.Check != CheckReplay {
+				if r.ProtoMajor == 1 && r.ContentLength != 0 && !refusal.bodyRead {
 					leaveBody(w)
 				}
 				refusal.write(w, v.audience)

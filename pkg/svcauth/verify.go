@@ -1,19 +1,12 @@
 package svcauth
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/md5" //nolint:gosec // what the article prints; the profile must be enabled for each issuer
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -34,53 +27,83 @@ var errReplayUnavailable = errors.New("the replay store cannot answer")
 // A verification is one pass over one request, step by step.
 type verification struct {
 	*Verifier
-	issuers map[string]*issuer
 	req     *http.Request
+	target  target // of the request
 	maxBody int64
 
-	sum     tokenSum
-	seen    *seenToken // where the token has passed before
-	token   *token
-	issuer  *issuer
-	session bool
-	hasBody bool // the token has a bdy, and so can do more than read
-	key     publicKey
-	body    io.ReadCloser // for the handler
+	sum      tokenSum
+	seen     bool // the token has passed before
+	token    *token
+	issuer   *issuer
+	session  bool
+	hasBody  bool   // the token has a bdy, and so can do more than read
+	provedBy string // thumbprint of the key that the signature is of; empty until it is verified
+	key      publicKey
+	body     io.ReadCloser // for the handler
+	bodyRead bool          // to its end
 }
 
-// run makes the checks in their order and stops at the first that fails.
+// run makes the checks in their order and stops at the first that fails. Time and trust are checked again after each
+// wait for the body or the replay store.
 func (v *verification) run(ctx context.Context) *Refusal {
-	refusal := v.identify()
+	refusal := v.read()
 	if refusal == nil {
-		refusal = v.authenticate(ctx)
-	}
-	if refusal == nil {
-		refusal = v.authorize()
+		refusal = v.check(ctx)
 	}
 	if refusal == nil {
-		refusal = v.matchBody()
+		refusal = v.takeBody(ctx)
 	}
-	if refusal == nil {
-		refusal = v.burn(ctx)
+	if refusal == nil && v.bodyRead {
+		refusal = v.check(ctx)
 	}
-	if refusal != nil && v.token != nil {
-		refusal.Issuer, refusal.KeyID = v.token.claims.Issuer, v.token.header.kid
+	if refusal == nil && v.mustBurn() {
+		if refusal = v.burn(ctx); refusal == nil {
+			refusal = v.check(ctx)
+		}
 	}
-	if refusal == nil && v.seen == nil && !v.hasBody {
+	if refusal == nil && !v.seen && !v.hasBody {
 		v.Verifier.seen.add(v.sum, v.token, v.key)
+	}
+	return v.describe(refusal)
+}
+
+// describe adds to a refusal what is known of the call.
+func (v *verification) describe(refusal *Refusal) *Refusal {
+	if refusal == nil {
+		return nil
+	}
+	refusal.bodyRead = v.bodyRead
+	if v.token != nil {
+		refusal.Issuer, refusal.KeyID = v.token.claims.Issuer, v.token.header.kid
 	}
 	return refusal
 }
 
-// identify reads the token strictly, and finds its issuer's trust entry and the kind of token.
-func (v *verification) identify() *Refusal {
-	if refusal := v.read(); refusal != nil {
-		return refusal
+// check makes all checks whose result can change with time: those of the trust entry, the key, the claims and the call. A
+// look-up of the key can wait for the network: if the trust file in force has changed by the end, all are made again.
+func (v *verification) check(ctx context.Context) *Refusal {
+	for {
+		trust := v.trust.Load()
+		refusal := v.identify(trust)
+		if refusal == nil {
+			refusal = v.authenticate(ctx)
+		}
+		if refusal == nil {
+			refusal = v.authorize()
+		}
+		if v.trust.Load() == trust {
+			return refusal
+		}
 	}
-	v.issuer = v.issuers[v.token.claims.Issuer]
-	if v.issuer == nil {
+}
+
+// identify finds the trust entry of the token's issuer and the kind of token.
+func (v *verification) identify(trust *trust) *Refusal {
+	issuer := trust.issuers[v.token.claims.Issuer]
+	if issuer == nil {
 		return refuse(CheckIssuer, errors.New("not in the trust file"))
 	}
+	v.issuer = issuer
 	var ok bool
 	if v.session, ok = v.issuer.accepts(v.token.header); !ok {
 		return refuse(CheckType, fmt.Errorf("typ %q is not accepted from this issuer", clip(v.token.header.typ)))
@@ -96,8 +119,8 @@ func (v *verification) read() *Refusal {
 		return refuse(CheckHeader, err)
 	}
 	v.sum = sumToken(compact)
-	if v.seen = v.Verifier.seen.get(v.sum); v.seen != nil {
-		v.token = &v.seen.token
+	if seen := v.Verifier.seen.get(v.sum); seen != nil {
+		v.seen, v.token, v.provedBy = true, &seen.token, seen.key.thumbprint
 		return nil
 	}
 	raw, err := decodeCompact(compact)
@@ -111,18 +134,21 @@ func (v *verification) read() *Refusal {
 }
 
 // authenticate checks signature and claims with golang-jwt, and what golang-jwt does not know of. The signature of a
-// token that has passed before is not verified again while the key that it names is the same; the clock goes on.
+// token that was verified before, for this request or another, is not verified again while the key that it names is the
+// same; the clock goes on.
 func (v *verification) authenticate(ctx context.Context) *Refusal {
 	var err error
 	if v.key, err = v.findKey(ctx); err != nil {
 		return refuse(CheckKey, err)
 	}
-	switch {
-	case v.seen == nil:
+	switch v.provedBy {
+	case "":
 		if refusal := v.checkSignature(); refusal != nil {
 			return refusal
 		}
-	case v.seen.key.thumbprint != v.key.thumbprint:
+		v.provedBy = v.key.thumbprint
+	case v.key.thumbprint:
+	default:
 		return refuse(CheckSignature, errors.New("the key that proved it is no longer the issuer's"))
 	}
 	if err := v.checkTimes(); err != nil {
@@ -193,8 +219,8 @@ func (v *verification) checkClaims() error {
 		return errors.New("jti is missing or has less than 128 bits")
 	case !v.hasBody && !safeMethod(v.req.Method):
 		return errors.New("no bdy")
-	case !v.hasBody && v.req.ContentLength != 0:
-		return errors.New("a body, and no bdy")
+	case !v.hasBody && v.req.ContentLength > 0:
+		return errUnsignedBody
 	}
 	return nil
 }
@@ -205,47 +231,31 @@ func safeMethod(method string) bool {
 }
 
 // checkRequest compares htm and htu with the request. Scheme and host are this service's own name, which a proxy in
-// between cannot change; path and query are as sent.
+// between cannot change; path and query are as received.
 func (v *verification) checkRequest() error {
 	c := &v.token.claims
 	if c.Method != v.req.Method {
 		return fmt.Errorf("htm %q is not the method", clip(c.Method))
 	}
-	path, ok := sentPath(v.req.URL)
 	rest, underOrigin := strings.CutPrefix(c.URL, v.origin)
-	query, samePath := strings.CutPrefix(rest, cmp.Or(path, "/"))
+	query, samePath := strings.CutPrefix(rest, v.target.path)
 	switch {
-	case !ok:
+	case !v.target.ok:
 		return errors.New("the URL is not in the form in which it could be signed")
 	case !underOrigin:
 		return fmt.Errorf("htu is not under %s", v.origin)
 	case !samePath:
 		path, _, _ := strings.Cut(rest, "?")
 		return fmt.Errorf("htu has another path, %q", clip(loggedPath(path)))
-	case !sameQuery(query, v.req.URL):
+	case query != v.target.query:
 		return errors.New("htu has another query or a longer path") // which may be nobody's business, in a log
 	}
 	return nil
 }
 
-// sameQuery reports whether query, which is all that htu has after the path, is that of u, with its question mark.
-func sameQuery(query string, u *url.URL) bool {
-	if u.RawQuery == "" && !u.ForceQuery {
-		return query == ""
-	}
-	return query != "" && query[0] == '?' && query[1:] == u.RawQuery
-}
-
-// sentPath returns the path as it was sent. It reports false where net/url had to mend it, for a character that must be
-// encoded, or found none: the path it then shows is one spelling among several.
-func sentPath(u *url.URL) (path string, ok bool) {
-	path = u.EscapedPath()
-	return path, u.Opaque == "" && (u.RawPath == "" || u.RawPath == path)
-}
-
 // authorize checks that the trust entry allows the call and the subject.
 func (v *verification) authorize() *Refusal {
-	if path, ok := sentPath(v.req.URL); !v.session && (!ok || !v.issuer.allowsCall(v.req.Method, path)) {
+	if !v.session && (!v.target.ok || !v.issuer.allowsCall(v.req.Method, v.target.path)) {
 		return refuse(CheckAllow, errors.New("the trust file does not allow this issuer this call"))
 	}
 	if sub := v.token.claims.Subject; !v.issuer.allowsSubject(sub, v.session) {
@@ -254,63 +264,26 @@ func (v *verification) authorize() *Refusal {
 	return nil
 }
 
-// matchBody reads the body within its limit, compares it with bdy, and puts it back for the handler. A session token
-// says nothing of the body, which is then left to the handler, with the same limit.
-func (v *verification) matchBody() *Refusal {
-	v.body = v.req.Body
-	if v.body == nil {
-		v.body = http.NoBody // as a request that never was on the wire may have it
-	}
-	if v.req.ContentLength > v.maxBody {
-		return refuse(CheckBody, &http.MaxBytesError{Limit: v.maxBody})
-	}
-	if v.body != http.NoBody {
-		v.body = http.MaxBytesReader(nil, v.body, v.maxBody)
-	}
-	if !v.hasBody {
-		return nil
-	}
-	body, err := io.ReadAll(v.body)
-	if err != nil {
-		return refuse(CheckBody, fmt.Errorf("reading body: %w", err))
-	}
-	want := bodyHash(v.issuer.profile, body)
-	if subtle.ConstantTimeCompare([]byte(want), []byte(v.token.claims.Body)) != 1 {
-		return refuse(CheckBody, errors.New("bdy is not the hash of the body"))
-	}
-	v.body = io.NopCloser(bytes.NewReader(body))
-	return nil
+// mustBurn reports whether the token works once.
+func (v *verification) mustBurn() bool {
+	return v.hasBody && v.token.claims.ID != "" && v.replay != nil
 }
 
-// bodyHash returns the bdy claim of a body: in the form of RFC 9530 (Content-Digest) for bound tokens, as the article
-// prints it for the others.
-func bodyHash(profile Profile, body []byte) string {
-	if profile == Article {
-		sum := md5.Sum(body) //nolint:gosec // see the import
-		return hex.EncodeToString(sum[:])
-	}
-	sum := sha256.Sum256(body)
-	return "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
-}
-
-// burn uses up a token that can do more than read.
+// burn uses up the token.
 func (v *verification) burn(ctx context.Context) *Refusal {
 	c := &v.token.claims
-	if !v.hasBody || c.ID == "" || v.replay == nil {
-		return nil
-	}
 	var until time.Time
 	if c.ExpiresAt != 0 {
 		until = time.Unix(c.ExpiresAt, 0).Add(Leeway)
 	}
-	ctx, cancel := context.WithTimeout(ctx, replayTimeout)
+	ctx, cancel := context.WithTimeout(withClock(ctx, v.now), replayTimeout)
 	defer cancel()
 	first, err := v.replay.Burn(ctx, c.Issuer, c.ID, until)
 	if err != nil {
 		return refuse(CheckReplay, fmt.Errorf("%w: %w", errReplayUnavailable, err))
 	}
 	if !first {
-		return refuse(CheckReplay, errors.New("the token was used before"))
+		return refuse(CheckReplay, errors.New("the token was used before, or has expired by the clock of the replay store"))
 	}
 	return nil
 }

@@ -45,7 +45,8 @@ const (
 type world struct {
 	verifier *svcauth.Verifier
 	address  string
-	now      time.Time // the verifier's clock stands still
+	now      time.Time    // where the verifier's clock stands still
+	ahead    atomic.Int64 // nanoseconds that it is put forward
 
 	herald, shopRSA, shopEC, shopEd, another, pairA, pairB, ageless, login *forger
 
@@ -78,7 +79,7 @@ func newWorld(tb testing.TB) *world {
 		Audience: census, TrustFile: w.trustFile(tb), Replay: w.replay,
 		Logger:     slog.New(slog.NewJSONHandler(&w.log, nil)),
 		Observe:    tellRefusals(func(r *svcauth.Refusal) { w.refusals <- r }),
-		Now:        func() time.Time { return w.now },
+		Now:        func() time.Time { return w.now.Add(time.Duration(w.ahead.Load())) },
 		HTTPClient: &http.Client{Transport: &w.sets},
 	})
 	if err != nil {
