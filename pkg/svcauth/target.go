@@ -57,6 +57,13 @@ func splitTarget(text string) target {
 	return target{path: path, query: query}
 }
 
-// signablePath reports whether a path has no character that must be encoded, so that it has one spelling, the one that
-// was sent.
-func signablePath(path string) bool { return strings.Trim(path, segmentSet+"/;[]%") == "" }
+// signablePath reports whether a path has no character that must be encoded (RFC 3986 section 3.3), so that it has one
+// spelling, the one that was sent.
+func signablePath(path string) bool {
+	for _, c := range []byte(path) {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"#<>\\^`{|}", c) >= 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -4,6 +4,7 @@ package strictjson
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -13,7 +14,8 @@ import (
 // Bounds on what is read. They keep the work spent on a stranger's bytes small.
 const (
 	maxDepth   = 8
-	maxMembers = 64
+	maxMembers = 64  // of one object
+	maxValues  = 256 // in all, at any depth
 )
 
 // A Member is one name of a JSON object with its value, still as it was sent.
@@ -42,16 +44,16 @@ func (m Member) Seconds() (int64, error) {
 }
 
 // Object checks that data is exactly one JSON object (RFC 8259) which no two readers can understand differently:
-// valid UTF-8, no duplicate names at any depth, no lone surrogates, at most maxDepth deep. It returns the members
-// in the order sent, as parts of data.
+// valid UTF-8, no duplicate names at any depth, no lone surrogates, at most maxDepth deep, at most maxValues values. It
+// returns the members in the order sent, as parts of data. Of what is nested in their values it keeps nothing.
 func Object(data string) ([]Member, error) {
-	s := scanner{data: data}
+	s := scanner{data: data, names: make([]string, 0, 12)}
 	s.space()
 	if s.peek() != '{' {
 		return nil, errors.New("not a JSON object")
 	}
-	members, err := s.object(1)
-	if err != nil {
+	members := make([]Member, 0, 12)
+	if err := s.object(1, &members); err != nil {
 		return nil, err
 	}
 	s.space()
@@ -63,8 +65,11 @@ func Object(data string) ([]Member, error) {
 
 // A scanner walks over JSON text once, without recursion deeper than maxDepth.
 type scanner struct {
-	data string
-	pos  int
+	data    string
+	pos     int
+	values  int      // passed so far
+	names   []string // so far, of each object that the scanner is in, the outermost first
+	decoded []byte   // what the last string says, if it has escapes
 }
 
 // peek returns the byte at the scanner's position, or 0 at the end, which is valid nowhere in JSON.
@@ -97,75 +102,91 @@ func (s *scanner) expect(c byte) error {
 	return nil
 }
 
-// value moves past a value, and returns what it says where it is a string.
-func (s *scanner) value(depth int) (text string, err error) {
+// value moves past a value. It reports whether that is a string with escapes.
+func (s *scanner) value(depth int) (escaped bool, err error) {
+	if s.values++; s.values > maxValues {
+		return false, errors.New("too many values")
+	}
 	switch c := s.peek(); {
 	case c == '{':
-		_, err = s.object(depth + 1)
+		err = s.object(depth+1, nil)
 	case c == '[':
 		err = s.array(depth + 1)
 	case c == '"':
-		text, err = s.string()
+		escaped, err = s.string()
 	case c == '-' || c >= '0' && c <= '9':
 		err = s.number()
 	default:
 		err = s.literal()
 	}
-	return text, err
+	return escaped, err
 }
 
-func (s *scanner) object(depth int) ([]Member, error) {
+// object moves past an object and appends its members to members, which is nil for a nested object.
+func (s *scanner) object(depth int, members *[]Member) error {
 	if depth > maxDepth {
-		return nil, errors.New("nested too deep")
+		return errors.New("nested too deep")
 	}
 	s.pos++
 	s.space()
 	if s.peek() == '}' {
 		s.pos++
-		return nil, nil
+		return nil
 	}
-	members := make([]Member, 0, 12)
+	outer := len(s.names)
 	for {
-		m, err := s.member(depth)
+		name, err := s.name(outer)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, seen := range members {
-			if seen.Name == m.Name {
-				return nil, fmt.Errorf("duplicate name %.200q", m.Name)
-			}
-		}
-		if members = append(members, m); len(members) > maxMembers {
-			return nil, errors.New("too many names in one object")
+		if err := s.member(depth, name, members); err != nil {
+			return err
 		}
 		s.space()
 		if s.peek() == '}' {
 			s.pos++
-			return members, nil
+			s.names = s.names[:outer]
+			return nil
 		}
 		if err := s.expect(','); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }
 
-func (s *scanner) member(depth int) (Member, error) {
+// name moves past a member's name and the colon, and adds the name to those of its object, which begin at first.
+func (s *scanner) name(first int) (string, error) {
 	if s.peek() != '"' {
-		return Member{}, fmt.Errorf("name expected at byte %d", s.pos)
-	}
-	name, err := s.string()
-	if err != nil {
-		return Member{}, err
-	}
-	if err := s.expect(':'); err != nil {
-		return Member{}, err
+		return "", fmt.Errorf("name expected at byte %d", s.pos)
 	}
 	start := s.pos
-	text, err := s.value(depth)
+	escaped, err := s.string()
 	if err != nil {
-		return Member{}, err
+		return "", err
 	}
-	return Member{name, s.data[start:s.pos], text}, nil
+	name := s.text(s.data[start:s.pos], escaped)
+	if slices.Contains(s.names[first:], name) {
+		return "", fmt.Errorf("duplicate name %.200q", name)
+	}
+	if s.names = append(s.names, name); len(s.names)-first > maxMembers {
+		return "", errors.New("too many names in one object")
+	}
+	return name, s.expect(':')
+}
+
+// member moves past a member's value and appends the member to members, unless that is nil.
+func (s *scanner) member(depth int, name string, members *[]Member) error {
+	start := s.pos
+	escaped, err := s.value(depth)
+	if err != nil || members == nil {
+		return err
+	}
+	m := Member{Name: name, Raw: s.data[start:s.pos]}
+	if m.Raw[0] == '"' {
+		m.text = s.text(m.Raw, escaped)
+	}
+	*members = append(*members, m)
+	return nil
 }
 
 func (s *scanner) array(depth int) error {
@@ -238,35 +259,42 @@ func (s *scanner) digits() int {
 	return s.pos - start
 }
 
-// string moves past a JSON string and returns what it says, escapes resolved.
-func (s *scanner) string() (string, error) {
+// text returns what the JSON string says that the scanner has just passed.
+func (s *scanner) text(raw string, escaped bool) string {
+	if escaped {
+		return string(s.decoded)
+	}
+	return raw[1 : len(raw)-1]
+}
+
+// string moves past a JSON string. It reports whether that has escapes; if so, s.decoded is what it says until the next.
+func (s *scanner) string() (escaped bool, err error) {
 	s.pos++
 	start := s.pos
-	var decoded []byte // nil until the first escape
+	s.decoded = s.decoded[:0]
 	for {
 		s.plain()
 		switch c := s.peek(); {
 		case c == '"':
-			text := s.data[start:s.pos]
-			s.pos++
-			if decoded != nil {
-				text = string(append(decoded, text...))
+			if escaped {
+				s.decoded = append(s.decoded, s.data[start:s.pos]...)
 			}
-			return text, nil
+			s.pos++
+			return escaped, nil
 		case c == '\\':
-			decoded = append(decoded, s.data[start:s.pos]...)
+			s.decoded = append(s.decoded, s.data[start:s.pos]...)
 			r, err := s.escape()
 			if err != nil {
-				return "", err
+				return false, err
 			}
-			decoded = utf8.AppendRune(decoded, r)
-			start = s.pos
+			s.decoded = utf8.AppendRune(s.decoded, r)
+			start, escaped = s.pos, true
 		case c < 0x20:
-			return "", fmt.Errorf("control character or end inside a string at byte %d", s.pos)
+			return false, fmt.Errorf("control character or end inside a string at byte %d", s.pos)
 		default:
 			r, size := utf8.DecodeRuneInString(s.data[s.pos:])
 			if r == utf8.RuneError && size == 1 {
-				return "", errors.New("invalid UTF-8")
+				return false, errors.New("invalid UTF-8")
 			}
 			s.pos += size
 		}
@@ -287,15 +315,25 @@ func (s *scanner) plain() {
 func (s *scanner) escape() (rune, error) {
 	s.pos++
 	c := s.peek()
-	if c == 'u' {
+	switch c {
+	case 'u':
 		return s.unicodeEscape()
-	}
-	i := strings.IndexByte(`"\/bfnrt`, c)
-	if i < 0 {
+	case '"', '\\', '/':
+	case 'b':
+		c = '\b'
+	case 'f':
+		c = '\f'
+	case 'n':
+		c = '\n'
+	case 'r':
+		c = '\r'
+	case 't':
+		c = '\t'
+	default:
 		return 0, fmt.Errorf("unknown escape at byte %d", s.pos)
 	}
 	s.pos++
-	return rune("\"\\/\b\f\n\r\t"[i]), nil
+	return rune(c), nil
 }
 
 func (s *scanner) unicodeEscape() (rune, error) {

@@ -2,6 +2,8 @@ package strictjson_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +43,64 @@ func FuzzObject(f *testing.F) {
 			compareValue(t, m)
 		}
 	})
+}
+
+// The bounds hold for the whole text, and names are compared within their own object alone.
+func TestObject(t *testing.T) {
+	t.Parallel()
+	names := func(n int) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf(`"%d":0`, i))
+		}
+		return `{` + strings.Join(all, ",") + `}`
+	}
+	list := func(n int, value string) string { return `[` + strings.Repeat(value+",", n-1) + value + `]` }
+	for _, tt := range []struct {
+		name, text string
+		ok         bool
+	}{
+		{"64 names", names(64), true},
+		{"65 names", names(65), false},
+		{"64 names in an object within", `{"a":` + names(64) + `}`, true},
+		{"65 names in an object within", `{"a":` + names(65) + `}`, false},
+		{"256 values", `{"a":` + list(255, "0") + `}`, true},
+		{"257 values", `{"a":` + list(256, "0") + `}`, false},
+		{"256 strings", `{"a":"","b":` + list(254, `""`) + `}`, true},
+		{"257 strings", `{"a":"","b":` + list(255, `""`) + `}`, false},
+		{"256 values in objects within", `{"a":` + list(127, `{"a":0}`) + `,"b":0}`, true},
+		{"257 values in objects within", `{"a":` + list(127, `{"a":0}`) + `,"b":0,"c":0}`, false},
+		{"257 values in depth", `{"a":` + list(52, `{"a":{"a":{"a":[[]]}}}`) + `}`, false},
+		{"a name of an object around", `{"a":{"a":{"a":0}},"b":{"a":0}}`, true},
+		{"a name after an object within", `{"b":{"a":0},"a":0}`, true},
+		{"a name twice, an object in between", `{"a":0,"b":{"c":0},"a":0}`, false},
+		{"a name twice within", `{"a":{"b":0,"b":0}}`, false},
+		{"a name twice within, an object in between", `{"a":{"b":0,"c":{"d":0},"b":0}}`, false},
+		{"a name twice within, once escaped", `{"a":[{"b":0,"\u0062":0}]}`, false},
+		{"an empty name twice", `{"":0,"":0}`, false},
+	} {
+		if _, err := strictjson.Object(tt.text); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// Each string is read as it stands, whatever escapes are in others.
+func TestText(t *testing.T) {
+	t.Parallel()
+	members, err := strictjson.Object(`{"\n":"\t","a":"b","\u00e9":{"\r":"\f"},"c":"\\\"\/\b\f\n\r\t\ud83d\ude00é","d":["\n"],"e":"f"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range members {
+		text, _ := m.Text()
+		got = append(got, m.Name, text)
+	}
+	want := []string{"\n", "\t", "a", "b", "é", "", "c", "\\\"/\b\f\n\r\t😀é", "d", "", "e", "f"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 // compareValue reads a member's value as a text and as seconds, and as encoding/json does.
