@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"example.com/micromachine/pkg/svcauth"
 )
@@ -28,6 +29,8 @@ func callAttacks() []group {
 			{name: "replay by another connection header", source: "design §5.7", valid: boundWrite, change: all(replayed, line("X-Request-Id: 2"))},
 			{name: "replay with the other ECDSA signature", source: "RFC 8725 §3.2, design §5.7", valid: boundBy(shopEC), change: all(signedBody(newUser), replayed, part(2, otherECDSA))},
 			{name: "jti used for another body", source: "RFC 7519 §4.1.7", valid: boundWrite, change: sameID(signedBody(`{}`))},
+			{name: "token that expires before it is burnt", source: "design §4", valid: boundWrite, change: expiresInStore},
+			{name: "article token that expires before it is burnt", source: "design §4", valid: articleWrite, change: expiresInStore},
 			{name: "jti used, signed again", source: "RFC 7519 §4.1.7", valid: boundWrite, change: sameID(at("exp", 90))},
 		}},
 		{svcauth.CheckReplay, http.StatusServiceUnavailable, []attack{
@@ -55,6 +58,8 @@ func allowAttacks() []attack {
 		{name: "bare number sign", source: "design §5.5", valid: articleRead, change: unboundTo("GET", "/user/42#/")},
 		{name: "bare letter beyond ASCII", source: "design §5.5", valid: articleRead, change: unboundTo("GET", "/user/é/")},
 		{name: "scheme without an authority", source: "design §5.5", valid: articleRead, change: unboundTo("GET", "https:user/42/")},
+		{name: "article call behind http.StripPrefix", source: "design §5.4", valid: articleRead, change: unboundTo("GET", mounted+"/user/42/")},
+		read("path behind http.StripPrefix, signed so", mounted+"/user/42/"),
 		read("another path", "/admin/"),
 		read("path above the pattern", "/user/"),
 		read("path below the pattern", "/user/42/viewer/"),
@@ -181,6 +186,15 @@ func sameID(change mutation) mutation {
 		first.mustPass()
 		change(c)
 	}
+}
+
+// expiresInStore puts the clock forward when the verifier has made its checks and asks the store.
+func expiresInStore(c *call) {
+	c.w.replay.before = func() { c.w.ahead.Store(int64(70 * time.Second)) }
+	c.tb.Cleanup(func() {
+		c.w.replay.before = nil
+		c.w.ahead.Store(0)
+	})
 }
 
 func storeDown(c *call) {

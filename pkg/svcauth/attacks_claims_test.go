@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"example.com/micromachine/pkg/svcauth"
 )
@@ -55,6 +56,11 @@ func timeAttacks() []attack {
 		{name: "article lifetime of 301 s", source: "design §4", valid: articleWrite, change: at("exp", 301)},
 		{name: "article token without iat that expires in 311 s", source: "design §4", valid: articleWrite, change: all(noClaim("iat"), at("exp", 311))},
 		{name: "session of 901 s", source: "design §4", valid: session, change: at("exp", 901)},
+		{name: "body that comes when the token has expired", source: "design §5.6", valid: boundWrite, change: held(70 * time.Second)},
+		{name: "article body that comes when the token has expired", source: "design §5.6", valid: articleWrite, change: held(70 * time.Second)},
+		{name: "used again by a body that comes when the use is forgotten", source: "design §5.6", valid: boundWrite, change: all(replayed, held(3*time.Minute))},
+		{name: "article token used again by a body that comes when the use is forgotten", source: "design §5.6", valid: articleWrite, change: all(replayed, held(3*time.Minute))},
+		{name: "body on GET that comes when the token has expired", source: "design §5.6", valid: boundRead, change: all(signedBody(newUser), held(70*time.Second))},
 	}
 }
 
@@ -121,6 +127,11 @@ func requestAttacks() []attack {
 		{name: "htu with user info", source: "design §4", valid: boundRead, change: says("htu", "https://x@census.service"+readPath)},
 		{name: "htu with a fragment", source: "design §4", valid: boundRead, change: says("htu", origin+readPath+"#x")},
 		{name: "htu is the path alone", source: "design §4", valid: boundRead, change: says("htu", readPath)},
+		{name: "path behind http.StripPrefix", source: "design §5.4", valid: boundRead, change: target(mounted + readPath)},
+		{name: "path behind http.StripPrefix, of a write", source: "design §5.4", valid: boundWrite, change: target(mounted + "/user/")},
+		{name: "absolute form of a path behind http.StripPrefix", source: "RFC 9112 §3.2.2", valid: boundRead, change: target(origin + mounted + readPath)},
+		{name: "absolute form with user info", source: "RFC 9110 §4.2.4", valid: boundRead, change: target("https://x@census.service" + readPath)},
+		{name: "absolute form of another scheme", source: "RFC 9110 §4.2", valid: boundRead, change: target("ftp://census.service" + readPath)},
 		{name: "absolute form with another path", source: "RFC 9112 §3.2.2", valid: boundRead, change: target(origin + "/user/43/")},
 	}
 }

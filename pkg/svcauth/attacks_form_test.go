@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"net/http"
+	"strconv"
 	"strings"
 	"unicode/utf16"
 
@@ -102,6 +103,11 @@ func claimsJSONAttacks() []attack {
 		{name: "byte order mark before the claims", source: "RFC 8259 §8.1", valid: boundRead, change: claimsText(prefixed("\ufeff"))},
 		{name: "depth of 9", source: "design §5.2", valid: boundRead, change: addClaim("x", strings.Repeat("[", 8)+strings.Repeat("]", 8))},
 		{name: "depth of 2,000", source: "design §5.2", valid: boundRead, change: addClaim("x", strings.Repeat("[", 2000)+strings.Repeat("]", 2000))},
+		{name: "hundreds of objects", source: "design §5.2", valid: boundRead, change: addClaim("x", "["+strings.Repeat(`{"":0},`, 300)+"0]")},
+		{name: "hundreds of objects in objects", source: "design §5.2", valid: boundRead, change: addClaim("x", "["+strings.Repeat(`{"a":{"b":{"c":0}}},`, 100)+"0]")},
+		{name: "hundreds of numbers", source: "design §5.2", valid: boundRead, change: addClaim("x", "["+strings.Repeat("0,", 300)+"0]")},
+		{name: "hundreds of lists in the header", source: "design §5.2", valid: boundRead, change: addHeader("x", "["+strings.Repeat("[],", 300)+"0]")},
+		{name: "65 names inside a foreign claim", source: "design §5.2", valid: boundRead, change: addClaim("x", manyNames())},
 		{name: "65 claims", source: "design §5.2", valid: boundRead, change: manyClaims},
 		{name: "second object after the claims", source: "design §5.2", valid: boundRead, change: claimsText(suffixed(`{"sub":"x"}`))},
 		{name: "NUL after the claims", source: "design §5.2", valid: boundRead, change: claimsText(suffixed("\x00"))},
@@ -220,6 +226,15 @@ func manyClaims(c *call) {
 	for len(c.claims) < 65 {
 		c.claims = append(c.claims, field{"x" + seconds(int64(len(c.claims))), "1"})
 	}
+}
+
+// manyNames returns an object with one name too many.
+func manyNames() string {
+	var o object
+	for i := range 65 {
+		o.set(strconv.Itoa(i), "0")
+	}
+	return o.String()
 }
 
 // nested wraps one valid token in another, as RFC 7519 section 5.2 has it.

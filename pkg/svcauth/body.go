@@ -16,7 +16,8 @@ import (
 
 var errUnsignedBody = errors.New("a body, and no bdy")
 
-// takeBody checks the request's body and sets the one that the handler reads. All reading is bounded by maxBody.
+// takeBody checks the request's body and sets the one that the handler reads. All reading is
+// bounded by maxBody.
 func (v *verification) takeBody(ctx context.Context) *Refusal {
 	v.body = v.req.Body
 	if v.body == nil {
@@ -50,8 +51,9 @@ func (v *verification) matchBody() *Refusal {
 	return nil
 }
 
-// checkNoBody checks that the request of a token without bdy has no body. Where the request does not say so, as over
-// HTTP/2 before END_STREAM or in HTTP/1.1 before the first chunk, it waits for the first byte or the end.
+// checkNoBody checks that the request of a token without bdy has no body. Where the request does
+// not say so, as over HTTP/2 before END_STREAM or in HTTP/1.1 before the first chunk, it waits for
+// the first byte or the end.
 func (v *verification) checkNoBody() *Refusal {
 	body := v.body
 	v.body = http.NoBody
@@ -68,8 +70,8 @@ func (v *verification) checkNoBody() *Refusal {
 	return nil
 }
 
-// bodyHash returns the bdy claim of a body: in the form of RFC 9530 (Content-Digest) for bound tokens, as the article
-// prints it for the others.
+// bodyHash returns the bdy claim of a body: in the form of RFC 9530 (Content-Digest) for bound
+// tokens, as the article prints it for the others.
 func bodyHash(profile Profile, body []byte) string {
 	if profile == Article {
 		sum := md5.Sum(body) //nolint:gosec // see the import
@@ -79,8 +81,9 @@ func bodyHash(profile Profile, body []byte) string {
 	return "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
 }
 
-// A heldBody is the body of a session token's request, of which the token says nothing: it is left to the handler. Each
-// part of it is handed on only if time and trust still hold when it has arrived; otherwise Read returns the [*Refusal].
+// A heldBody is the body of a session token's request, of which the token says nothing: it is left
+// to the handler. Each part of it is handed on only if time and trust still hold when it has
+// arrived; otherwise Read returns the [*Refusal].
 type heldBody struct {
 	io.ReadCloser
 	ctx     context.Context //nolint:containedctx // of the request, as the body is

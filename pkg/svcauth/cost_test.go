@@ -14,8 +14,8 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// costlyClaims are claims of about 6 KB, as much as a token can hold, each made to take as much time or memory to read as can
-// be. Of each the issuer is nobody whom the trust file names.
+// costlyClaims are claims of about 6 KB, as much as a token can hold, each made to take as much
+// time or memory to read as can be. Of each the issuer is nobody whom the trust file names.
 func costlyClaims() map[string]string {
 	const size = 5900
 	fill := func(text string) string { return strings.Repeat(text, size/len(text)) }
@@ -87,7 +87,8 @@ type reading struct {
 
 func (r reading) once() { _, _ = r.verifier.Verify(r.req, 0) }
 
-// readings returns requests with the costly tokens by their names, and one with a small token whose signature is forged.
+// readings returns requests with the costly tokens by their names, and one with a small token whose
+// signature is forged.
 func readings(tb testing.TB) (costly map[string]reading, forged reading) {
 	tb.Helper()
 	w := &world{now: time.Now(), herald: newForger(tb, svcauth.EdDSA)}
@@ -157,8 +158,9 @@ func allocated(f func()) uint64 {
 	return least
 }
 
-// Whatever a token holds, it is refused in at most 1.5 times what a small token with a forged signature takes. Both are
-// timed in turns, and the least of many times is that which nothing has disturbed.
+// Whatever a token holds, it is refused in at most 1.5 times what a small token with a forged
+// signature takes. Both are timed in turns, and the least of many times is that which nothing has
+// disturbed.
 func TestReadingTakesLittleTime(t *testing.T) {
 	costly, forged := readings(t)
 	base := time.Duration(math.MaxInt64)

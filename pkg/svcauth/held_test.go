@@ -40,7 +40,8 @@ const (
 	agelessWriter = "issuers: [{issuer: https://herald.service/, keys: %s, profile: article, insecure_no_expiry: true, allow: [POST /user/], act_for: ['https://census.service/user/*']}]"
 )
 
-// newHeld returns a verifier that trusts herald under the entry, and a maker of requests that all have one token of herald.
+// newHeld returns a verifier that trusts herald under the entry, and a maker of requests that all
+// have one token of herald.
 func newHeld(t *testing.T, entry string) (r *regular, request func(before func()) *http.Request) {
 	t.Helper()
 	f := newForger(t, svcauth.EdDSA)
@@ -71,8 +72,8 @@ func newHeld(t *testing.T, entry string) (r *regular, request func(before func()
 	}
 }
 
-// A token that works once does not work again by a body that arrives when the first use is forgotten, nor is it of use at
-// all when its time ends before its body.
+// A token that works once does not work again by a body that arrives when the first use is
+// forgotten, nor is it of use at all when its time ends before its body.
 func TestSlowBodyOutlivesToken(t *testing.T) {
 	t.Parallel()
 	for name, entry := range map[string]string{"bound": boundWriter, "article": articleWriter} {
@@ -95,7 +96,8 @@ func TestSlowBodyOutlivesToken(t *testing.T) {
 	}
 }
 
-// A call that is held open by its body is checked against the trust file and the keys that are in force when it ends.
+// A call that is held open by its body is checked against the trust file and the keys that are in
+// force when it ends.
 func TestHeldCallIsCheckedAgain(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -157,8 +159,8 @@ func TestHeldCallGetsNewPower(t *testing.T) {
 	})
 }
 
-// A call that waits for its issuer's first keys is checked against the clock and the trust file as they are when the keys have
-// come.
+// A call that waits for its issuer's first keys is checked against the clock and the trust file as
+// they are when the keys have come.
 func TestCallWaitsForKeys(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -189,8 +191,8 @@ func TestCallWaitsForKeys(t *testing.T) {
 	}
 }
 
-// A session token's body is read by the handler, whose reading fails when the token, or the trust in its issuer, ends
-// before the body.
+// A session token's body is read by the handler, whose reading fails when the token, or the trust
+// in its issuer, ends before the body.
 func TestHeldSession(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -241,7 +243,8 @@ func (s *slowStore) Burn(ctx context.Context, issuer, id string, until time.Time
 	return first, err
 }
 
-// A token whose time ends while the replay store is asked, or whose issuer is then no longer trusted, is refused.
+// A token whose time ends while the replay store is asked, or whose issuer is then no longer
+// trusted, is refused.
 func TestSlowStore(t *testing.T) {
 	t.Parallel()
 	nothing := func() {}
@@ -267,7 +270,8 @@ func TestSlowStore(t *testing.T) {
 	}
 }
 
-// Over the wire, a call whose token expires after the go-ahead for its body is refused, and its connection serves the next.
+// Over the wire, a call whose token expires after the go-ahead for its body is refused, and its
+// connection serves the next.
 func TestHeldOnTheWire(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A mutation changes one thing about a valid call. Those that change what is signed come before those that tamper with
@@ -147,6 +148,14 @@ func target(t string) mutation { return wire(func(c *call) { c.target = t }) }
 func host(h string) mutation   { return wire(func(c *call) { c.host = h }) }
 func line(l string) mutation   { return wire(func(c *call) { c.lines = append(c.lines, l) }) }
 func body(b string) mutation   { return wire(func(c *call) { c.body = b }) }
+
+// held puts the clock forward while the server waits for the body.
+func held(by time.Duration) mutation {
+	return wire(func(c *call) {
+		c.tb.Cleanup(func() { c.w.ahead.Store(0) })
+		c.meanwhile = func() { c.w.ahead.Store(int64(by)) }
+	})
+}
 
 func framed(frame func(*call) string) mutation { return func(c *call) { c.frame = frame } }
 

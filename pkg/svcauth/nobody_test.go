@@ -10,8 +10,9 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// Over HTTP/2 a request can leave open whether it has a body: its HEADERS frame is without END_STREAM, which comes on an empty
-// DATA frame. Without a byte there is no body, and no bdy is needed to read; with one there is.
+// Over HTTP/2 a request can leave open whether it has a body: its HEADERS frame is without
+// END_STREAM, which comes on an empty DATA frame. Without a byte there is no body, and no bdy is
+// needed to read; with one there is.
 func TestOpenStream(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

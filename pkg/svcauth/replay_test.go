@@ -66,8 +66,8 @@ func TestMemoryReplayRefusesExpired(t *testing.T) {
 	})
 }
 
-// The store goes by the clock of the verifier, also where other stores are wrapped round it, and forgets no token that could
-// pass when that clock is put back.
+// The store goes by the clock of the verifier, also where other stores are wrapped round it, and
+// forgets no token that could pass when that clock is put back.
 func TestMemoryReplayGoesByVerifiersClock(t *testing.T) {
 	t.Parallel()
 	for _, start := range []time.Duration{-1000 * time.Hour, 1000 * time.Hour} {

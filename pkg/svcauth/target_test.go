@@ -15,7 +15,8 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// A rewriting is a router or middleware in front of the verifier that changes what the request says of its URL.
+// A rewriting is a router or middleware in front of the verifier that changes what the request says
+// of its URL.
 type rewriting struct {
 	name string
 	wrap func(http.Handler) http.Handler
@@ -56,9 +57,9 @@ func rewritings() []rewriting {
 	}
 }
 
-// Tokens are compared with the request as it was received: whatever stands in front of the verifier, a token for the URL as
-// sent passes, one for the URL as rewritten does not, and the trust file's paths are those that are sent. The handler sees
-// the URL as it was rewritten.
+// Tokens are compared with the request as it was received: whatever stands in front of the
+// verifier, a token for the URL as sent passes, one for the URL as rewritten does not, and the
+// trust file's paths are those that are sent. The handler sees the URL as it was rewritten.
 func TestRewrittenURL(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -102,7 +103,8 @@ func listen(t *testing.T, protocol int, handler http.Handler) (string, *http.Cli
 	return server.URL, server.Client()
 }
 
-// statusAndCheck sends a call by net/http's client and returns its status and the check that refused it.
+// statusAndCheck sends a call by net/http's client and returns its status and the check that
+// refused it.
 func statusAndCheck(t *testing.T, w *world, client *http.Client, target string, c *call) (int, svcauth.Check) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), c.method, target, nil)
@@ -123,7 +125,8 @@ func statusAndCheck(t *testing.T, w *world, client *http.Client, target string, 
 	}
 }
 
-// Articles' tokens, which do not say which request they are for, are held to the path as it was sent by the trust file alone.
+// Articles' tokens, which do not say which request they are for, are held to the path as it was
+// sent by the trust file alone.
 func TestRewrittenURLOfArticle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -147,8 +150,8 @@ func plain(t *testing.T, handler http.Handler) string {
 	return server.Listener.Addr().String()
 }
 
-// The forms of a request's target (RFC 9112 section 3.2): of the absolute form path and query count, as of the origin form;
-// nothing can be signed in the others.
+// The forms of a request's target (RFC 9112 section 3.2): of the absolute form path and query
+// count, as of the origin form; nothing can be signed in the others.
 func TestTargetForms(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -183,8 +186,8 @@ func TestTargetForms(t *testing.T) {
 	}
 }
 
-// The asterisk form and the authority form, which net/http answers itself unless it is told not to, name no resource of
-// this service, whatever the URL says that a router has put in their place.
+// The asterisk form and the authority form, which net/http answers itself unless it is told not to,
+// name no resource of this service, whatever the URL says that a router has put in their place.
 func TestTargetWithoutPath(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -224,7 +227,8 @@ func TestRequestWithoutTarget(t *testing.T) {
 	}
 }
 
-// The method is the one of the request line: chi's way to answer HEAD by the handler of GET does not change it.
+// The method is the one of the request line: chi's way to answer HEAD by the handler of GET does
+// not change it.
 func TestRoutedMethod(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

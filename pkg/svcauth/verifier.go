@@ -124,9 +124,20 @@ func (v *Verifier) Close() {
 
 // Verify checks a request, as [Verifier.Require] does, for those who answer refusals in their own way. It returns the
 // request to go on with: [CallerFrom] and [SubjectFrom] are set in its context, and its body can still be read. The error
-// is always a [*Refusal], and the operator has been told of it. The body of a request is read only after its token has
-// proved good. One of more than maxBody bytes is refused, if need be when it is read: the body of a session token's request,
-// of which the token says nothing, is left to the handler, whose reading then fails with an [http.MaxBytesError].
+// is always a [*Refusal], and it has been logged.
+//
+// The body of a request is read only after its token has proved good. When it has been read, time
+// and trust are checked again, as reading can take any time: against the clock, the trust file and
+// the keys of that moment. They are checked once more when the replay store has answered. One of
+// more than maxBody bytes is refused.
+//
+// The body of a session token's request, of which the token says nothing, is left to the handler.
+// Reading it fails with an [http.MaxBytesError] after maxBody bytes, and with a [*Refusal] when the
+// token has expired, or is no longer accepted, before the body has arrived.
+//
+// Method and URL are those that were received, [http.Request.Method] and [http.Request.RequestURI],
+// whatever routers have made of [http.Request.URL]. A request without RequestURI, which was not
+// read from a connection, has its URL alone.
 func (v *Verifier) Verify(r *http.Request, maxBody int64) (*http.Request, error) {
 	ctx := r.Context()
 	var done func(Outcome)
@@ -159,8 +170,15 @@ func (v *Verifier) Verify(r *http.Request, maxBody int64) (*http.Request, error)
 // that. The body of a request is read only after its token has proved good, and no more of it than maxBody bytes, as
 // [Verifier.Verify] says; a maxBody of 0 is for requests without a body.
 //
-// Methods are compared byte for byte: one in lower case is a method that no trust file can allow. GET, HEAD and OPTIONS
-// only read, and need no bdy as long as they have no body: no Content-Length but 0, and no Transfer-Encoding. An issuer
+// Paths, of htu and in the trust file, are compared with the request target as it was received, so
+// that Require may stand behind [http.StripPrefix] and routers that rewrite URLs. The handler sees
+// the URL as they left it.
+//
+// Methods are compared byte for byte: one in lower case is a method that no trust file can allow.
+// Of a method that a middleware in front has overridden nothing is left to compare with: token and
+// trust file must then allow the method that the handler sees. A middleware that overrides methods
+// does not belong behind Require. GET, HEAD and OPTIONS only read, and need no bdy as long as they
+// have no body; a body of no bytes, chunked or in an empty DATA frame of HTTP/2, is none. An issuer
 // that may GET may HEAD; OPTIONS is allowed where the trust file names it.
 func (v *Verifier) Require(maxBody int64) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {

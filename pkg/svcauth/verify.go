@@ -43,8 +43,8 @@ type verification struct {
 	bodyRead bool          // to its end
 }
 
-// run makes the checks in their order and stops at the first that fails. Time and trust are checked again after each
-// wait for the body or the replay store.
+// run makes the checks in their order and stops at the first that fails. Time and trust are checked
+// again after each wait for the body or the replay store.
 func (v *verification) run(ctx context.Context) *Refusal {
 	refusal := v.read()
 	if refusal == nil {
@@ -79,8 +79,9 @@ func (v *verification) describe(refusal *Refusal) *Refusal {
 	return refusal
 }
 
-// check makes all checks whose result can change with time: those of the trust entry, the key, the claims and the call. A
-// look-up of the key can wait for the network: if the trust file in force has changed by the end, all are made again.
+// check makes all checks whose result can change with time: those of the trust entry, the key, the
+// claims and the call. A look-up of the key can wait for the network: if the trust file in force
+// has changed by the end, all are made again.
 func (v *verification) check(ctx context.Context) *Refusal {
 	for {
 		trust := v.trust.Load()
@@ -133,9 +134,9 @@ func (v *verification) read() *Refusal {
 	return nil
 }
 
-// authenticate checks signature and claims with golang-jwt, and what golang-jwt does not know of. The signature of a
-// token that was verified before, for this request or another, is not verified again while the key that it names is the
-// same; the clock goes on.
+// authenticate checks signature and claims with golang-jwt, and what golang-jwt does not know of.
+// The signature of a token that was verified before, for this request or another, is not verified
+// again while the key that it names is the same; the clock goes on.
 func (v *verification) authenticate(ctx context.Context) *Refusal {
 	var err error
 	if v.key, err = v.findKey(ctx); err != nil {

@@ -39,6 +39,7 @@ const (
 	maxBody  = 1 << 10
 	readPath = "/user/42/?expand=viewer"
 	newUser  = `{"name":"Census User"}`
+	mounted  = "/mounted" // below it the same resources are reached through http.StripPrefix
 )
 
 // A world is Census behind the real middleware on a real listener, and the keys of everybody who may call it.
@@ -87,7 +88,14 @@ func newWorld(tb testing.TB) *world {
 	}
 	tb.Cleanup(verifier.Close)
 	w.verifier = verifier
-	server := httptest.NewServer(verifier.Require(maxBody)(http.HandlerFunc(w.whoAmI)))
+	protected := verifier.Require(maxBody)(http.HandlerFunc(w.whoAmI))
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, mounted+"/") {
+			http.StripPrefix(mounted, protected).ServeHTTP(rw, r)
+			return
+		}
+		protected.ServeHTTP(rw, r)
+	}))
 	tb.Cleanup(server.Close)
 	w.address = server.Listener.Addr().String()
 	return w
@@ -155,14 +163,18 @@ type identity struct {
 // A breakableReplay is a replay store that can be down.
 type breakableReplay struct {
 	svcauth.ReplayStore
-	fault error
-	mu    sync.Mutex
-	until time.Time // of the last token
+	fault  error
+	before func() // is called before a token is burnt
+	mu     sync.Mutex
+	until  time.Time // of the last token
 }
 
 func (b *breakableReplay) Burn(ctx context.Context, issuer, id string, until time.Time) (bool, error) {
 	if b.fault != nil {
 		return false, b.fault
+	}
+	if b.before != nil {
+		b.before()
 	}
 	b.mu.Lock()
 	b.until = until
@@ -191,6 +203,7 @@ type call struct {
 	encodeHeader   func(string) string
 	token          string        // finished
 	onWire         []func(*call) // what happens after signing
+	meanwhile      func()        // what happens between the go-ahead for the body and the body
 }
 
 // newCall returns a call that the world accepts as it is: a token of issuer with everything that its kind needs.
@@ -358,11 +371,16 @@ func (c *call) send() answer {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := io.WriteString(conn, c.text()); err != nil {
+	answers := bufio.NewReader(conn)
+	text := c.text()
+	if c.meanwhile != nil {
+		text = c.holdBody(conn, answers)
+	}
+	if _, err := io.WriteString(conn, text); err != nil {
 		c.tb.Fatal(err)
 	}
 	_ = conn.(*net.TCPConn).CloseWrite() // there is no more to come
-	res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: c.method})
+	res, err := http.ReadResponse(answers, &http.Request{Method: c.method})
 	if err != nil {
 		c.tb.Fatalf("no answer to %q: %v", c.text(), err)
 	}
@@ -376,6 +394,22 @@ func (c *call) send() answer {
 	default:
 	}
 	return a
+}
+
+// holdBody sends the head of the request, waits for the go-ahead, lets happen what happens
+// meanwhile, and returns the body.
+func (c *call) holdBody(conn net.Conn, answers *bufio.Reader) (body string) {
+	c.tb.Helper()
+	c.lines = append(c.lines, "Expect: 100-continue")
+	head, body, _ := strings.Cut(c.text(), "\r\n\r\n")
+	if _, err := io.WriteString(conn, head+"\r\n\r\n"); err != nil {
+		c.tb.Fatal(err)
+	}
+	if res, err := http.ReadResponse(answers, nil); err != nil || res.StatusCode != http.StatusContinue {
+		c.tb.Fatalf("no go-ahead: %v, %v", res, err)
+	}
+	c.meanwhile()
+	return body
 }
 
 // mustPass sends the call and fails the test unless the handler answers it.

@@ -8,6 +8,11 @@
 //
 //	store := pgreplay.New(pool)
 //	go store.Run(ctx, log)
+//
+// The database's clock decides, when a token is burnt, whether it has expired. Its record is kept
+// for ten minutes longer. So no token works twice, however the clocks of replicas differ. Where the
+// database's clock is ahead of a replica's, tokens expire earlier by the difference; up to
+// svcauth.Leeway this has no effect on a caller whose clock is right.
 package pgreplay
 
 import (
@@ -26,7 +31,8 @@ import (
 const (
 	sweepEvery = 10 * time.Second
 	sweepBatch = 1000
-	// keepExpired is how far the database's clock may be put back, as by a failover, without a token being forgotten.
+	// keepExpired is how far the database's clock may be put back, as by a failover, without a
+	// token being forgotten.
 	keepExpired = 10 * time.Minute
 )
 
@@ -38,9 +44,9 @@ type Store struct {
 // New returns a store in the pool's database. Its table grows until [Store.Run] runs in one of the replicas, or in all.
 func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
-// Burn records the use of a token and reports whether it was the first, and the token has not expired: the time is before
-// until, by the database's clock. It is exact across processes: the primary key lets one of any number of concurrent
-// inserts through.
+// Burn records the use of a token and reports whether it was the first, and the token has not
+// expired: the time is before until, by the database's clock. It is exact across processes: the
+// primary key lets one of any number of concurrent inserts through.
 func (s *Store) Burn(ctx context.Context, issuer, id string, until time.Time) (bool, error) {
 	key := sha256.Sum256([]byte(issuer + "\x00" + id))
 	expires := pgtype.Timestamptz{Time: until, Valid: true}

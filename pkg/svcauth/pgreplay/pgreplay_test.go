@@ -83,7 +83,8 @@ func TestBurn(t *testing.T) {
 	}
 }
 
-// What has expired by the database's clock cannot be burnt, as its first use may have been forgotten; it is noted all the same.
+// What has expired by the database's clock cannot be burnt, as its first use may have been
+// forgotten; it is noted all the same.
 func TestBurnExpired(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t, pgtest.New(t, table))
@@ -104,7 +105,8 @@ func TestBurnExpired(t *testing.T) {
 	}
 }
 
-// A token that expires while its first use is being recorded elsewhere is refused, whatever comes of that use.
+// A token that expires while its first use is being recorded elsewhere is refused, whatever comes
+// of that use.
 func TestBurnWaits(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t, pgtest.New(t, table))

@@ -43,9 +43,10 @@ func (m Member) Seconds() (int64, error) {
 	return int64(n), nil
 }
 
-// Object checks that data is exactly one JSON object (RFC 8259) which no two readers can understand differently:
-// valid UTF-8, no duplicate names at any depth, no lone surrogates, at most maxDepth deep, at most maxValues values. It
-// returns the members in the order sent, as parts of data. Of what is nested in their values it keeps nothing.
+// Object checks that data is exactly one JSON object (RFC 8259) which no two readers can understand
+// differently: valid UTF-8, no duplicate names at any depth, no lone surrogates, at most maxDepth
+// deep, at most maxValues values. It returns the members in the order sent, as parts of data. Of
+// what is nested in their values it keeps nothing.
 func Object(data string) ([]Member, error) {
 	s := scanner{data: data, names: make([]string, 0, 12)}
 	s.space()
@@ -154,7 +155,8 @@ func (s *scanner) object(depth int, members *[]Member) error {
 	}
 }
 
-// name moves past a member's name and the colon, and adds the name to those of its object, which begin at first.
+// name moves past a member's name and the colon, and adds the name to those of its object, which
+// begin at first.
 func (s *scanner) name(first int) (string, error) {
 	if s.peek() != '"' {
 		return "", fmt.Errorf("name expected at byte %d", s.pos)
@@ -267,7 +269,8 @@ func (s *scanner) text(raw string, escaped bool) string {
 	return raw[1 : len(raw)-1]
 }
 
-// string moves past a JSON string. It reports whether that has escapes; if so, s.decoded is what it says until the next.
+// string moves past a JSON string. It reports whether that has escapes; if so, s.decoded is what it
+// says until the next.
 func (s *scanner) string() (escaped bool, err error) {
 	s.pos++
 	start := s.pos
