@@ -61,7 +61,6 @@ func rewritings() []rewriting {
 // verifier, a token for the URL as sent passes, one for the URL as rewritten does not, and the
 // trust file's paths are those that are sent. The handler sees the URL as it was rewritten.
 func TestRewrittenURL(t *testing.T) {
-	t.Parallel()
 	w := newWorld(t)
 	for _, tt := range rewritings() {
 		for _, protocol := range []int{1, 2} {

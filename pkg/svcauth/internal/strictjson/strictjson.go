@@ -105,7 +105,8 @@ func (s *scanner) expect(c byte) error {
 
 // value moves past a value. It reports whether that is a string with escapes.
 func (s *scanner) value(depth int) (escaped bool, err error) {
-	if s.values++; s.values > maxValues {
+	s.values++
+	if s.values > maxValues {
 		return false, errors.New("too many values")
 	}
 	switch c := s.peek(); {
