@@ -12,7 +12,7 @@ import (
 
 // requestTime is how long a request may wait for Census and the database. It is
 // much shorter than the lifetime of a claim to an idempotency key.
-const requestTime = 10 * time.Second
+const requestTime = 7 * time.Second
 
 // releaseTime is how long the giving up of such a claim may take.
 const releaseTime = 2 * time.Second
