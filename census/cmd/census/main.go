@@ -16,6 +16,7 @@ import (
 
 	"example.com/micromachine/migrations"
 	"example.com/micromachine/pkg/command"
+	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpserve"
 )
 
@@ -100,7 +101,11 @@ func migrate(ctx context.Context, environ []string) error {
 	if err != nil {
 		return err
 	}
-	return migrations.Census(ctx, settings.URL)
+	err = migrations.Census(ctx, settings.URL)
+	if errors.Is(err, database.ErrTransactionPooling) {
+		return command.Misuse(inDatabaseURL(err))
+	}
+	return database.Explain(err)
 }
 
 func healthcheck(ctx context.Context, environ []string) error {

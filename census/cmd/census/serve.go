@@ -13,6 +13,7 @@ import (
 	"example.com/micromachine/census/internal/postgres"
 	"example.com/micromachine/census/internal/server"
 	"example.com/micromachine/pkg/command"
+	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/pgreplay"
@@ -27,9 +28,13 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 		return err
 	}
 	log := command.NewLogger(stderr, settings.LogLevel)
-	pool, err := postgres.Connect(ctx, settings.Database.URL)
+	sessions := settings.Database.Config.CheckSessions(ctx)
+	if errors.Is(sessions, database.ErrTransactionPooling) {
+		return command.Misuse(inDatabaseURL(sessions))
+	}
+	pool, err := settings.Database.Config.Open(ctx, settings.Database.Config.MaxConns(postgres.MaxConns))
 	if err != nil {
-		return command.Misuse(fmt.Errorf("CENSUS_DATABASE_URL: %w", err))
+		return err
 	}
 	defer pool.Close()
 	replay := pgreplay.New(pool)
@@ -51,7 +56,19 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return httpserve.Run(ctx, public, admin) })
 	group.Go(func() error { replay.Run(ctx, log); return nil })
+	if sessions != nil { // the database was not there
+		group.Go(func() error { return awaitSessions(ctx, settings.Database.Config) })
+	}
 	return group.Wait()
+}
+
+// awaitSessions waits until the database can be asked whether its connections are
+// sessions, and returns an error if they are not.
+func awaitSessions(ctx context.Context, config *database.Config) error {
+	if err := config.AwaitSessions(ctx); err != nil {
+		return command.Misuse(inDatabaseURL(err))
+	}
+	return nil
 }
 
 // trust loads what says who Census is and whom it trusts. All that is wrong is

@@ -10,6 +10,7 @@ import (
 	"example.com/micromachine/census"
 	"example.com/micromachine/census/internal/postgres"
 	"example.com/micromachine/pkg/command"
+	"example.com/micromachine/pkg/database"
 )
 
 // addUser adds a user straight to the database and prints the URI.
@@ -26,9 +27,9 @@ func addUser(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	if err != nil {
 		return err
 	}
-	pool, err := postgres.Connect(ctx, settings.Database.URL)
+	pool, err := settings.Database.Config.Open(ctx, postgres.LeastConns)
 	if err != nil {
-		return command.Misuse(fmt.Errorf("CENSUS_DATABASE_URL: %w", err))
+		return err
 	}
 	defer pool.Close()
 	user, err = postgres.New(pool).CreateUser(ctx, census.Operator(), user)
@@ -37,7 +38,7 @@ func addUser(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		if _, invalid := errors.AsType[*census.InvalidError](err); invalid {
 			return command.Misuse(err)
 		}
-		return err
+		return database.Explain(err)
 	}
 	_, err = fmt.Fprintln(stdout, settings.Name.URL.UserURI(user.ID))
 	return err
