@@ -19,6 +19,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -29,7 +30,7 @@ import (
 // A Config says how to connect. It is made by [Parse] and safe for concurrent use.
 type Config struct {
 	pool     *pgxpool.Config
-	maxConns int32 // pool_max_conns; 0 when it is not set
+	maxConns *int32 // pool_max_conns; nil when it is not set
 }
 
 // Parse reads a connection string: a URL or keywords and values, with the parameters of pgxpool such as
@@ -46,17 +47,50 @@ func Parse(connString string) (*Config, error) {
 	if slices.ContainsFunc(slices.Collect(maps.Keys(conn.RuntimeParams)), notParameter) {
 		return nil, errors.New("the name of a parameter is malformed: a value with spaces must stand in single quotes")
 	}
-	pool, err := pgxpool.ParseConfig(connString)
+	config, err := parsePool(conn.RuntimeParams)
 	if err != nil {
-		return nil, malformedPool(conn.RuntimeParams)
+		return nil, err
 	}
-	config := &Config{pool: pool}
-	if _, set := conn.RuntimeParams["pool_max_conns"]; set {
-		config.maxConns = pool.MaxConns
-	}
-	setAfterConnect(&pool.ConnConfig.Config)
+	config.pool.ConnConfig = conn
+	setAfterConnect(&conn.Config)
 	return config, nil
 }
+
+// parsePool takes the parameters of the pool out of params.
+func parsePool(params map[string]string) (config *Config, err error) {
+	config = &Config{}
+	settings := "host=localhost" // in place of what says how to connect
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		if !strings.HasPrefix(name, "pool_") {
+			continue
+		}
+		value := params[name]
+		delete(params, name)
+		if name == maxConnsParameter {
+			n, err := strconv.ParseInt(value, 10, 32)
+			if err != nil {
+				return nil, fmt.Errorf("%s must be a whole number", name)
+			}
+			config.maxConns = new(int32(n))
+			continue
+		}
+		setting := " " + name + "='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+		parsed, err := pgxpool.ParseConfig("host=localhost" + setting)
+		if err != nil {
+			return nil, fmt.Errorf("%s cannot be read", name)
+		}
+		if _, left := parsed.ConnConfig.RuntimeParams[name]; left {
+			return nil, fmt.Errorf("%s is no parameter of a pool", name)
+		}
+		settings += setting
+	}
+	if config.pool, err = pgxpool.ParseConfig(settings); err != nil {
+		return nil, fmt.Errorf("preparing database pool: %w", err)
+	}
+	return config, nil
+}
+
+const maxConnsParameter = "pool_max_conns"
 
 // reasons are texts of pgx that say what is wrong with a connection string. Its errors as a whole cannot be shown: they
 // repeat the string, and look for the password in a malformed one by guesswork.
@@ -74,19 +108,6 @@ func malformed(err error) error {
 		}
 	}
 	return errors.New(forms)
-}
-
-// malformedPool names the parameter that pgxpool could not read.
-func malformedPool(params map[string]string) error {
-	for _, name := range slices.Sorted(maps.Keys(params)) {
-		if !strings.HasPrefix(name, "pool_") {
-			continue
-		}
-		if _, err := pgxpool.ParseConfig("host=localhost " + name + "='" + params[name] + "'"); err != nil {
-			return fmt.Errorf("%s cannot be read, or is too small", name)
-		}
-	}
-	return errors.New("a parameter that begins with pool_ cannot be read")
 }
 
 // strayAt reports whether a URL has an @ after the first, or after its authority: it then belongs to a password, whose
@@ -151,16 +172,16 @@ func setParameters(ctx context.Context, conn *pgconn.PgConn, params map[string]s
 
 // MaxConns returns pool_max_conns, or byDefault when it is not set.
 func (c *Config) MaxConns(byDefault int32) int32 {
-	if c.maxConns == 0 {
+	if c.maxConns == nil {
 		return byDefault
 	}
-	return c.maxConns
+	return *c.maxConns
 }
 
 // CheckMaxConns returns an error that says so when pool_max_conns is set and smaller than the service needs.
 func (c *Config) CheckMaxConns(least int32) error {
-	if c.maxConns != 0 && c.maxConns < least {
-		return fmt.Errorf("pool_max_conns is %d, and the smallest that works is %d", c.maxConns, least)
+	if c.maxConns != nil && *c.maxConns < least {
+		return fmt.Errorf("%s is %d, and the smallest that works is %d", maxConnsParameter, *c.maxConns, least)
 	}
 	return nil
 }

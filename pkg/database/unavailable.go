@@ -36,7 +36,7 @@ func Unavailable(err error) bool {
 
 // broken are the errors of a connection that ended, and of a wait that was too long.
 var broken = []error{
-	ErrTransactionPooling, pgconn.ErrConnClosed, puddle.ErrClosedPool, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+	pgconn.ErrConnClosed, puddle.ErrClosedPool, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
 	syscall.ECONNRESET, syscall.EPIPE, context.DeadlineExceeded, os.ErrDeadlineExceeded,
 }
 

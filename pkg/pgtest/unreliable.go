@@ -3,13 +3,9 @@ package pgtest
 import (
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -23,7 +19,7 @@ type Unreliable struct {
 	admin *pgx.Conn
 	role  string
 	table string
-	proxy *proxy
+	proxy *Proxy
 }
 
 // NewUnreliable returns a way into the database. Of its tables, the outages concern that of the given name.
@@ -47,11 +43,8 @@ func NewUnreliable(tb testing.TB, databaseURL, table string) *Unreliable {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if u.proxy, err = newProxy(parsed.Host); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(u.proxy.close)
-	parsed.User, parsed.Host = url.UserPassword(u.role, "right"), u.proxy.addr
+	u.proxy = NewProxy(tb, parsed.Host)
+	parsed.User, parsed.Host = url.UserPassword(u.role, "right"), u.proxy.Addr
 	u.URL = parsed.String()
 	return u
 }
@@ -68,6 +61,12 @@ func (u *Unreliable) breakConnections() {
 	u.exec("select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = '" + u.role + "'")
 }
 
+// LimitConnections lets there be no more than so many connections at a time.
+func (u *Unreliable) LimitConnections(n int) {
+	u.tb.Helper()
+	u.exec(fmt.Sprintf("alter role %s connection limit %d", u.role, n))
+}
+
 // An Outage is something that keeps a database from its work for a while.
 type Outage struct {
 	Name string
@@ -77,7 +76,7 @@ type Outage struct {
 	Slow bool
 
 	begin, end           []string // SQL, with ROLE and TABLE for the names
-	beginProxy, endProxy func(*proxy)
+	beginProxy, endProxy func(*Proxy)
 }
 
 // Begin begins the outage.
@@ -92,7 +91,7 @@ func (u *Unreliable) End(o Outage) {
 	u.change(o.end, o.endProxy)
 }
 
-func (u *Unreliable) change(statements []string, change func(*proxy)) {
+func (u *Unreliable) change(statements []string, change func(*Proxy)) {
 	u.tb.Helper()
 	for _, statement := range statements {
 		u.exec(strings.NewReplacer("ROLE", u.role, "TABLE", u.table).Replace(statement))
@@ -107,8 +106,8 @@ func (u *Unreliable) change(statements []string, change func(*proxy)) {
 func Outages() []Outage {
 	lock := []string{"begin", "lock table TABLE in access exclusive mode"}
 	outages := []Outage{
-		{Name: "connection refused", beginProxy: (*proxy).refuse, endProxy: (*proxy).accept},
-		{Name: "no answer", Slow: true, beginProxy: (*proxy).hang, endProxy: (*proxy).accept},
+		{Name: "connection refused", beginProxy: (*Proxy).Refuse, endProxy: (*Proxy).Accept},
+		{Name: "no answer", Slow: true, beginProxy: (*Proxy).Hang, endProxy: (*Proxy).Accept},
 		{Name: "locked", Slow: true, begin: lock, end: []string{"rollback"}},
 		altered("too many connections", "connection limit 0", "connection limit -1"),
 		altered("password changed", "password 'wrong'", "password 'right'"),
@@ -159,98 +158,3 @@ func raising(state string) Outage {
 		end: []string{`drop policy failing on TABLE`, `alter table TABLE disable row level security`, `drop function fail()`},
 	}
 }
-
-// A proxy passes connections on to a server, or does not.
-type proxy struct {
-	addr, server string
-
-	mu       sync.Mutex
-	listener net.Listener
-	hanging  bool
-	conns    map[net.Conn]bool
-}
-
-func newProxy(server string) (*proxy, error) {
-	p := &proxy{server: server, addr: "127.0.0.1:0", conns: map[net.Conn]bool{}}
-	if err := p.listen(); err != nil {
-		return nil, err
-	}
-	p.addr = p.listener.Addr().String()
-	return p, nil
-}
-
-func (p *proxy) listen() error {
-	listener, err := net.Listen("tcp", p.addr)
-	if err != nil {
-		return fmt.Errorf("listening for the proxy: %w", err)
-	}
-	p.listener = listener
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go p.pass(conn)
-		}
-	}()
-	return nil
-}
-
-// pass connects one client to the server until either leaves.
-func (p *proxy) pass(client net.Conn) {
-	p.mu.Lock()
-	p.conns[client] = true
-	hanging := p.hanging
-	p.mu.Unlock()
-	defer client.Close()
-	if hanging {
-		_, _ = io.Copy(io.Discard, client)
-		return
-	}
-	server, err := net.DialTimeout("tcp", p.server, 10*time.Second)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	go func() {
-		_, _ = io.Copy(server, client)
-		_ = server.Close()
-	}()
-	_, _ = io.Copy(client, server)
-}
-
-func (p *proxy) drop() {
-	for conn := range p.conns {
-		_ = conn.Close()
-		delete(p.conns, conn)
-	}
-}
-
-func (p *proxy) refuse() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_ = p.listener.Close()
-	p.drop()
-}
-
-func (p *proxy) hang() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.hanging = true
-	p.drop()
-}
-
-// accept ends what refuse or hang began.
-func (p *proxy) accept() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.drop()
-	if p.hanging {
-		p.hanging = false
-		return
-	}
-	_ = p.listen() // a port that somebody else has taken shows in the test
-}
-
-func (p *proxy) close() { p.refuse() }

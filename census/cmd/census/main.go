@@ -101,7 +101,11 @@ func migrate(ctx context.Context, environ []string) error {
 	if err != nil {
 		return err
 	}
-	err = migrations.Census(ctx, settings.URL)
+	return explain(migrations.Census(ctx, settings.URL))
+}
+
+// explain returns an error of the database for whoever runs a command.
+func explain(err error) error {
 	if errors.Is(err, database.ErrTransactionPooling) {
 		return command.Misuse(inDatabaseURL(err))
 	}

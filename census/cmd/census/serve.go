@@ -30,7 +30,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	log := command.NewLogger(stderr, settings.LogLevel)
 	sessions := settings.Database.Config.CheckSessions(ctx)
 	if errors.Is(sessions, database.ErrTransactionPooling) {
-		return command.Misuse(inDatabaseURL(sessions))
+		return explain(sessions)
 	}
 	pool, err := settings.Database.Config.Open(ctx, settings.Database.Config.MaxConns(postgres.MaxConns))
 	if err != nil {
@@ -57,18 +57,9 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	group.Go(func() error { return httpserve.Run(ctx, public, admin) })
 	group.Go(func() error { replay.Run(ctx, log); return nil })
 	if sessions != nil { // the database was not there
-		group.Go(func() error { return awaitSessions(ctx, settings.Database.Config) })
+		group.Go(func() error { return explain(settings.Database.Config.AwaitSessions(ctx)) })
 	}
 	return group.Wait()
-}
-
-// awaitSessions waits until the database can be asked whether its connections are
-// sessions, and returns an error if they are not.
-func awaitSessions(ctx context.Context, config *database.Config) error {
-	if err := config.AwaitSessions(ctx); err != nil {
-		return command.Misuse(inDatabaseURL(err))
-	}
-	return nil
 }
 
 // trust loads what says who Census is and whom it trusts. All that is wrong is

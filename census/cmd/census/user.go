@@ -10,7 +10,6 @@ import (
 	"example.com/micromachine/census"
 	"example.com/micromachine/census/internal/postgres"
 	"example.com/micromachine/pkg/command"
-	"example.com/micromachine/pkg/database"
 )
 
 // addUser adds a user straight to the database and prints the URI.
@@ -27,6 +26,9 @@ func addUser(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	if err != nil {
 		return err
 	}
+	if err := settings.Database.Config.CheckSessions(ctx); err != nil {
+		return explain(err)
+	}
 	pool, err := settings.Database.Config.Open(ctx, postgres.LeastConns)
 	if err != nil {
 		return err
@@ -38,7 +40,7 @@ func addUser(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		if _, invalid := errors.AsType[*census.InvalidError](err); invalid {
 			return command.Misuse(err)
 		}
-		return database.Explain(err)
+		return explain(err)
 	}
 	_, err = fmt.Fprintln(stdout, settings.Name.URL.UserURI(user.ID))
 	return err

@@ -23,9 +23,9 @@ import (
 // The default of pgx, four, makes calls wait for each other on a small machine.
 const MaxConns = 12
 
-// LeastConns is the smallest pool with which all operations work. None of them
-// needs a second connection while it holds one.
-const LeastConns = 1
+// LeastConns is the smallest pool_max_conns that works. No operation needs a second
+// connection while it holds one, but the look for a pooler takes two.
+const LeastConns = 2
 
 // Connect returns a pool of connections to the database. It does not wait for the
 // database to be there.

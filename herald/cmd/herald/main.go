@@ -50,7 +50,11 @@ func migrate(ctx context.Context, environ []string) error {
 	if err != nil {
 		return err
 	}
-	err = migrations.Herald(ctx, settings.URL)
+	return explain(migrations.Herald(ctx, settings.URL))
+}
+
+// explain returns an error of the database for whoever runs a command.
+func explain(err error) error {
 	if errors.Is(err, database.ErrTransactionPooling) {
 		return command.Misuse(inDatabaseURL(err))
 	}
@@ -75,7 +79,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	log := command.NewLogger(stderr, settings.LogLevel)
 	sessions := settings.Database.Config.CheckSessions(ctx)
 	if errors.Is(sessions, database.ErrTransactionPooling) {
-		return command.Misuse(inDatabaseURL(sessions))
+		return explain(sessions)
 	}
 	db, err := openDatabase(ctx, settings.Database.Config, log)
 	if err != nil {
@@ -114,16 +118,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	group.Go(func() error { return deliveries.Run(ctx) })
 	group.Go(func() error { replay.Run(ctx, log); return nil })
 	if sessions != nil { // the database was not there
-		group.Go(func() error { return awaitSessions(ctx, settings.Database.Config) })
+		group.Go(func() error { return explain(settings.Database.Config.AwaitSessions(ctx)) })
 	}
 	return group.Wait()
-}
-
-// awaitSessions waits until the database can be asked whether its connections are
-// sessions, and returns an error if they are not.
-func awaitSessions(ctx context.Context, config *database.Config) error {
-	if err := config.AwaitSessions(ctx); err != nil {
-		return command.Misuse(inDatabaseURL(err))
-	}
-	return nil
 }

@@ -18,9 +18,9 @@ const lockClass = 0x4845524c
 // How the presence is kept up.
 const (
 	announceTimeout = 3 * time.Second
-	pingEvery      = time.Second
-	pingTimeout    = 2 * time.Second
-	reconnectGap   = 250 * time.Millisecond
+	pingEvery       = time.Second
+	pingTimeout     = 2 * time.Second
+	reconnectGap    = 250 * time.Millisecond
 )
 
 // A presence is an advisory lock that a process holds for as long as it lives: the

@@ -103,8 +103,19 @@ func (g *gate) await(t *testing.T) {
 // TestKilledWhileSending kills a worker whose mail was taken, before it was told so.
 func TestKilledWhileSending(t *testing.T) {
 	t.Parallel()
+	testKilledWhileSending(t, pgtest.New(t, migrations.Herald))
+}
+
+// Through a pooler, the lock of the process that was killed goes with its session.
+func TestKilledWhileSendingThroughPgBouncer(t *testing.T) {
+	t.Parallel()
+	testKilledWhileSending(t, pgtest.PgBouncer(t, pgtest.New(t, migrations.Herald), "session"))
+}
+
+func testKilledWhileSending(t *testing.T, databaseURL string) {
+	t.Helper()
 	g := newGate(t)
-	w := newWorld(t, smtptest.Config{OnMail: func(smtptest.Mail) { g.pass() }})
+	w := newWorldIn(t, databaseURL, smtptest.Config{OnMail: func(smtptest.Mail) { g.pass() }})
 	kill := w.workElsewhere(t)
 	id := w.create(t)
 	g.await(t)
