@@ -80,7 +80,7 @@ func parsePool(params map[string]string) (config *Config, err error) {
 			return nil, fmt.Errorf("%s cannot be read", name)
 		}
 		if _, left := parsed.ConnConfig.RuntimeParams[name]; left {
-			return nil, fmt.Errorf("%s is no parameter of a pool", name)
+			return nil, errors.New("a parameter that begins with pool_ is not known")
 		}
 		settings += setting
 	}
