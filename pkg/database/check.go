@@ -38,11 +38,14 @@ func (c *Check) Run(ctx context.Context) error {
 	}
 	defer func() { c.turn <- struct{}{} }()
 	passed := c.err == nil && !c.finished.IsZero() && time.Since(c.finished) < checkedFor
-	if !passed && !c.finished.After(arrived) {
-		c.err = c.ask(ctx)
-		c.finished = time.Now()
+	if passed || c.finished.After(arrived) {
+		return c.err
 	}
-	return c.err
+	err := c.ask(ctx)
+	if ctx.Err() == nil { // otherwise it says nothing to those whose time is not over
+		c.err, c.finished = err, time.Now()
+	}
+	return err
 }
 
 // TryWrite finds out whether the database can be written now. In one transaction, which it commits, it runs the

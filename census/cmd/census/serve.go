@@ -45,7 +45,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	defer verifier.Close()
 	store := postgres.New(pool)
 	api := server.New(server.Config{URL: settings.Name.URL, Store: store, Verifier: verifier, Keys: keys, Logger: log})
-	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": store.Ready})
+	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": database.NewCheck(store.Ready).Run})
 	operators := httpserve.AdminHandler(ready, svcauthprom.NewCollector(verifier))
 	public, admin, err := listen(settings, api, operators, ready, log)
 	if err != nil {

@@ -39,29 +39,22 @@ func Connect(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 
 // Store is Census's storage. It is safe for concurrent use.
 type Store struct {
-	pool  *pgxpool.Pool
-	ready *database.Check
+	pool *pgxpool.Pool
 }
 
 // New returns a store in the pool's database, which migrations.Census has brought
 // up.
-func New(pool *pgxpool.Pool) *Store {
-	return &Store{pool: pool, ready: database.NewCheck(func(ctx context.Context) error { return tryTables(ctx, pool) })}
-}
+func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
-// Ready returns nil when the database has its schema and can be written. It asks
-// at most once a second, however many call it.
-func (s *Store) Ready(ctx context.Context) error { return s.ready.Run(ctx) }
-
-// tryTables reads the tables, and writes the one that every writing request writes
-// to.
-func tryTables(ctx context.Context, pool *pgxpool.Pool) error {
+// Ready returns nil when the database has its schema and can be written. It reads
+// the tables, and writes the one that every writing request writes to.
+func (s *Store) Ready(ctx context.Context) error {
 	id := rand.Text()
 	var batch pgx.Batch
 	batch.Queue(`select from users, viewers limit 0`)
 	batch.Queue(`insert into svcauth_replay (id, expires_at) values ($1, now())`, []byte(id))
 	batch.Queue(`delete from svcauth_replay where id = $1`, []byte(id))
-	return database.TryWrite(ctx, pool, &batch)
+	return database.TryWrite(ctx, s.pool, &batch)
 }
 
 // querier is a pool or a transaction.

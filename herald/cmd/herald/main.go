@@ -103,7 +103,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 		Verifier: others.verifier, Keys: others.keys, Logger: log,
 	})
 	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{
-		"database": db.store.Ready, "deliveries": deliveries.Ready,
+		"database": database.NewCheck(db.store.Ready).Run, "deliveries": deliveries.Ready,
 	})
 	operators := httpserve.AdminHandler(ready, svcauthprom.NewCollector(others.verifier))
 	public, admin, err := listen(settings, api, operators, ready, log)

@@ -149,7 +149,7 @@ func (s *Service) Run(ctx context.Context) error {
 // known to the others.
 func (s *Service) Ready(ctx context.Context) error {
 	if err := s.start.done(ctx); err != nil {
-		return fmt.Errorf("beginning deliveries: %w", err)
+		return err
 	}
 	if !s.presence.held.Load() {
 		return errors.New("the lock that shows the other processes that this one lives is lost")
@@ -168,11 +168,23 @@ func (s *Service) begin(ctx context.Context) error {
 	if err := s.presence.announce(ctx); err != nil {
 		return err
 	}
+	if err := s.tryDatabase(ctx); err != nil {
+		s.presence.withdraw()
+		return err
+	}
 	if err := s.jobs.Start(context.WithoutCancel(ctx)); err != nil {
 		s.presence.withdraw()
 		return fmt.Errorf("starting to work jobs: %w", err)
 	}
 	return nil
+}
+
+// tryDatabase finds out whether jobs can be worked. The job queue by itself would log
+// each of its tables that it misses, at each try.
+func (s *Service) tryDatabase(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
+	defer cancel()
+	return s.config.Store.Ready(ctx)
 }
 
 func (s *Service) end(ctx context.Context) error {

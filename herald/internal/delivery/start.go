@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ type start struct {
 func newStart(begin func(context.Context) error, log *slog.Logger) *start {
 	return &start{
 		begin: begin, log: outage.NewLog(log, "deliveries"), now: make(chan struct{}, 1),
-		err: errors.New("not tried yet"), tried: make(chan struct{}),
+		err: errors.New("deliveries have not begun yet"), tried: make(chan struct{}),
 	}
 }
 
@@ -37,6 +38,9 @@ func (s *start) run(ctx context.Context) bool {
 		err := s.begin(ctx)
 		if err != nil && ctx.Err() != nil {
 			break
+		}
+		if err != nil {
+			err = fmt.Errorf("deliveries cannot begin: %w", err)
 		}
 		s.log.Observe(ctx, err)
 		s.set(err)

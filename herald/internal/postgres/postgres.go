@@ -41,9 +41,8 @@ func Connect(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 
 // A Store is Herald's storage. It is safe for concurrent use.
 type Store struct {
-	pool  *pgxpool.Pool
-	jobs  *river.Client[pgx.Tx]
-	ready *database.Check
+	pool *pgxpool.Pool
+	jobs *river.Client[pgx.Tx]
 }
 
 // An Option is what New can do without.
@@ -63,21 +62,16 @@ func New(pool *pgxpool.Pool, options ...Option) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing job queue: %w", err)
 	}
-	ready := database.NewCheck(func(ctx context.Context) error { return tryTables(ctx, pool) })
-	return &Store{pool: pool, jobs: jobs, ready: ready}, nil
+	return &Store{pool: pool, jobs: jobs}, nil
 }
 
-// Ready returns nil when the database has its schema and can be written. It asks
-// at most once a second, however many call it.
-func (s *Store) Ready(ctx context.Context) error { return s.ready.Run(ctx) }
-
-// tryTables reads the tables, and writes the one that every writing request writes
-// to.
-func tryTables(ctx context.Context, pool *pgxpool.Pool) error {
+// Ready returns nil when the database has its schema and can be written. It reads
+// the tables, and writes the one that every writing request writes to.
+func (s *Store) Ready(ctx context.Context) error {
 	id := rand.Text()
 	var batch pgx.Batch
-	batch.Queue(`select from notifications, attempts, idempotency_keys, river_job limit 0`)
+	batch.Queue(`select from notifications, attempts, idempotency_keys, river_job, river_queue, river_leader limit 0`)
 	batch.Queue(`insert into svcauth_replay (id, expires_at) values ($1, now())`, []byte(id))
 	batch.Queue(`delete from svcauth_replay where id = $1`, []byte(id))
-	return database.TryWrite(ctx, pool, &batch)
+	return database.TryWrite(ctx, s.pool, &batch)
 }
