@@ -44,9 +44,6 @@ func Parse(connString string) (*Config, error) {
 	if strayAt(connString) || slices.ContainsFunc(hosts(conn), notHost) {
 		return nil, errors.New("the host cannot be read: in a URL, the characters @ / ? # : and % of a password must be percent-encoded")
 	}
-	if slices.ContainsFunc(slices.Collect(maps.Keys(conn.RuntimeParams)), notParameter) {
-		return nil, errors.New("the name of a parameter is malformed: a value with spaces must stand in single quotes")
-	}
 	config, err := parsePool(conn.RuntimeParams)
 	if err != nil {
 		return nil, err
@@ -131,13 +128,9 @@ func hosts(conn *pgx.ConnConfig) []string {
 	return all
 }
 
-var (
-	hostPattern      = regexp.MustCompile(`^(/[^\s=]*|[\pL\pN._-]+|[0-9A-Fa-f:.]+(%[\w.-]+)?)$`)
-	parameterPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
-)
+var hostPattern = regexp.MustCompile(`^(/[^\s=]*|[\pL\pN._-]+|[0-9A-Fa-f:.]+(%[\w.-]+)?)$`)
 
-func notHost(host string) bool      { return !hostPattern.MatchString(host) }
-func notParameter(name string) bool { return !parameterPattern.MatchString(name) }
+func notHost(host string) bool { return !hostPattern.MatchString(host) }
 
 // startupParameters are those that every pooler knows.
 var startupParameters = []string{"application_name", "client_encoding", "datestyle", "timezone", "options", "replication"}

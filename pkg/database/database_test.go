@@ -58,7 +58,7 @@ func TestParse(t *testing.T) {
 		"host=localhost port=x":           "invalid port",
 		"host=localhost sslmode=x":        "TLS",
 		"host=localhost password=a b":     "keywords and values",
-		"host=localhost password=a b c=x": "parameter",
+		"host=localhost password=a b c=x": "keywords and values",
 	} {
 		if _, err := database.Parse(setting); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", setting, err, want)
