@@ -161,3 +161,24 @@ func TestOwnFault(t *testing.T) {
 	await(t, "GET", http.StatusInternalServerError, get)
 	await(t, "POST", http.StatusInternalServerError, s.post)
 }
+
+// A Herald that can accept notifications but not deliver them is not ready.
+func TestNotReadyWithoutDeliveries(t *testing.T) {
+	t.Parallel()
+	databaseURL := pgtest.New(t, migrations.Herald)
+	execSQL(t, databaseURL, `revoke execute on function pg_advisory_lock_shared(integer, integer) from public`)
+	s := newWorld(t, pgtest.NewUnreliable(t, databaseURL, "notifications").URL).start(t)
+	for range 3 {
+		res, body := s.readiness(t)
+		if res.StatusCode != http.StatusServiceUnavailable || body != "not ready: deliveries\n" || res.Header.Get("Retry-After") == "" {
+			t.Errorf("readiness: %d %q", res.StatusCode, body)
+		}
+	}
+	if res, body := s.post(t); res.StatusCode != http.StatusCreated {
+		t.Errorf("POST: %d %s", res.StatusCode, body)
+	}
+	execSQL(t, databaseURL, `grant execute on function pg_advisory_lock_shared(integer, integer) to public`)
+	await(t, "readiness", http.StatusOK, s.readiness)
+	s.awaitMail(t)
+	s.wantEnd(t)
+}

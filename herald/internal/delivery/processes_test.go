@@ -372,6 +372,18 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 	}
 }
 
+// TestSaysOnceThatItCannotBegin lets several tries fail.
+func TestSaysOnceThatItCannotBegin(t *testing.T) {
+	t.Parallel()
+	w := newWorldIn(t, pgtest.New(t, nil), smtptest.Config{})
+	w.work(t, quick)
+	time.Sleep(3500 * time.Millisecond)
+	log := w.log.String()
+	if lines := strings.Count(log, "\n"); lines != 1 || !strings.Contains(log, "level=ERROR") {
+		t.Errorf("%d lines: %s", lines, log)
+	}
+}
+
 // TestStopsBeforeItHasBegun stops services that cannot reach their database.
 func TestStopsBeforeItHasBegun(t *testing.T) {
 	t.Parallel()
