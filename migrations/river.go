@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pressly/goose/v3"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
+
+	"example.com/micromachine/pkg/database"
 )
 
 // RiverVersion is the version of River's own schema that Herald's migrations
@@ -17,12 +18,15 @@ import (
 // goes on to it.
 const RiverVersion = 8
 
+// riverConns is how many connections River's migrations use at most.
+const riverConns = 2
+
 // river returns the migrations of River's tables. Being goose's, they are noted
 // and locked like all others.
-func river(databaseURL string) []*goose.Migration {
+func river(config *database.Config) []*goose.Migration {
 	return []*goose.Migration{
 		goose.NewGoMigration(2, &goose.GoFunc{RunDB: func(ctx context.Context, _ *sql.DB) error {
-			return riverTo(ctx, databaseURL, RiverVersion)
+			return riverTo(ctx, config, RiverVersion)
 		}}, nil),
 	}
 }
@@ -30,8 +34,8 @@ func river(databaseURL string) []*goose.Migration {
 // riverTo runs River's migrations up to a version. They cannot share one
 // transaction: some use values of an enum that earlier ones have added. So River
 // keeps its own account of those it has finished, and goes on from there.
-func riverTo(ctx context.Context, databaseURL string, version int) error {
-	pool, err := pgxpool.New(ctx, databaseURL)
+func riverTo(ctx context.Context, config *database.Config, version int) error {
+	pool, err := config.Open(ctx, riverConns)
 	if err != nil {
 		return fmt.Errorf("connecting for River's migrations: %w", err)
 	}

@@ -30,6 +30,8 @@ type Config struct {
 	Logf func(format string, args ...any)
 	// TapCensus puts a proxy between Herald and Census that is shown Herald's requests. Nil: none.
 	TapCensus func(Exchange)
+	// OneDatabase has both services use the same database.
+	OneDatabase bool
 }
 
 // A Stack is the running system.
@@ -85,7 +87,12 @@ func (s *Stack) createDatabases(ctx context.Context) error {
 		return err
 	}
 	s.onClose(func() error { server.Stop(); return nil })
-	for name, url := range map[string]*string{"census": &s.CensusDatabaseURL, "herald": &s.HeraldDatabaseURL} {
+	urls := map[string]*string{"census": &s.CensusDatabaseURL, "herald": &s.HeraldDatabaseURL}
+	if s.OneDatabase {
+		delete(urls, "herald")
+		defer func() { s.HeraldDatabaseURL = s.CensusDatabaseURL }()
+	}
+	for name, url := range urls {
 		database := pgtest.TempName("demo_" + name)
 		if *url, err = server.CreateDatabase(ctx, database); err != nil {
 			return fmt.Errorf("creating a database for %s: %w", name, err)

@@ -35,6 +35,8 @@ func Main(name string, run Run) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	// The standard library logs a few things by itself, such as what a server sends on an idle connection.
+	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
 	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {

@@ -3,7 +3,9 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -32,15 +34,20 @@ func Settings[T any, P Completer[T]](environ []string) (T, error) {
 	return read, Misuse(errors.Join(errs...))
 }
 
+// nameVariable says what is wrong without the value, which may be a secret.
 func nameVariable(err error) error {
 	if empty, ok := errors.AsType[env.EmptyVarError](err); ok {
 		return fmt.Errorf("%s: not set", empty.Key)
+	}
+	if parse, ok := errors.AsType[env.ParseError](err); ok {
+		return fmt.Errorf("setting %s: cannot be read as %s", parse.Name, parse.Type)
 	}
 	return err
 }
 
 // Secret returns a secret setting, which is the value of the variable name or, where name_FILE is set, what is in that file
-// without the space around it. Both, or a file that cannot be read, are an error that names the variable.
+// without the space around it. Both, or a file that cannot be read, are an error that names the variable. It names the
+// file if that is plainly one, and not the secret itself.
 func Secret(name, value, file string) (string, error) {
 	switch {
 	case file == "":
@@ -49,8 +56,24 @@ func Secret(name, value, file string) (string, error) {
 		return "", fmt.Errorf("%s: set, and %s_FILE too", name, name)
 	}
 	content, err := os.ReadFile(file)
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok && !plainlyPath(file) {
+		return "", fmt.Errorf("%s_FILE: must be the name of a file, and that cannot be read: %w", name, pathErr.Err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("%s_FILE: %w", name, err)
 	}
 	return strings.TrimSpace(string(content)), nil
+}
+
+func plainlyPath(file string) bool {
+	return filepath.IsAbs(file) && !strings.ContainsAny(file, "=:@?& \t\r\n")
+}
+
+// FileName returns an error when the value of the variable name, which should be the name of a file, is the content of
+// one: a key or a certificate. The error does not repeat it.
+func FileName(name, value string) error {
+	if strings.ContainsAny(value, "\r\n") || strings.Contains(value, "-----BEGIN") {
+		return fmt.Errorf("%s: must be the name of a file, and not what is in it", name)
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package httpjson
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,15 +20,24 @@ import (
 type Handler func(w http.ResponseWriter, r *http.Request) error
 
 // ErrorStatus says which problem the client is told of when a handler returns
-// Err, or an error that wraps it.
+// Err, an error that wraps it, or one that Match reports true for.
 type ErrorStatus struct {
 	Err     error
+	Match   func(error) bool // in place of Err, for a whole class of errors
 	Problem Problem
+}
+
+func (s ErrorStatus) matches(err error) bool {
+	if s.Match != nil {
+		return s.Match(err)
+	}
+	return errors.Is(err, s.Err)
 }
 
 // Adapter turns Handlers into http.Handlers. Its errors become problem details
 // in this order: a *Problem is sent as it is, then the first matching entry of
-// the table, else a plain 500. The cause of a 5xx is logged and never sent.
+// the table, else a plain 500. The cause of a 5xx is logged and never sent. A
+// 503 carries Retry-After.
 // It is safe for concurrent use.
 type Adapter struct {
 	log      *slog.Logger
@@ -98,22 +108,34 @@ func (a *Adapter) problem(r *http.Request, err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
+	// Nobody's fault: the client left.
+	if ended := r.Context().Err(); errors.Is(ended, context.Canceled) && errors.Is(err, ended) {
+		a.log.LogAttrs(r.Context(), slog.LevelInfo, "request ended before its answer", about(r, err))
+		return unanswered()
+	}
 	for _, s := range a.statuses {
-		if !errors.Is(err, s.Err) {
+		if !s.matches(err) {
 			continue
 		}
-		if s.Problem.Status >= http.StatusInternalServerError {
+		switch {
+		case s.Problem.Status == http.StatusServiceUnavailable:
+			a.log.LogAttrs(r.Context(), slog.LevelWarn, "request failed", about(r, err))
+		case s.Problem.Status >= http.StatusInternalServerError:
 			a.log.LogAttrs(r.Context(), slog.LevelError, "request failed", about(r, err))
 		}
 		return &s.Problem
 	}
-	// Not a fault of ours: the client left, or the request's time was over.
+	// Not a fault of ours: something took longer than the request's time.
 	if ended := r.Context().Err(); ended != nil && errors.Is(err, ended) {
-		a.log.LogAttrs(r.Context(), slog.LevelInfo, "request ended before its answer", about(r, err))
-		return NewProblem(http.StatusServiceUnavailable, "unavailable", "the request ended before its answer")
+		a.log.LogAttrs(r.Context(), slog.LevelWarn, "request ended before its answer", about(r, err))
+		return unanswered()
 	}
 	a.log.LogAttrs(r.Context(), slog.LevelError, "request failed", about(r, err))
 	return internal()
+}
+
+func unanswered() *Problem {
+	return Unavailable("the request ended before its answer")
 }
 
 func (a *Adapter) rescue(w *response, r *http.Request) {

@@ -49,6 +49,12 @@ func InvalidFields(fields ...FieldError) *Problem {
 	return p
 }
 
+// Unavailable makes the 503 problem for a request that can succeed when it is sent
+// again.
+func Unavailable(detail string) *Problem {
+	return NewProblem(http.StatusServiceUnavailable, "unavailable", detail)
+}
+
 // Error returns the problem's title, its detail and what is wrong with which field.
 func (p *Problem) Error() string {
 	parts := []string{p.Title}
@@ -62,8 +68,12 @@ func (p *Problem) Error() string {
 }
 
 // Write sends the problem as application/problem+json. A problem tells of one
-// request alone and is never to be cached.
+// request alone and is never to be cached. With status 503 it carries Retry-After:
+// 1 second, unless the header is there already.
 func (p *Problem) Write(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", "no-store")
+	if p.Status == http.StatusServiceUnavailable && w.Header().Get("Retry-After") == "" {
+		w.Header().Set("Retry-After", "1")
+	}
 	return write(w, p.Status, "application/problem+json", p)
 }

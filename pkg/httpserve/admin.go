@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"example.com/micromachine/pkg/outage"
 )
 
 // checkTimeout bounds all checks of one readiness request together.
@@ -26,15 +28,20 @@ type Check func(ctx context.Context) error
 // Readiness answers whether a service should be sent requests: all its checks
 // pass and it is not draining. It is safe for concurrent use.
 type Readiness struct {
-	log      *slog.Logger
 	checks   map[string]Check
+	outages  map[string]*outage.Log // by check
 	draining atomic.Bool
 }
 
 // NewReadiness makes a Readiness of checks by name. The names are shown to
-// whoever asks; the errors of failing checks are logged only.
+// whoever asks; the errors of failing checks are logged only: the first, one with
+// another cause, and one a minute.
 func NewReadiness(log *slog.Logger, checks map[string]Check) *Readiness {
-	return &Readiness{log: log, checks: checks}
+	r := &Readiness{checks: checks, outages: map[string]*outage.Log{}}
+	for name := range checks {
+		r.outages[name] = outage.NewLog(log, name)
+	}
+	return r
 }
 
 // Drain makes the service unready for good.
@@ -46,21 +53,31 @@ func (r *Readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		answer(w, http.StatusServiceUnavailable, "draining")
 		return
 	}
-	ctx, cancel := context.WithTimeout(req.Context(), checkTimeout)
-	defer cancel()
-	if failed := r.failing(ctx); len(failed) > 0 {
+	if failed := r.failing(req.Context()); len(failed) > 0 {
 		answer(w, http.StatusServiceUnavailable, "not ready: "+strings.Join(failed, ", "))
 		return
 	}
 	answer(w, http.StatusOK, "ready")
 }
 
-// failing names the checks that do not pass.
-func (r *Readiness) failing(ctx context.Context) []string {
+// failing names the checks that do not pass in time.
+func (r *Readiness) failing(asker context.Context) []string {
+	ctx, cancel := context.WithTimeout(asker, checkTimeout)
+	defer cancel()
+	results := map[string]chan error{}
+	for name, check := range r.checks { // side by side, so that a slow one leaves the others their time
+		result := make(chan error, 1)
+		results[name] = result
+		go func() { result <- check(ctx) }()
+	}
 	var failed []string
 	for _, name := range slices.Sorted(maps.Keys(r.checks)) {
-		if err := r.checks[name](ctx); err != nil {
-			r.log.WarnContext(ctx, "not ready", "check", name, "error", err)
+		err := <-results[name]
+		if err != nil && asker.Err() != nil {
+			continue // whoever asked has left, and that is all the error says
+		}
+		r.outages[name].Observe(ctx, err)
+		if err != nil {
 			failed = append(failed, name)
 		}
 	}
@@ -86,6 +103,9 @@ func AdminHandler(ready *Readiness, metrics ...prometheus.Collector) http.Handle
 func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
 	w.WriteHeader(status)
 	fmt.Fprintln(w, text)
 }

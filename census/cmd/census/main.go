@@ -16,6 +16,7 @@ import (
 
 	"example.com/micromachine/migrations"
 	"example.com/micromachine/pkg/command"
+	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpserve"
 )
 
@@ -34,7 +35,8 @@ Commands:
   help          print this
 
 Settings are taken from the environment; a secret NAME also from the file NAME_FILE.
-  CENSUS_DATABASE_URL   serve, migrate, user add; secret, required
+  CENSUS_DATABASE_URL   serve, migrate, user add; secret, required; pool_max_conns in it
+                        is 12 by default and 2 at least
   CENSUS_URL            serve, user add; the service's own name (default https://census.service/)
   CENSUS_ADMIN_LISTEN   serve, healthcheck; address for /healthz, /readyz and /metrics (default 127.0.0.1:9443)
 and, for serve alone,
@@ -100,7 +102,15 @@ func migrate(ctx context.Context, environ []string) error {
 	if err != nil {
 		return err
 	}
-	return migrations.Census(ctx, settings.URL)
+	return explain(migrations.Census(ctx, settings.URL))
+}
+
+// explain returns an error of the database for whoever runs a command.
+func explain(err error) error {
+	if errors.Is(err, database.ErrTransactionPooling) {
+		return command.Misuse(inDatabaseURL(err))
+	}
+	return database.Explain(err)
 }
 
 func healthcheck(ctx context.Context, environ []string) error {

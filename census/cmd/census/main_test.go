@@ -13,7 +13,15 @@ import (
 	"example.com/micromachine/pkg/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+// mainVariable has the test program be the service, with its settings and its first argument "serve".
+const mainVariable = "CENSUS_TEST_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(mainVariable) != "" {
+		os.Exit(command.Main("census", run))
+	}
+	pgtest.Main(m)
+}
 
 // result is what a command did.
 type result struct {

@@ -13,6 +13,7 @@ import (
 	"example.com/micromachine/census/internal/postgres"
 	"example.com/micromachine/census/internal/server"
 	"example.com/micromachine/pkg/command"
+	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/pgreplay"
@@ -27,9 +28,13 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 		return err
 	}
 	log := command.NewLogger(stderr, settings.LogLevel)
-	pool, err := postgres.Connect(ctx, settings.Database.URL)
+	sessions := settings.Database.Config.CheckSessions(ctx)
+	if errors.Is(sessions, database.ErrTransactionPooling) {
+		return explain(sessions)
+	}
+	pool, err := settings.Database.Config.Open(ctx, settings.Database.Config.MaxConns(postgres.MaxConns))
 	if err != nil {
-		return command.Misuse(fmt.Errorf("CENSUS_DATABASE_URL: %w", err))
+		return err
 	}
 	defer pool.Close()
 	replay := pgreplay.New(pool)
@@ -40,7 +45,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	defer verifier.Close()
 	store := postgres.New(pool)
 	api := server.New(server.Config{URL: settings.Name.URL, Store: store, Verifier: verifier, Keys: keys, Logger: log})
-	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": store.Ready})
+	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": database.NewCheck(store.Ready).Run})
 	operators := httpserve.AdminHandler(ready, svcauthprom.NewCollector(verifier))
 	public, admin, err := listen(settings, api, operators, ready, log)
 	if err != nil {
@@ -51,6 +56,9 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return httpserve.Run(ctx, public, admin) })
 	group.Go(func() error { replay.Run(ctx, log); return nil })
+	if sessions != nil { // the database was not there
+		group.Go(func() error { return explain(settings.Database.Config.AwaitSessions(ctx)) })
+	}
 	return group.Wait()
 }
 

@@ -253,7 +253,7 @@ func TestServeWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	s := start(t, "postgres://127.0.0.1:1/census?sslmode=disable")
 	execute(t, []string{"CENSUS_ADMIN_LISTEN=" + s.adminAddr}, "healthcheck").mustFail(t, 1, "503")
-	if status, body := s.send(t, s.request(t, http.MethodGet, "user/1/", "")); status != http.StatusInternalServerError || strings.Contains(body, "127.0.0.1") {
+	if status, body := s.send(t, s.request(t, http.MethodGet, "user/1/", "")); status != http.StatusServiceUnavailable || strings.Contains(body, "127.0.0.1") {
 		t.Errorf("GET /user/1/: %d %s", status, body)
 	}
 	if status, body := s.send(t, s.request(t, http.MethodPost, "user/", "{}")); status != http.StatusServiceUnavailable {

@@ -6,13 +6,17 @@ import (
 	"log/slog"
 
 	"example.com/micromachine/census"
+	"example.com/micromachine/census/internal/postgres"
 	"example.com/micromachine/pkg/command"
+	"example.com/micromachine/pkg/database"
 )
 
 // databaseSettings are those of every command that needs the database.
 type databaseSettings struct {
 	URL  string `env:"CENSUS_DATABASE_URL"`
 	File string `env:"CENSUS_DATABASE_URL_FILE"`
+
+	Config *database.Config `env:"-"` // what URL says
 }
 
 // Complete implements [command.Completer], as those below do.
@@ -23,6 +27,9 @@ func (s *databaseSettings) Complete() []error {
 	}
 	if s.URL == "" {
 		return []error{errors.New("CENSUS_DATABASE_URL: not set")}
+	}
+	if s.Config, err = database.Parse(s.URL); err != nil {
+		return []error{inDatabaseURL(err)}
 	}
 	return nil
 }
@@ -39,6 +46,9 @@ func (s *nameSettings) Complete() (errs []error) {
 	}
 	return errs
 }
+
+// inDatabaseURL names the setting that an error lies in.
+func inDatabaseURL(err error) error { return fmt.Errorf("CENSUS_DATABASE_URL: %w", err) }
 
 // adminSettings are those of every command that has to do with the admin listener.
 type adminSettings struct {
@@ -73,6 +83,12 @@ type serveSettings struct {
 
 func (s *serveSettings) Complete() []error {
 	errs := append(s.Database.Complete(), s.Name.Complete()...)
+	if s.Database.Config != nil {
+		if err := s.Database.Config.CheckMaxConns(postgres.LeastConns); err != nil {
+			errs = append(errs, inDatabaseURL(err))
+		}
+	}
+	errs = append(errs, command.FileName("CENSUS_KEY_FILE", s.KeyFile), command.FileName("CENSUS_TLS_KEY_FILE", s.TLSKeyFile))
 	if err := s.LogLevel.UnmarshalText([]byte(s.RawLogLevel)); err != nil {
 		errs = append(errs, fmt.Errorf("CENSUS_LOG_LEVEL: %w", err))
 	}

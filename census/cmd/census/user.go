@@ -26,9 +26,12 @@ func addUser(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	if err != nil {
 		return err
 	}
-	pool, err := postgres.Connect(ctx, settings.Database.URL)
+	if err := settings.Database.Config.CheckSessions(ctx); err != nil {
+		return explain(err)
+	}
+	pool, err := settings.Database.Config.Open(ctx, postgres.LeastConns)
 	if err != nil {
-		return command.Misuse(fmt.Errorf("CENSUS_DATABASE_URL: %w", err))
+		return err
 	}
 	defer pool.Close()
 	user, err = postgres.New(pool).CreateUser(ctx, census.Operator(), user)
@@ -37,7 +40,7 @@ func addUser(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 		if _, invalid := errors.AsType[*census.InvalidError](err); invalid {
 			return command.Misuse(err)
 		}
-		return err
+		return explain(err)
 	}
 	_, err = fmt.Fprintln(stdout, settings.Name.URL.UserURI(user.ID))
 	return err

@@ -7,6 +7,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -15,25 +16,25 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/micromachine/census"
+	"example.com/micromachine/pkg/database"
 )
 
-// minMaxConns is the size that a pool may grow to at least. The default of pgx,
-// four, makes calls wait for each other on a small machine.
-const minMaxConns = 12
+// MaxConns is the size that a pool may grow to unless pool_max_conns says otherwise.
+// The default of pgx, four, makes calls wait for each other on a small machine.
+const MaxConns = 12
+
+// LeastConns is the smallest pool_max_conns that works. No operation needs a second
+// connection while it holds one, but the look for a pooler takes two.
+const LeastConns = 2
 
 // Connect returns a pool of connections to the database. It does not wait for the
 // database to be there.
 func Connect(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(databaseURL)
+	config, err := database.Parse(databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("parsing database URL: %w", err)
 	}
-	config.MaxConns = max(config.MaxConns, minMaxConns)
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("preparing database pool: %w", err)
-	}
-	return pool, nil
+	return config.Open(ctx, config.MaxConns(MaxConns))
 }
 
 // Store is Census's storage. It is safe for concurrent use.
@@ -45,12 +46,15 @@ type Store struct {
 // up.
 func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
-// Ready returns nil when the database answers and has its schema.
+// Ready returns nil when the database has its schema and can be written. It reads
+// the tables, and writes the one that every writing request writes to.
 func (s *Store) Ready(ctx context.Context) error {
-	if _, err := s.pool.Exec(ctx, `select from users limit 0`); err != nil {
-		return fmt.Errorf("asking the database: %w", err)
-	}
-	return nil
+	id := rand.Text()
+	var batch pgx.Batch
+	batch.Queue(`select from users, viewers limit 0`)
+	batch.Queue(`insert into svcauth_replay (id, expires_at) values ($1, now())`, []byte(id))
+	batch.Queue(`delete from svcauth_replay where id = $1`, []byte(id))
+	return database.TryWrite(ctx, s.pool, &batch)
 }
 
 // querier is a pool or a transaction.

@@ -84,7 +84,10 @@ func TestDatabaseGone(t *testing.T) {
 	a := newAPI(t)
 	a.closeDatabase()
 	answer := a.call(t, a.shop, subject, http.MethodGet, "/user/42/", "")
-	wantProblem(t, answer, http.StatusInternalServerError, "internal", "")
+	wantProblem(t, answer, http.StatusServiceUnavailable, "unavailable", "")
+	if answer.Header().Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
 	if strings.Contains(answer.Body.String(), "pool") || !strings.Contains(a.log.String(), "pool") {
 		t.Errorf("the cause belongs into the log alone: %s", answer.Body)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // requestTime is how long a request may wait for the database.
-const requestTime = 10 * time.Second
+const requestTime = 8 * time.Second
 
 // The sizes of a page of users.
 const (

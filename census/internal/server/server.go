@@ -12,6 +12,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"example.com/micromachine/census"
+	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
@@ -78,7 +79,8 @@ func New(c Config) *chi.Mux {
 	return r
 }
 
-// statuses says what the client is told of each error of the domain.
+// statuses says what the client is told of each error of the domain and of the
+// storage.
 var statuses = []httpjson.ErrorStatus{
 	{Err: census.ErrForbidden, Problem: *httpjson.NewProblem(http.StatusForbidden, "forbidden",
 		"the user in whose name the call is made may not do this, or there is no such user")},
@@ -88,4 +90,5 @@ var statuses = []httpjson.ErrorStatus{
 		"there is no such user to be made a viewer")},
 	{Err: census.ErrEmailTaken, Problem: *httpjson.NewProblem(http.StatusConflict, "email-taken",
 		"another user has this mail address")},
+	{Match: database.Unavailable, Problem: *httpjson.Unavailable("the database is not available")},
 }

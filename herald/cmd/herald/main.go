@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 
@@ -16,6 +17,7 @@ import (
 	"example.com/micromachine/herald/internal/server"
 	"example.com/micromachine/migrations"
 	"example.com/micromachine/pkg/command"
+	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth/pgreplay"
 	"example.com/micromachine/pkg/svcauth/svcauthprom"
@@ -48,7 +50,15 @@ func migrate(ctx context.Context, environ []string) error {
 	if err != nil {
 		return err
 	}
-	return migrations.Herald(ctx, settings.URL)
+	return explain(migrations.Herald(ctx, settings.URL))
+}
+
+// explain returns an error of the database for whoever runs a command.
+func explain(err error) error {
+	if errors.Is(err, database.ErrTransactionPooling) {
+		return command.Misuse(inDatabaseURL(err))
+	}
+	return database.Explain(err)
 }
 
 func healthcheck(ctx context.Context, environ []string) error {
@@ -67,9 +77,13 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 		return err
 	}
 	log := command.NewLogger(stderr, settings.LogLevel)
-	db, err := openDatabase(ctx, settings.Database.URL)
+	sessions := settings.Database.Config.CheckSessions(ctx)
+	if errors.Is(sessions, database.ErrTransactionPooling) {
+		return explain(sessions)
+	}
+	db, err := openDatabase(ctx, settings.Database.Config, log)
 	if err != nil {
-		return command.Misuse(err)
+		return err
 	}
 	defer db.close()
 	replay := pgreplay.New(db.requests)
@@ -88,7 +102,9 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 		URL: settings.URL, CensusURL: settings.CensusURL, Store: db.store, Census: others.census,
 		Verifier: others.verifier, Keys: others.keys, Logger: log,
 	})
-	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": db.store.Ready})
+	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{
+		"database": database.NewCheck(db.store.Ready).Run, "deliveries": deliveries.Ready,
+	})
 	operators := httpserve.AdminHandler(ready, svcauthprom.NewCollector(others.verifier))
 	public, admin, err := listen(settings, api, operators, ready, log)
 	if err != nil {
@@ -101,5 +117,8 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	group.Go(func() error { return httpserve.Run(ctx, public, admin) })
 	group.Go(func() error { return deliveries.Run(ctx) })
 	group.Go(func() error { replay.Run(ctx, log); return nil })
+	if sessions != nil { // the database was not there
+		group.Go(func() error { return explain(settings.Database.Config.AwaitSessions(ctx)) })
+	}
 	return group.Wait()
 }

@@ -12,7 +12,15 @@ import (
 	"example.com/micromachine/pkg/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+// mainVariable has the test program be the service, with its settings and its first argument "serve".
+const mainVariable = "HERALD_TEST_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(mainVariable) != "" {
+		os.Exit(command.Main("herald", run))
+	}
+	pgtest.Main(m)
+}
 
 // result is what a command did.
 type result struct {

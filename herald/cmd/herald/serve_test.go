@@ -339,7 +339,7 @@ func TestServeWithoutDatabase(t *testing.T) {
 	s := newWorld(t, "postgres://127.0.0.1:1/herald?sslmode=disable").start(t)
 	execute(t, []string{"HERALD_ADMIN_LISTEN=" + s.adminAddr}, "healthcheck").mustFail(t, 1, "503")
 	const id = "019aa2b1-5c3e-7d10-9f0a-3b6d1c2e4f50"
-	if status, body := s.send(t, http.MethodGet, "notification/"+id+"/", ""); status != http.StatusInternalServerError || strings.Contains(body, "127.0.0.1") {
+	if status, body := s.send(t, http.MethodGet, "notification/"+id+"/", ""); status != http.StatusServiceUnavailable || strings.Contains(body, "127.0.0.1") {
 		t.Errorf("GET: %d %s", status, body)
 	}
 	if status, body := s.send(t, http.MethodPost, "notification/", welcome); status != http.StatusServiceUnavailable {

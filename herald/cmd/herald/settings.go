@@ -11,12 +11,15 @@ import (
 
 	heraldmail "example.com/micromachine/herald/internal/mail"
 	"example.com/micromachine/pkg/command"
+	"example.com/micromachine/pkg/database"
 )
 
 // databaseSettings are those of every command that needs the database.
 type databaseSettings struct {
 	URL  string `env:"HERALD_DATABASE_URL"`
 	File string `env:"HERALD_DATABASE_URL_FILE"`
+
+	Config *database.Config `env:"-"` // what URL says
 }
 
 // Complete implements [command.Completer], as those below do.
@@ -28,8 +31,14 @@ func (s *databaseSettings) Complete() []error {
 	if s.URL == "" {
 		return []error{errors.New("HERALD_DATABASE_URL: not set")}
 	}
+	if s.Config, err = database.Parse(s.URL); err != nil {
+		return []error{inDatabaseURL(err)}
+	}
 	return nil
 }
+
+// inDatabaseURL names the setting that an error lies in.
+func inDatabaseURL(err error) error { return fmt.Errorf("HERALD_DATABASE_URL: %w", err) }
 
 // adminSettings are those of every command that has to do with the admin listener.
 type adminSettings struct {
@@ -105,6 +114,12 @@ func (s *serveSettings) Complete() []error {
 	if _, err := serviceHost(s.CensusURL); err != nil {
 		errs = append(errs, fmt.Errorf("HERALD_CENSUS_URL: %w", err))
 	}
+	if s.Database.Config != nil {
+		if err := s.Database.Config.CheckMaxConns(leastConns); err != nil {
+			errs = append(errs, inDatabaseURL(err))
+		}
+	}
+	errs = append(errs, command.FileName("HERALD_KEY_FILE", s.KeyFile), command.FileName("HERALD_TLS_KEY_FILE", s.TLSKeyFile))
 	if err := s.LogLevel.UnmarshalText([]byte(s.RawLogLevel)); err != nil {
 		errs = append(errs, fmt.Errorf("HERALD_LOG_LEVEL: %w", err))
 	}

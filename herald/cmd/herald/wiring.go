@@ -12,36 +12,47 @@ import (
 	"example.com/micromachine/herald/internal/census"
 	"example.com/micromachine/herald/internal/mail"
 	"example.com/micromachine/herald/internal/postgres"
+	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// database is Herald's database, with a pool for requests and one for jobs, so
+// databasePools are Herald's database, with a pool for requests and one for jobs, so
 // that neither has to wait for the other.
-type database struct {
+type databasePools struct {
 	requests, jobs  *pgxpool.Pool
 	store, jobStore *postgres.Store
 }
 
-func openDatabase(ctx context.Context, url string) (*database, error) {
-	db := &database{}
+// Besides the pools there are two connections: the one that shows that the process
+// lives, and the one on which the job queue listens.
+const otherConns = 2
+
+// leastConns is the smallest pool_max_conns that works: one connection for each pool.
+const leastConns = otherConns + 2
+
+// openDatabase divides pool_max_conns, when it is set, between the pools.
+func openDatabase(ctx context.Context, config *database.Config, log *slog.Logger) (*databasePools, error) {
+	pooled := config.MaxConns(2*postgres.MaxConns+otherConns) - otherConns
+	db := &databasePools{}
 	for _, half := range []struct {
-		pool  **pgxpool.Pool
-		store **postgres.Store
-	}{{&db.requests, &db.store}, {&db.jobs, &db.jobStore}} {
+		maxConns int32
+		pool     **pgxpool.Pool
+		store    **postgres.Store
+	}{{pooled - pooled/2, &db.requests, &db.store}, {pooled / 2, &db.jobs, &db.jobStore}} {
 		var err error
-		if *half.pool, err = postgres.Connect(ctx, url); err == nil {
-			*half.store, err = postgres.New(*half.pool)
+		if *half.pool, err = config.Open(ctx, half.maxConns); err == nil {
+			*half.store, err = postgres.New(*half.pool, postgres.WithLogger(log))
 		}
 		if err != nil {
 			db.close()
-			return nil, fmt.Errorf("HERALD_DATABASE_URL: %w", err)
+			return nil, err
 		}
 	}
 	return db, nil
 }
 
-func (db *database) close() {
+func (db *databasePools) close() {
 	for _, pool := range []*pgxpool.Pool{db.requests, db.jobs} {
 		if pool != nil {
 			pool.Close()

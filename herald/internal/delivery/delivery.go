@@ -12,6 +12,7 @@ package delivery
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -27,6 +28,7 @@ import (
 	"example.com/micromachine/herald/internal/census"
 	"example.com/micromachine/herald/internal/mail"
 	"example.com/micromachine/herald/internal/postgres"
+	"example.com/micromachine/pkg/outage"
 )
 
 // How River works. A job takes a look-up at Census, the wait for a connection and
@@ -38,9 +40,6 @@ const (
 	jobTimeout        = 2 * time.Minute
 	rescueAfter       = 5 * time.Minute
 )
-
-// beginAgain is how long to wait before trying again to reach the database.
-const beginAgain = time.Second
 
 // handBack is how long jobs may take, when the grace is over, to record how far
 // they have come.
@@ -78,6 +77,7 @@ type Service struct {
 	jobs     *river.Client[pgx.Tx]
 	presence *presence
 	recovery *recovery
+	start    *start
 }
 
 // New prepares a service. It works nothing until Run.
@@ -109,8 +109,14 @@ func New(config Config) (*Service, error) {
 		return nil, fmt.Errorf("preparing job queue: %w", err)
 	}
 	s.jobs = jobs
-	s.presence = &presence{id: s.id, config: config.Pool.Config().ConnConfig, log: config.Logger}
-	s.recovery = &recovery{pool: config.Pool, self: s.id, deadAfter: config.DeadAfter, log: config.Logger}
+	s.presence = &presence{
+		id: s.id, config: config.Pool.Config().ConnConfig, lost: outage.NewLog(config.Logger, "presence"),
+	}
+	s.recovery = &recovery{
+		pool: config.Pool, self: s.id, deadAfter: config.DeadAfter, log: config.Logger,
+		failing: outage.NewLog(config.Logger, "recovery"),
+	}
+	s.start = newStart(s.begin, config.Logger)
 	return s, nil
 }
 
@@ -124,17 +130,8 @@ func processID() string {
 // what is left is cut short, recorded, and handed back to be worked by others, or
 // at the next start. A database that is not there yet is waited for.
 func (s *Service) Run(ctx context.Context) error {
-	for {
-		err := s.begin(ctx)
-		if err == nil {
-			break
-		}
-		s.config.Logger.WarnContext(ctx, "deliveries cannot begin", slog.Any("error", err))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(beginAgain):
-		}
+	if !s.start.run(ctx) {
+		return nil
 	}
 	group, background := errgroup.WithContext(context.WithoutCancel(ctx))
 	background, stop := context.WithCancel(background)
@@ -148,10 +145,31 @@ func (s *Service) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// Ready returns nil while jobs are worked: they have been begun, and this process is
+// known to the others.
+func (s *Service) Ready(ctx context.Context) error {
+	if err := s.start.done(ctx); err != nil {
+		return err
+	}
+	if !s.presence.held.Load() {
+		return errors.New("the lock that shows the other processes that this one lives is lost")
+	}
+	select {
+	case <-s.jobs.Stopped():
+		return errors.New("the job queue has stopped")
+	default:
+		return nil
+	}
+}
+
 // begin makes the process known before it works, so that nobody sees it work and
 // takes it for dead.
 func (s *Service) begin(ctx context.Context) error {
 	if err := s.presence.announce(ctx); err != nil {
+		return err
+	}
+	if err := s.tryDatabase(ctx); err != nil {
+		s.presence.withdraw()
 		return err
 	}
 	if err := s.jobs.Start(context.WithoutCancel(ctx)); err != nil {
@@ -159,6 +177,14 @@ func (s *Service) begin(ctx context.Context) error {
 		return fmt.Errorf("starting to work jobs: %w", err)
 	}
 	return nil
+}
+
+// tryDatabase finds out whether jobs can be worked. The job queue by itself would log
+// each of its tables that it misses, at each try.
+func (s *Service) tryDatabase(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
+	defer cancel()
+	return s.config.Store.Ready(ctx)
 }
 
 func (s *Service) end(ctx context.Context) error {

@@ -3,11 +3,12 @@ package delivery
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"example.com/micromachine/pkg/outage"
 )
 
 // lockClass is the first half of the keys of all advisory locks that say which
@@ -16,10 +17,10 @@ const lockClass = 0x4845524c
 
 // How the presence is kept up.
 const (
-	connectTimeout = 3 * time.Second
-	pingEvery      = time.Second
-	pingTimeout    = 2 * time.Second
-	reconnectGap   = 250 * time.Millisecond
+	announceTimeout = 3 * time.Second
+	pingEvery       = time.Second
+	pingTimeout     = 2 * time.Second
+	reconnectGap    = 250 * time.Millisecond
 )
 
 // A presence is an advisory lock that a process holds for as long as it lives: the
@@ -27,29 +28,32 @@ const (
 type presence struct {
 	id     string
 	config *pgx.ConnConfig
-	log    *slog.Logger
+	lost   *outage.Log
 	conn   *pgx.Conn
+	held   atomic.Bool // the lock is there, as far as is known
 }
 
 // announce connects and takes the lock. It is shared, as two IDs may have the same
 // hash.
 func (p *presence) announce(ctx context.Context) error {
-	config := p.config.Copy()
-	config.ConnectTimeout = connectTimeout
-	// A machine that vanishes without a word is noticed by the database's
-	// keepalives; its default is to wait for hours.
-	maps.Copy(config.RuntimeParams, map[string]string{
-		"tcp_keepalives_idle": "3", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "2",
-	})
-	conn, err := pgx.ConnectConfig(ctx, config)
+	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
+	defer cancel()
+	conn, err := pgx.ConnectConfig(ctx, p.config)
 	if err != nil {
 		return fmt.Errorf("announcing presence: %w", err)
 	}
-	if _, err := conn.Exec(ctx, `select pg_advisory_lock_shared($1, hashtext($2))`, lockClass, p.id); err != nil {
+	// A machine that vanishes without a word is noticed by the database's
+	// keepalives; its default is to wait for hours. They are set by a statement, as
+	// poolers refuse them at the start of a connection.
+	_, err = conn.Exec(ctx, `
+		select set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '2', false),
+			set_config('tcp_keepalives_count', '2', false), pg_advisory_lock_shared($1, hashtext($2))`, lockClass, p.id)
+	if err != nil {
 		drop(conn)
 		return fmt.Errorf("announcing presence: %w", err)
 	}
 	p.conn = conn
+	p.held.Store(true)
 	return nil
 }
 
@@ -59,10 +63,13 @@ func (p *presence) keep(ctx context.Context) error {
 	defer p.withdraw()
 	for ctx.Err() == nil {
 		err := p.hold(ctx)
-		if err == nil || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			continue
 		}
-		p.log.WarnContext(ctx, "presence lost", slog.Any("error", err))
+		p.lost.Observe(ctx, err)
+		if err == nil {
+			continue
+		}
 		p.withdraw()
 		select {
 		case <-ctx.Done():
@@ -90,6 +97,7 @@ func (p *presence) hold(ctx context.Context) error {
 
 // withdraw lets go of the lock.
 func (p *presence) withdraw() {
+	p.held.Store(false)
 	if p.conn != nil {
 		drop(p.conn)
 		p.conn = nil

@@ -103,8 +103,19 @@ func (g *gate) await(t *testing.T) {
 // TestKilledWhileSending kills a worker whose mail was taken, before it was told so.
 func TestKilledWhileSending(t *testing.T) {
 	t.Parallel()
+	testKilledWhileSending(t, pgtest.New(t, migrations.Herald))
+}
+
+// Through a pooler, the lock of the process that was killed goes with its session.
+func TestKilledWhileSendingThroughPgBouncer(t *testing.T) {
+	t.Parallel()
+	testKilledWhileSending(t, pgtest.PgBouncer(t, pgtest.New(t, migrations.Herald), "session"))
+}
+
+func testKilledWhileSending(t *testing.T, databaseURL string) {
+	t.Helper()
 	g := newGate(t)
-	w := newWorld(t, smtptest.Config{OnMail: func(smtptest.Mail) { g.pass() }})
+	w := newWorldIn(t, databaseURL, smtptest.Config{OnMail: func(smtptest.Mail) { g.pass() }})
 	kill := w.workElsewhere(t)
 	id := w.create(t)
 	g.await(t)
@@ -358,6 +369,18 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 	}
 	if n := w.await(t, w.create(t), over); n.Status != herald.Sent {
 		t.Errorf("got %+v", n)
+	}
+}
+
+// TestSaysOnceThatItCannotBegin lets several tries fail.
+func TestSaysOnceThatItCannotBegin(t *testing.T) {
+	t.Parallel()
+	w := newWorldIn(t, pgtest.New(t, nil), smtptest.Config{})
+	w.work(t, quick)
+	time.Sleep(3500 * time.Millisecond)
+	log := w.log.String()
+	if lines := strings.Count(log, "\n"); lines != 1 || !strings.Contains(log, "level=ERROR") {
+		t.Errorf("%d lines: %s", lines, log)
 	}
 }
 

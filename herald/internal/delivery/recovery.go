@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/micromachine/pkg/outage"
 )
 
 // A recovery makes the jobs of processes that have died available again. River
@@ -17,6 +19,7 @@ type recovery struct {
 	self      string
 	deadAfter time.Duration
 	log       *slog.Logger
+	failing   *outage.Log
 	missed    map[string]time.Time // processes that have jobs and no presence, since when
 }
 
@@ -30,8 +33,8 @@ func (r *recovery) run(ctx context.Context, every time.Duration) error {
 			return nil
 		case <-ticker.C:
 		}
-		if err := r.look(ctx); err != nil && ctx.Err() == nil {
-			r.log.WarnContext(ctx, "jobs of dead processes cannot be looked for", slog.Any("error", err))
+		if err := r.look(ctx); ctx.Err() == nil {
+			r.failing.Observe(ctx, err)
 		}
 	}
 }

@@ -70,10 +70,11 @@ func (s *server) release(ctx context.Context, claim herald.Claim) error {
 // getNotification answers with a notification of the subject's.
 func (s *server) getNotification(w http.ResponseWriter, r *http.Request) error {
 	id, err := uuid.Parse(chi.URLParam(r, "id"))
-	if err != nil || id.String() != chi.URLParam(r, "id") {
+	by, ok := creator(r)
+	if err != nil || id.String() != chi.URLParam(r, "id") || !ok {
 		return herald.ErrNotFound
 	}
-	n, err := s.Store.Notification(r.Context(), creator(r), id)
+	n, err := s.Store.Notification(r.Context(), by, id)
 	if err != nil {
 		return err
 	}

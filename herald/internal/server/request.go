@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -12,7 +13,7 @@ import (
 
 // requestTime is how long a request may wait for Census and the database. It is
 // much shorter than the lifetime of a claim to an idempotency key.
-const requestTime = 10 * time.Second
+const requestTime = 7 * time.Second
 
 // releaseTime is how long the giving up of such a claim may take.
 const releaseTime = 2 * time.Second
@@ -20,16 +21,28 @@ const releaseTime = 2 * time.Second
 // maxKey is the length that an idempotency key may have.
 const maxKey = 255
 
+// Bounds in bytes on what is stored, and indexed, of each request: for whom it is
+// made, and its key with the name of the calling service.
+const (
+	maxCreator   = 1024
+	maxStoredKey = 1024
+)
+
 // creator returns for whom the verified request is made: a user, or the calling
-// service itself.
-func creator(r *http.Request) string {
+// service itself. It is false for a subject that is too long to be stored.
+func creator(r *http.Request) (string, bool) {
 	subject, _ := svcauth.SubjectFrom(r.Context())
-	return string(subject)
+	return string(subject), len(subject) <= maxCreator
 }
 
 // readRequest reads what is asked for, and the idempotency key, which is empty
 // where there is none.
 func (s *server) readRequest(r *http.Request) (request herald.Request, key string, err error) {
+	by, ok := creator(r)
+	if !ok {
+		return request, "", httpjson.NewProblem(http.StatusBadRequest, "invalid-subject",
+			fmt.Sprintf("the subject of the token must have at most %d bytes", maxCreator))
+	}
 	body, err := httpjson.Decode[struct {
 		User string      `json:"user"`
 		Type herald.Type `json:"type"`
@@ -49,7 +62,7 @@ func (s *server) readRequest(r *http.Request) (request herald.Request, key strin
 		return request, "", httpjson.InvalidFields(faults...)
 	}
 	key, err = idempotencyKey(r)
-	return herald.Request{Creator: creator(r), UserID: id, Type: body.Type}, key, err
+	return herald.Request{Creator: by, UserID: id, Type: body.Type}, key, err
 }
 
 // idempotencyKey returns the request's key with the name of the calling service, whose own it is: two services that act
@@ -64,7 +77,12 @@ func idempotencyKey(r *http.Request) (string, error) {
 			"the Idempotency-Key must be one header of 1 to 255 printable ASCII characters")
 	}
 	caller, _ := svcauth.CallerFrom(r.Context())
-	return caller.Issuer + " " + values[0], nil
+	key := caller.Issuer + " " + values[0]
+	if len(key) > maxStoredKey {
+		return "", httpjson.NewProblem(http.StatusBadRequest, "invalid-idempotency-key",
+			fmt.Sprintf("the Idempotency-Key and the name of the calling service must have at most %d bytes together", maxStoredKey-1))
+	}
+	return key, nil
 }
 
 func notPrintableASCII(r rune) bool { return r < ' ' || r > '~' }

@@ -13,6 +13,7 @@ import (
 
 	"example.com/micromachine/herald"
 	"example.com/micromachine/herald/internal/census"
+	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
@@ -73,7 +74,8 @@ func New(c Config) *chi.Mux {
 	return r
 }
 
-// statuses says what the client is told of each error of the domain.
+// statuses says what the client is told of each error of the domain and of the
+// storage.
 var statuses = []httpjson.ErrorStatus{
 	{Err: herald.ErrForbidden, Problem: *httpjson.NewProblem(http.StatusForbidden, "forbidden",
 		"the user in whose name the call is made may not see the user to be notified")},
@@ -85,4 +87,5 @@ var statuses = []httpjson.ErrorStatus{
 		"a request with the same Idempotency-Key has not been answered yet")},
 	{Err: herald.ErrKeyReused, Problem: *httpjson.NewProblem(http.StatusUnprocessableEntity, "idempotency-key-reused",
 		"the Idempotency-Key was used for another request")},
+	{Match: database.Unavailable, Problem: *httpjson.Unavailable("the database is not available")},
 }

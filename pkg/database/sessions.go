@@ -1,0 +1,81 @@
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrTransactionPooling says that a pooler stands before the database and gives out its connections for a transaction or
+// a statement only. Advisory locks, LISTEN and prepared statements need a session.
+var ErrTransactionPooling = errors.New("the connection leads through a pooler in transaction or statement mode, which " +
+	"cannot be used: set its pool_mode to session, or connect to PostgreSQL directly")
+
+const (
+	sessionsTimeout = 3 * time.Second
+	sessionsRounds  = 5
+)
+
+// CheckSessions returns ErrTransactionPooling when connections are not sessions of their own. It opens two and asks each
+// several times which backend serves it: in a session that is always the same one, and never that of the other. Any
+// other error says that the database could not be asked.
+func (c *Config) CheckSessions(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, sessionsTimeout)
+	defer cancel()
+	var conns [2]*pgx.Conn
+	for i := range conns {
+		config := c.Conn()
+		config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // a pooler may not know prepared statements
+		conn, err := pgx.ConnectConfig(ctx, config)
+		if err != nil {
+			return fmt.Errorf("looking for a pooler: %w", err)
+		}
+		defer closeConn(conn)
+		conns[i] = conn
+	}
+	backends := map[string]int{} // the connection that each backend serves
+	for range sessionsRounds {
+		for i, conn := range conns {
+			backend, err := backendOf(ctx, conn)
+			if err != nil {
+				return fmt.Errorf("looking for a pooler: %w", err)
+			}
+			if owner, known := backends[backend]; known && owner != i || !known && len(backends) > i {
+				return ErrTransactionPooling
+			}
+			backends[backend] = i
+		}
+	}
+	return nil
+}
+
+// AwaitSessions repeats CheckSessions once a second until the database can be asked. It returns ErrTransactionPooling, or
+// nil, as it does when ctx ends.
+func (c *Config) AwaitSessions(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := c.CheckSessions(ctx)
+		if err == nil || errors.Is(err, ErrTransactionPooling) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	return nil
+}
+
+// backendOf returns what tells a connection's backend from all others, also of another server.
+func backendOf(ctx context.Context, conn *pgx.Conn) (backend string, err error) {
+	err = conn.QueryRow(ctx, `select pg_backend_pid() || ' ' || pg_postmaster_start_time()`).Scan(&backend)
+	return backend, err
+}
+
+func closeConn(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}

@@ -1,0 +1,160 @@
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Unreliable is a database that can be made to fail whoever uses it by its URL: as a role without privileges beyond
+// reading and writing, through a proxy.
+type Unreliable struct {
+	URL string
+
+	tb    testing.TB
+	admin *pgx.Conn
+	role  string
+	table string
+	proxy *Proxy
+}
+
+// NewUnreliable returns a way into the database. Of its tables, the outages concern that of the given name.
+func NewUnreliable(tb testing.TB, databaseURL, table string) *Unreliable {
+	tb.Helper()
+	admin, err := pgx.Connect(tb.Context(), databaseURL)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	u := &Unreliable{tb: tb, admin: admin, role: TempName("role"), table: table}
+	tb.Cleanup(func() {
+		u.exec("rollback")
+		u.exec("drop owned by " + u.role)
+		u.exec("drop role " + u.role)
+		_ = admin.Close(context.Background())
+	})
+	u.exec("create role " + u.role + " login password 'right'")
+	u.exec("grant select, insert, update, delete on all tables in schema public to " + u.role)
+	u.exec("grant usage, select, update on all sequences in schema public to " + u.role)
+	parsed, err := url.Parse(databaseURL)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	u.proxy = NewProxy(tb, parsed.Host)
+	parsed.User, parsed.Host = url.UserPassword(u.role, "right"), u.proxy.Addr
+	u.URL = parsed.String()
+	return u
+}
+
+func (u *Unreliable) exec(sql string) {
+	u.tb.Helper()
+	if _, err := u.admin.Exec(context.Background(), sql); err != nil {
+		u.tb.Errorf("%s: %v", sql, err)
+	}
+}
+
+// breakConnections ends all connections that there are.
+func (u *Unreliable) breakConnections() {
+	u.exec("select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = '" + u.role + "'")
+}
+
+// LimitConnections lets there be no more than so many connections at a time.
+func (u *Unreliable) LimitConnections(n int) {
+	u.tb.Helper()
+	u.exec(fmt.Sprintf("alter role %s connection limit %d", u.role, n))
+}
+
+// An Outage is something that keeps a database from its work for a while.
+type Outage struct {
+	Name string
+	// ReadsWork says that only writing fails.
+	ReadsWork bool
+	// Slow says that requests are not refused but wait until they give up.
+	Slow bool
+
+	begin, end           []string // SQL, with ROLE and TABLE for the names
+	beginProxy, endProxy func(*Proxy)
+}
+
+// Begin begins the outage.
+func (u *Unreliable) Begin(o Outage) {
+	u.tb.Helper()
+	u.change(o.begin, o.beginProxy)
+}
+
+// End ends the outage.
+func (u *Unreliable) End(o Outage) {
+	u.tb.Helper()
+	u.change(o.end, o.endProxy)
+}
+
+func (u *Unreliable) change(statements []string, change func(*Proxy)) {
+	u.tb.Helper()
+	for _, statement := range statements {
+		u.exec(strings.NewReplacer("ROLE", u.role, "TABLE", u.table).Replace(statement))
+	}
+	if change != nil {
+		change(u.proxy)
+	}
+	u.breakConnections() // what was changed holds for new ones
+}
+
+// Outages returns an outage of each kind that the database itself can be brought to.
+func Outages() []Outage {
+	lock := []string{"begin", "lock table TABLE in access exclusive mode"}
+	outages := []Outage{
+		{Name: "connection refused", beginProxy: (*Proxy).Refuse, endProxy: (*Proxy).Accept},
+		{Name: "no answer", Slow: true, beginProxy: (*Proxy).Hang, endProxy: (*Proxy).Accept},
+		{Name: "locked", Slow: true, begin: lock, end: []string{"rollback"}},
+		altered("too many connections", "connection limit 0", "connection limit -1"),
+		altered("password changed", "password 'wrong'", "password 'right'"),
+		altered("login revoked", "nologin", "login"),
+		altered("read-only", "set default_transaction_read_only = on", "reset default_transaction_read_only"),
+		altered("lock timeout", "set lock_timeout = '20ms'", "reset lock_timeout"),
+		altered("statement timeout", "set statement_timeout = '20ms'", "reset statement_timeout"),
+		{
+			Name:  "privilege revoked",
+			begin: []string{"revoke all on TABLE from ROLE"}, end: []string{"grant select, insert, update, delete on TABLE to ROLE"},
+		},
+		{Name: "not migrated", begin: []string{"alter table TABLE rename to gone"}, end: []string{"alter table gone rename to TABLE"}},
+	}
+	for i := range outages {
+		switch o := &outages[i]; o.Name {
+		case "read-only":
+			o.ReadsWork = true
+		case "lock timeout", "statement timeout":
+			o.begin, o.end = append(o.begin, lock...), append([]string{"rollback"}, o.end...)
+		}
+	}
+	for _, state := range []string{
+		"08006", "25006", "40001", "40P01", "53000", "53100", "53200", "53300", "55P03", "57014", "57P01", "57P02", "57P03", "57P05",
+		"58030", "XX000", "XX001",
+	} {
+		outages = append(outages, raising(state))
+	}
+	return outages
+}
+
+func altered(name, begin, end string) Outage {
+	return Outage{Name: name, begin: []string{"alter role ROLE " + begin}, end: []string{"alter role ROLE " + end}}
+}
+
+// OwnFault returns an error of the database that is the service's own fault.
+func OwnFault() Outage { return raising("22012") }
+
+// raising has the database fail to look at a row, with an SQLSTATE.
+func raising(state string) Outage {
+	return Outage{
+		Name: "SQLSTATE " + state,
+		begin: []string{
+			`create function fail() returns boolean language plpgsql as
+				$$ begin raise exception using errcode = '` + state + `', message = 'made up'; end $$`,
+			`alter table TABLE enable row level security`,
+			`create policy failing on TABLE using (fail()) with check (fail())`,
+		},
+		end: []string{`drop policy failing on TABLE`, `alter table TABLE disable row level security`, `drop function fail()`},
+	}
+}
