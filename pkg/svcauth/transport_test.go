@@ -48,6 +48,7 @@ func newTLSServer(t *testing.T, name string, handler http.Handler) *tlsServer {
 	writeFile(t, s.caFile, block("CERTIFICATE", der))
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of clients that hang up
+	s.EnableHTTP2 = true // for the clients that ask for it
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	s.connectTo = name + ":443:" + s.Listener.Addr().String()
