@@ -35,7 +35,8 @@ import (
 // Config describes one listener. Addr and Handler are required; a zero
 // duration means its default.
 type Config struct {
-	// Addr is the TCP address to listen on; port 0 picks a free one.
+	// Addr is the TCP address to listen on; port 0 picks a free one. An IPv6
+	// address stands in brackets, with its zone, if it has one.
 	Addr string
 	// CertFile and KeyFile are PEM files, both or neither. With them the
 	// listener speaks TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2, and takes up new

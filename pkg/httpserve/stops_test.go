@@ -47,18 +47,22 @@ func TestStops(t *testing.T) {
 
 func stopUnderLoad(t *testing.T, files pair, kinds []loadKind) {
 	t.Helper()
-	const clients = 6
+	const clients, linger = 6, 100 * time.Millisecond
 	var seen, answered sync.Map
 	var count atomic.Int64
 	server := start(t, httpserve.Config{
-		CertFile: files.cert, KeyFile: files.key, DrainDelay: 5 * time.Millisecond, Linger: 250 * time.Millisecond,
+		CertFile: files.cert, KeyFile: files.key, DrainDelay: 5 * time.Millisecond, Linger: linger,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			if err != nil {
 				return // the request has not arrived in full
 			}
 			seen.Store(r.Header.Get("Id"), true)
-			time.Sleep(time.Duration(count.Add(1)%7) * 3 * time.Millisecond)
+			n := count.Add(1)
+			time.Sleep(time.Duration(n%7) * 3 * time.Millisecond)
+			if n%15 == 0 {
+				time.Sleep(time.Duration(n%4) * linger) // some answers end after all that was quiet
+			}
 			_, _ = w.Write(append(body, r.Header.Get("Id")...))
 		}),
 	})
