@@ -5,6 +5,11 @@ LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 BENCH := pkg/svcauth/bench
 FUZZTIME ?= 10s
 
+# Go asks git for the commit to stamp into programs, and fails where git refuses, as in a clone that belongs to somebody else.
+ifeq ($(shell git rev-parse --quiet --verify HEAD 2>/dev/null),)
+export GOFLAGS := $(shell go env GOFLAGS) -buildvcs=false
+endif
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
