@@ -55,13 +55,14 @@ func stopUnderLoad(t *testing.T, service string, caller *stack.Caller, audience 
 	ctx, cancel := context.WithTimeout(svcauth.ActFor(t.Context(), stack.CensusUser.Subject()), time.Minute)
 	defer cancel()
 	var load sync.WaitGroup
+	var clients []*http.Client
 	var count [2]atomic.Int64
 	for protocol := range count {
 		client, err := caller.Client(audience, protocol == 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer client.CloseIdleConnections()
+		clients = append(clients, client)
 		for worker := range 4 {
 			load.Go(func() {
 				for n := worker; ctx.Err() == nil; n++ {
@@ -84,6 +85,9 @@ func stopUnderLoad(t *testing.T, service string, caller *stack.Caller, audience 
 		t.Error(err)
 	}
 	load.Wait()
+	for _, client := range clients {
+		client.CloseIdleConnections()
+	}
 	t.Logf("%d answers over HTTP/1.1, %d over HTTP/2", count[0].Load(), count[1].Load())
 }
 

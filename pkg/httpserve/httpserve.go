@@ -131,7 +131,11 @@ func Listen(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
-	s.listener = &listener{TCPListener: tcp.(*net.TCPListener), open: &s.connections}
+	accepting, ok := tcp.(*net.TCPListener)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("listening: a listener of type %T", tcp), tcp.Close())
+	}
+	s.listener = &listener{TCPListener: accepting, open: &s.connections}
 	return s, nil
 }
 

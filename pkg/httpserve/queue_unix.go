@@ -16,7 +16,7 @@ func queued(l *net.TCPListener) bool {
 	}
 	ready := 0
 	err = raw.Control(func(fd uintptr) {
-		ready, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		ready, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0) //nolint:gosec // a descriptor is an int32
 	})
 	return err == nil && ready > 0
 }

@@ -67,12 +67,13 @@ func stopUnderLoad(t *testing.T, files pair, kinds []loadKind) {
 		}),
 	})
 	var load sync.WaitGroup
+	var transports []*http.Transport
 	for _, kind := range kinds {
 		transport := &http.Transport{
 			TLSClientConfig: files.clientConfig(), ForceAttemptHTTP2: kind.http2, MaxIdleConnsPerHost: clients,
 			DisableKeepAlives: !kind.keepAlive,
 		}
-		defer transport.CloseIdleConnections()
+		transports = append(transports, transport)
 		client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
 		for c := range clients {
 			load.Go(func() {
@@ -97,6 +98,9 @@ func stopUnderLoad(t *testing.T, files pair, kinds []loadKind) {
 		t.Errorf("Serve: %v", err)
 	}
 	load.Wait()
+	for _, transport := range transports {
+		transport.CloseIdleConnections()
+	}
 	seen.Range(func(id, _ any) bool {
 		if _, ok := answered.Load(id); !ok {
 			t.Errorf("%s: reached the server and was not answered", id)
@@ -182,9 +186,12 @@ func checkLastAnswer(t *testing.T, early bool, answer func(w http.ResponseWriter
 			answer(w)
 		}),
 	})
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	answered := make(chan error, 1)
 	go func() {
-		res, err := http.Get("http://" + server.Addr().String())
+		res, err := client.Get("http://" + server.Addr().String())
 		if err == nil {
 			_, err = io.Copy(io.Discard, res.Body)
 			res.Body.Close()
