@@ -47,7 +47,7 @@ func TestStops(t *testing.T) {
 
 func stopUnderLoad(t *testing.T, files pair, kinds []loadKind) {
 	t.Helper()
-	const clients, linger = 6, 100 * time.Millisecond
+	const clients, linger = 4, 100 * time.Millisecond
 	var seen, answered sync.Map
 	var count atomic.Int64
 	server := start(t, httpserve.Config{
@@ -93,7 +93,7 @@ func stopUnderLoad(t *testing.T, files pair, kinds []loadKind) {
 			})
 		}
 	}
-	eventually(t, "load", func() bool { return count.Load() >= 100 })
+	eventually(t, "load", func() bool { return count.Load() >= 60 })
 	if err := server.end(); err != nil {
 		t.Errorf("Serve: %v", err)
 	}
