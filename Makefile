@@ -8,6 +8,11 @@ FUZZTIME ?= 10s
 SAY_NOT_RUN := PATH="$$PATH:/usr/sbin" command -v pgbouncer >/dev/null || \
 	echo "NOT RUN: the tests through PgBouncer, which is not installed (Debian, Ubuntu, Fedora: the package pgbouncer)"
 
+# Go asks git for the commit to stamp into programs, and fails where git refuses, as in a clone that belongs to somebody else.
+ifeq ($(shell git rev-parse --quiet --verify HEAD 2>/dev/null),)
+export GOFLAGS := $(shell go env GOFLAGS) -buildvcs=false
+endif
+
 .DEFAULT_GOAL := help
 
 .PHONY: help

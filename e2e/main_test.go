@@ -71,7 +71,7 @@ func builtPrograms(ctx context.Context, dir string) (string, error) {
 		return built, nil
 	}
 	bin := filepath.Join(dir, "bin") + string(filepath.Separator)
-	build := exec.CommandContext(ctx, "go", "build", "-o", bin,
+	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", bin,
 		"example.com/micromachine/census/cmd/census", "example.com/micromachine/herald/cmd/herald",
 		"example.com/micromachine/pkg/svcauth/cmd/svcauth")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -84,6 +84,22 @@ func (c *Caller) Stranger(url string) (*Caller, error) {
 	return newCaller(url, key, svcauth.Bound, c.client)
 }
 
+// Client returns a client that signs its calls to the service named audience, as services do, and sends them over HTTP/1.1
+// or HTTP/2. Their context says by [svcauth.ActFor] on whose behalf they are.
+func (c *Caller) Client(audience string, http2 bool) (*http.Client, error) {
+	base, ok := c.client.Transport.(*http.Transport)
+	if !ok {
+		return nil, fmt.Errorf("a client with a transport of type %T", c.client.Transport)
+	}
+	base = base.Clone()
+	base.ForceAttemptHTTP2 = http2
+	transport, err := svcauth.NewTransport(svcauth.TransportConfig{Signer: c.signer, Audience: audience, Base: base})
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: transport, Timeout: c.client.Timeout}, nil
+}
+
 // KeyID returns the identifier of the caller's key.
 func (c *Caller) KeyID() string { return c.key.ID() }
 

@@ -2,11 +2,13 @@ package httpserve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -111,18 +113,27 @@ func answer(w http.ResponseWriter, status int, text string) {
 }
 
 // Healthcheck asks the admin listener at addr, as Config.Addr has it, for
-// /readyz. It returns nil when the service is ready. A container's health check
-// is this call; it gives up after 5 s.
+// /readyz. It returns nil when the service is ready. A listener on all addresses
+// is asked on a loopback address. A container's health check is this call; it
+// gives up after 5 s.
 func Healthcheck(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+dialable(addr)+"/readyz", http.NoBody)
+	addrs, err := dialable(addr)
+	if err != nil {
+		return fmt.Errorf("asking for readiness: %w", err)
+	}
+	// The URL has no address, as one with a zone is no valid host there.
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/readyz", http.NoBody)
 	if err != nil {
 		return fmt.Errorf("asking for readiness: %w", err)
 	}
 	// Not by the default client, which would ask through a proxy of the
 	// environment.
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialFirst(ctx, addrs) },
+	}}
 	res, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("asking for readiness: %w", err)
@@ -134,14 +145,41 @@ func Healthcheck(ctx context.Context, addr string) error {
 	return nil
 }
 
-// dialable replaces the wildcard addresses of a listener by loopback.
-func dialable(addr string) string {
+// dialFirst connects to the first of the addresses that answers.
+func dialFirst(ctx context.Context, addrs []string) (net.Conn, error) {
+	var errs []error
+	for _, addr := range addrs {
+		conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// dialable returns the addresses at which a listener's address can be reached
+// from this host. For the wildcard addresses these are the loopback addresses:
+// a host may have IPv4 alone or IPv6 alone.
+func dialable(addr string) ([]string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return addr
+		return nil, err
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
+	hosts := []string{host}
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case host == "":
+		hosts = []string{"127.0.0.1", "::1"}
+	case err != nil: // a name
+	case ip.WithZone("") == netip.IPv6Unspecified():
+		hosts = []string{"::1", "127.0.0.1"}
+	case ip.IsUnspecified():
+		hosts = []string{"127.0.0.1"}
 	}
-	return net.JoinHostPort(host, port)
+	var addrs []string
+	for _, host := range hosts {
+		addrs = append(addrs, net.JoinHostPort(host, port))
+	}
+	return addrs, nil
 }

@@ -91,6 +91,79 @@ func TestHealthcheck(t *testing.T) {
 	}
 }
 
+// The listener's address may be an IPv6 address, with a zone too, or a wildcard of either kind.
+func TestHealthcheckByIPv6(t *testing.T) {
+	t.Parallel()
+	needIPv6(t)
+	ready := httpserve.NewReadiness((&logBuffer{}).logger(), nil)
+	for _, host := range append(zoned(t), "[::1]", "[::1%lo]", "[::]", "[::%lo]", "0.0.0.0", "", "localhost", "[0:0:0:0:0:0:0:1]") {
+		server := listenOn(t, host+":0", httpserve.AdminHandler(ready))
+		_, port, err := net.SplitHostPort(server.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := httpserve.Healthcheck(t.Context(), host+":"+port); err != nil {
+			t.Errorf("%s: %v", server.Addr(), err)
+		}
+	}
+}
+
+// zoned returns a host that is a link-local address of this machine, if there is one.
+func zoned(t *testing.T) []string {
+	t.Helper()
+	interfaces, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range interfaces {
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue // it is gone by now
+		}
+		for _, addr := range addrs {
+			ip, ok := addr.(*net.IPNet)
+			if !ok || ip.IP.To4() != nil || !ip.IP.IsLinkLocalUnicast() {
+				continue
+			}
+			host := "[" + ip.IP.String() + "%" + i.Name + "]"
+			if listener, err := net.Listen("tcp", host+":0"); err == nil {
+				listener.Close()
+				return []string{host}
+			}
+		}
+	}
+	return nil
+}
+
+// needIPv6 skips a test on a machine that has no IPv6.
+func needIPv6(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("this machine has no IPv6: ", err)
+	}
+	listener.Close()
+}
+
+// listenOn serves a handler on an address.
+func listenOn(t *testing.T, addr string, handler http.Handler) *httpserve.Server {
+	t.Helper()
+	server, err := httpserve.Listen(httpserve.Config{Addr: addr, Handler: handler, DrainDelay: time.Millisecond, Linger: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return server
+}
+
 // The admin listener must tell of the public one's drain while that lasts.
 func TestRunKeepsTheAdminListener(t *testing.T) {
 	t.Parallel()

@@ -24,7 +24,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,7 +35,8 @@ import (
 // Config describes one listener. Addr and Handler are required; a zero
 // duration means its default.
 type Config struct {
-	// Addr is the TCP address to listen on; port 0 picks a free one.
+	// Addr is the TCP address to listen on; port 0 picks a free one. An IPv6
+	// address stands in brackets, with its zone, if it has one.
 	Addr string
 	// CertFile and KeyFile are PEM files, both or neither. With them the
 	// listener speaks TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2, and takes up new
@@ -65,24 +65,29 @@ type Config struct {
 	// but for not being ready: the time for a load balancer to look elsewhere.
 	// 500 ms by default.
 	DrainDelay time.Duration
-	// Linger is how long the server, its listener then closed, waits for a last
-	// request on each connection that a client keeps, to answer it and close.
-	// It ends sooner when no connection is left. 500 ms by default.
+	// Linger is how long the server, its listener then closed, keeps connections
+	// on which clients are silent. A last request on each is answered, and the
+	// connection is closed. The time begins anew whenever a client sends
+	// something and when an answer ends. 500 ms by default.
 	Linger time.Duration
-	// Grace is the time that unfinished requests have after that, 20 s by default.
+	// Grace is the time for all that, and for unfinished requests. 20 s by
+	// default.
 	Grace time.Duration
 }
 
 // maxHeaderBytes bounds a request's headers; a token is at most 8 KiB of them.
 const maxHeaderBytes = 16 << 10
 
+// shutDownTime is the time to close connections that have no request.
+const shutDownTime = 5 * time.Second
+
 // Server is a listener and what serves it.
 type Server struct {
 	http        *http.Server
-	listener    net.Listener
+	listener    *listener
 	tls         bool
 	readiness   *Readiness
-	connections sync.WaitGroup
+	connections connections
 	draining    atomic.Bool
 	drainDelay  time.Duration
 	linger      time.Duration
@@ -103,6 +108,7 @@ func Listen(c Config) (*Server, error) {
 		linger:     cmp.Or(c.Linger, 500*time.Millisecond),
 		grace:      cmp.Or(c.Grace, 20*time.Second),
 	}
+	s.connections.states = map[net.Conn]http.ConnState{}
 	s.http = &http.Server{
 		Handler:           s.closeWhenDraining(c.Handler),
 		MaxHeaderBytes:    maxHeaderBytes,
@@ -110,7 +116,7 @@ func Listen(c Config) (*Server, error) {
 		ReadTimeout:       cmp.Or(c.ReadTimeout, 15*time.Second),
 		WriteTimeout:      cmp.Or(c.WriteTimeout, 30*time.Second),
 		IdleTimeout:       cmp.Or(c.IdleTimeout, 2*time.Minute),
-		ConnState:         s.countConnections,
+		ConnState:         s.connections.changeState,
 		ErrorLog:          slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn),
 	}
 	if c.CertFile != "" || c.KeyFile != "" {
@@ -121,11 +127,15 @@ func Listen(c Config) (*Server, error) {
 		s.tls = true
 		s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.get}
 	}
-	listener, err := net.Listen("tcp", c.Addr)
+	tcp, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
-	s.listener = listener
+	accepting, ok := tcp.(*net.TCPListener)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("listening: a listener of type %T", tcp), tcp.Close())
+	}
+	s.listener = &listener{TCPListener: accepting, open: &s.connections}
 	return s, nil
 }
 
@@ -136,9 +146,10 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Close() error { return s.listener.Close() }
 
 // Serve answers requests until ctx ends, then drains: the server is not ready
-// (for Config.DrainDelay), the listener is closed, the connections that clients
-// keep are closed with their next answer (for Config.Linger), and what is left
-// in flight is answered (within Config.Grace). It returns nil after an orderly end.
+// (for Config.DrainDelay), the listener is closed once all connections that the
+// kernel has taken are accepted, every answer is the last one on its connection,
+// and connections on which nothing more comes (for Config.Linger) are closed.
+// All of it takes Config.Grace at most. It returns nil after an orderly end.
 func (s *Server) Serve(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- s.accept() }()
@@ -169,58 +180,36 @@ func (s *Server) accept() error {
 // drain does not begin with http.Server's Shutdown, which closes every waiting
 // connection and drops every request that it has not read yet: both may belong
 // to a client that has sent its request. So the listener is closed by itself,
-// each connection is given time for one more answer, and what Shutdown finds
-// after that is either at work or long silent.
+// and the connections go on until no client has sent anything for the linger. By
+// then nearly all have had an answer that asks the client to leave. What Shutdown
+// finds after that is long silent.
 func (s *Server) drain(ctx context.Context, served <-chan error) error {
 	s.draining.Store(true)
-	if err := s.listener.Close(); err != nil {
+	if err := s.listener.drain(); err != nil {
 		return fmt.Errorf("closing listener %s: %w", s.Addr(), err)
 	}
 	if err := <-served; !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serving %s: %w", s.Addr(), err)
 	}
-	s.awaitConnections(s.linger)
+	s.connections.touch() // each connection has the linger from now on
 	ctx, cancel := context.WithTimeout(ctx, s.grace)
 	defer cancel()
-	if err := s.http.Shutdown(ctx); err != nil {
+	err := s.connections.settle(ctx, s.linger)
+	if err == nil {
+		err = s.shutDown(context.WithoutCancel(ctx))
+	}
+	if err != nil {
 		return errors.Join(fmt.Errorf("draining %s: %w", s.Addr(), err), s.http.Close())
 	}
 	return nil
 }
 
-// countConnections is the http.Server's ConnState.
-func (s *Server) countConnections(_ net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		s.connections.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		s.connections.Done()
-	default: // a connection that was counted and goes on
-	}
-}
-
-// awaitConnections returns when there is no connection any more, or after d.
-func (s *Server) awaitConnections(d time.Duration) {
-	gone := make(chan struct{})
-	go func() {
-		s.connections.Wait()
-		close(gone)
-	}()
-	select {
-	case <-gone:
-	case <-time.After(d):
-	}
-}
-
-// closeWhenDraining makes each answer of a draining server the last one on its
-// connection. For HTTP/2, net/http turns the header into a GOAWAY.
-func (s *Server) closeWhenDraining(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.draining.Load() {
-			w.Header().Set("Connection", "close")
-		}
-		next.ServeHTTP(w, r)
-	})
+// shutDown closes connections without a request. Those of HTTP/2 take about a
+// second, in which the client reads the GOAWAY.
+func (s *Server) shutDown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, shutDownTime)
+	defer cancel()
+	return s.http.Shutdown(ctx)
 }
 
 // Run serves both until ctx ends or one of them fails. The admin server ends

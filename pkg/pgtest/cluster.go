@@ -54,25 +54,64 @@ func (c *cluster) start(ctx context.Context) error {
 
 // init makes the directory and the cluster's data in it.
 func (c *cluster) init(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "mm_postgres_")
-	if err != nil {
-		return fmt.Errorf("making directory: %w", err)
+	if err := c.makeDir(ctx); err != nil {
+		return err
 	}
-	c.dir = dir
-	passwordFile := filepath.Join(dir, "password")
+	passwordFile := filepath.Join(c.dir, "password")
 	if err := os.WriteFile(passwordFile, []byte(c.password), 0o600); err != nil {
 		return fmt.Errorf("writing password: %w", err)
 	}
 	if c.credential != nil {
-		uid, gid := int(c.credential.Uid), int(c.credential.Gid)
-		if err := errors.Join(os.Chown(dir, uid, gid), os.Chown(passwordFile, uid, gid)); err != nil {
-			return fmt.Errorf("handing over directory: %w", err)
+		if err := os.Chown(passwordFile, int(c.credential.Uid), int(c.credential.Gid)); err != nil {
+			return fmt.Errorf("handing over password: %w", err)
 		}
 	}
 	initdb := c.command(ctx, "initdb", "--pgdata="+c.data(), "--username=postgres", "--pwfile="+passwordFile,
 		"--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync")
 	if output, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("running initdb: %w\n%s", err, output)
+	}
+	return nil
+}
+
+// makeDir makes the cluster's directory in TMPDIR, or elsewhere where the user
+// that the programs run as cannot enter TMPDIR.
+func (c *cluster) makeDir(ctx context.Context) error {
+	bases := []string{os.TempDir()}
+	if c.credential != nil {
+		bases = append(bases, "/tmp", "/var/tmp")
+	}
+	var errs []error
+	for _, base := range bases {
+		base, err := filepath.Abs(base) // the programs run in another directory
+		if err != nil {
+			return fmt.Errorf("making directory: %w", err)
+		}
+		if c.dir, err = os.MkdirTemp(base, "mm_postgres_"); err != nil {
+			return fmt.Errorf("making directory: %w", err)
+		}
+		if err = c.handOver(ctx); err == nil {
+			return nil
+		}
+		errs = append(errs, errors.Join(err, c.remove()))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// handOver gives the directory to the user that the programs run as, and makes
+// sure that the user can enter it.
+func (c *cluster) handOver(ctx context.Context) error {
+	if c.credential == nil {
+		return nil
+	}
+	if err := os.Chown(c.dir, int(c.credential.Uid), int(c.credential.Gid)); err != nil {
+		return fmt.Errorf("handing over directory: %w", err)
+	}
+	if err := c.command(ctx, "postgres", "--version").Run(); err != nil {
+		return fmt.Errorf("running postgres in %s as user %d: %w", c.dir, c.credential.Uid, err)
 	}
 	return nil
 }

@@ -47,6 +47,10 @@ var programPlaces = []string{
 // findPrograms returns the first directory with usable programs.
 func findPrograms(ctx context.Context, logf func(string, ...any)) (bin string, version int, err error) {
 	for _, dir := range programDirs() {
+		dir, err := filepath.Abs(dir) // the programs run in another directory
+		if err != nil {
+			continue
+		}
 		version, err := programVersion(ctx, dir)
 		switch {
 		case err != nil:

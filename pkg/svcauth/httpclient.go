@@ -1,14 +1,11 @@
 package svcauth
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 )
 
@@ -17,7 +14,9 @@ type HTTPClientConfig struct {
 	// CAFile names a PEM file of certificate authorities to trust beside the system's. Empty: none.
 	CAFile string
 	// ConnectTo sends connections for some hosts elsewhere, in the syntax of curl's --connect-to: a list, separated by
-	// commas, of HOST1:PORT1:HOST2:PORT2. The certificate is still checked against HOST1. Empty: none.
+	// commas, of HOST1:PORT1:HOST2:PORT2. The first that fits counts. An empty HOST1 or PORT1 stands for any, an empty
+	// HOST2 or PORT2 for the one that is called. An IPv6 address stands in brackets, with its zone, if it has one:
+	// [fe80::1%eth0]. The certificate is still checked against the host that is called. Empty: none.
 	ConnectTo string
 }
 
@@ -64,28 +63,4 @@ func LoadRoots(file string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("reading CA file: no certificate in %s", file)
 	}
 	return roots, nil
-}
-
-type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
-
-// connectTo returns a dial function that sends some addresses elsewhere.
-func connectTo(rules string) (dialFunc, error) {
-	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
-	if rules == "" {
-		return dialer.DialContext, nil
-	}
-	elsewhere := map[string]string{}
-	for rule := range strings.SplitSeq(rules, ",") {
-		parts := strings.Split(strings.TrimSpace(rule), ":")
-		if len(parts) != 4 || parts[0] == "" || parts[1] == "" || parts[2] == "" || parts[3] == "" {
-			return nil, fmt.Errorf("connecting elsewhere: %q is not of the form HOST1:PORT1:HOST2:PORT2", rule)
-		}
-		elsewhere[net.JoinHostPort(parts[0], parts[1])] = net.JoinHostPort(parts[2], parts[3])
-	}
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		if other, ok := elsewhere[address]; ok {
-			address = other
-		}
-		return dialer.DialContext(ctx, network, address)
-	}, nil
 }

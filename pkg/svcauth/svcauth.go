@@ -133,10 +133,14 @@ func ActFor(ctx context.Context, subject Subject) context.Context {
 func checkServiceName(name string) error {
 	u, err := url.Parse(name)
 	switch {
+	case strings.Contains(origin(name), "%"):
+		return fmt.Errorf("%q has a zone, which means nothing on another host, or an encoded host", name)
 	case err != nil:
 		return fmt.Errorf("%q is not a URL", name)
 	case u.Scheme != "https" || u.Hostname() == "" || strings.Contains(u.Host, "*"):
 		return fmt.Errorf("%q is not an https URL of a host", name)
+	case strings.HasPrefix(u.Host, "[") && canonicalHost(u.Hostname()) != u.Hostname():
+		return fmt.Errorf("%q is not in its canonical form", name)
 	case u.Port() != "" && !validPort(u.Port()):
 		return fmt.Errorf("%q has a port that is none", name)
 	case u.String() != name || u.Host != strings.ToLower(u.Host) || strings.HasSuffix(u.Host, ":"):

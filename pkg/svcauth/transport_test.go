@@ -40,6 +40,9 @@ func newTLSServer(t *testing.T, name string, handler http.Handler) *tlsServer {
 		SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true,
 	}
+	if ip := net.ParseIP(name); ip != nil {
+		template.DNSNames, template.IPAddresses = nil, []net.IP{ip}
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +51,7 @@ func newTLSServer(t *testing.T, name string, handler http.Handler) *tlsServer {
 	writeFile(t, s.caFile, block("CERTIFICATE", der))
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of clients that hang up
+	s.EnableHTTP2 = true                                                        // for the clients that ask for it
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	s.connectTo = name + ":443:" + s.Listener.Addr().String()

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "withpostgres")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, ".").CombinedOutput(); err != nil {
 		panic(string(out))
 	}
 	m.Run()

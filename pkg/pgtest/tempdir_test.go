@@ -1,0 +1,56 @@
+package pgtest_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"example.com/micromachine/pkg/pgtest"
+)
+
+// Wherever TMPDIR points to, the machine's own programs run, though as another user than root.
+func TestFindWithAnyTempDir(t *testing.T) {
+	needsPrograms(t)
+	open := sharedTempDir(t)
+	closed := filepath.Join(open, "closed")
+	long := filepath.Join(open, strings.Repeat("long", 60))
+	for name, mode := range map[string]os.FileMode{closed: 0o700, filepath.Join(closed, "open"): 0o755, long: 0o755, filepath.Join(open, "a b'c"): 0o755} {
+		if err := os.MkdirAll(name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(open)
+	for _, dir := range []string{closed, filepath.Join(closed, "open"), long, filepath.Join(open, "a b'c"), ".", "a b'c"} {
+		t.Setenv("TMPDIR", dir)
+		var said messages
+		server, err := pgtest.Find(t.Context(), said.logf)
+		if err != nil {
+			t.Errorf("TMPDIR=%s: %v\n%s", dir, err, &said)
+			continue
+		}
+		connect(t, server.URL)
+		server.Stop()
+		if left, err := filepath.Glob(filepath.Join(dir, "mm_postgres_*")); err != nil || len(left) > 0 {
+			t.Errorf("TMPDIR=%s: left behind %v, %v", dir, left, err)
+		}
+	}
+}
+
+// A TMPDIR that is none is said to be so, and no other is taken.
+func TestFindWithoutTempDir(t *testing.T) {
+	needsPrograms(t)
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "gone"))
+	var said messages
+	server, err := pgtest.Find(t.Context(), said.logf)
+	if err == nil {
+		server.Stop()
+		t.Fatal("found")
+	}
+	if !strings.Contains(said.String(), os.Getenv("TMPDIR")) {
+		t.Errorf("%v\n%s", err, &said)
+	}
+}
