@@ -1,6 +1,7 @@
 package svcauth_test
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -99,6 +100,7 @@ func readings(tb testing.TB) (costly map[string]reading, forged reading) {
 	w.pairB = other
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: census, TrustFile: w.trustFile(tb), InsecureAllowReplay: true, Logger: slog.New(slog.DiscardHandler),
+		HTTPClient: &http.Client{Transport: &network{answer: down}},
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -130,7 +132,12 @@ func readings(tb testing.TB) (costly map[string]reading, forged reading) {
 	c := boundRead(tb, w)
 	c.signer = other
 	c.sign()
-	return costly, of(c.token)
+	forged = of(c.token)
+	_, err = verifier.Verify(forged.req, 0)
+	if refusal, ok := errors.AsType[*svcauth.Refusal](err); !ok || refusal.Check != svcauth.CheckSignature {
+		tb.Fatalf("forged signature: %v", err)
+	}
+	return costly, forged
 }
 
 // Whatever a token holds, reading it allocates less than 64 KB.
