@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 	"unicode"
+
+	"example.com/micromachine/pkg/logsafe"
 )
 
 // repeatAfter is the time after which an outage that lasts is logged again.
@@ -25,7 +27,7 @@ type Log struct {
 
 // NewLog returns a log of whether the check of that name passes.
 func NewLog(log *slog.Logger, check string) *Log {
-	return &Log{log: log.With(slog.String("check", check))}
+	return &Log{log: slog.New(logsafe.NewHandler(log.Handler())).With(slog.String("check", check))}
 }
 
 // Observe takes the result of a look: an error during the outage, else nil.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"example.com/micromachine/pkg/logsafe"
 	"example.com/micromachine/pkg/svcauth/internal/strictjson"
 )
 
@@ -66,7 +67,7 @@ type keyMap map[string]publicKey
 
 func (m keyMap) add(k publicKey) error {
 	if _, ok := m[k.id]; ok {
-		return fmt.Errorf("two keys with the kid %q", clip(k.id))
+		return fmt.Errorf("two keys with the kid %q", logsafe.Text(k.id))
 	}
 	m[k.id] = k
 	return nil
@@ -226,14 +227,14 @@ func parseJWK(raw []byte, rsaKeys *int) (publicKey, error) {
 		return publicKey{}, fmt.Errorf("parsing JWK: %w", err)
 	}
 	if jwk.Use != "" && jwk.Use != "sig" {
-		return publicKey{}, fmt.Errorf("a key for use %q, not for signatures", clip(jwk.Use))
+		return publicKey{}, fmt.Errorf("a key for use %q, not for signatures", logsafe.Text(jwk.Use))
 	}
 	key, err := newPublicKey(jwk.Key)
 	if err != nil {
 		return publicKey{}, err
 	}
 	if jwk.Algorithm != "" && jwk.Algorithm != string(key.alg) {
-		return publicKey{}, fmt.Errorf("unknown algorithm %q for this key: it is for %s", clip(jwk.Algorithm), key.alg)
+		return publicKey{}, fmt.Errorf("unknown algorithm %q for this key: it is for %s", logsafe.Text(jwk.Algorithm), key.alg)
 	}
 	if jwk.KeyID != "" {
 		key.id = jwk.KeyID
@@ -282,7 +283,7 @@ func checkMember(name string, value json.RawMessage) error {
 	}
 	var operations []string
 	if err := json.Unmarshal(value, &operations); err != nil || !slices.Contains(operations, "verify") {
-		return fmt.Errorf("a key for the operations %s, not to verify", clip(string(value)))
+		return fmt.Errorf("a key for the operations %s, not to verify", logsafe.Text(string(value)))
 	}
 	return nil
 }

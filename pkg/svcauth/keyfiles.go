@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"example.com/micromachine/pkg/logsafe"
 )
 
 // keyFilesPollEvery is how often a service's own keys are looked at, while they are used.
@@ -56,7 +58,7 @@ func LoadKeys(path string, log *slog.Logger) (*KeyFiles, error) {
 	if err != nil {
 		return nil, fmt.Errorf("svcauth: %w", err)
 	}
-	f := &KeyFiles{path: path, log: log.With("keys", path)}
+	f := &KeyFiles{path: path, log: slog.New(logsafe.NewHandler(log.Handler())).With("keys", path)}
 	f.state.Store(keys)
 	now := time.Now()
 	f.checked.Store(&now)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"example.com/micromachine/pkg/logsafe"
 )
 
 // publicMembers are the members of a JWK that hold no secret: all that are registered for public
@@ -27,7 +29,7 @@ func CheckPublicJWKS(data []byte) error {
 	}
 	err = eachMember(data, func(name string, _ json.RawMessage) error {
 		if name != "keys" {
-			return fmt.Errorf("the set has the member %q", clip(name))
+			return fmt.Errorf("the set has the member %q", logsafe.Text(name))
 		}
 		return nil
 	})
@@ -46,7 +48,7 @@ func checkPublicJWK(raw []byte) error {
 	kind := ""
 	err := eachMember(raw, func(name string, value json.RawMessage) error {
 		if !slices.Contains(publicMembers, name) {
-			return fmt.Errorf("it has the member %q, which is none of a public key", clip(name))
+			return fmt.Errorf("it has the member %q, which is none of a public key", logsafe.Text(name))
 		}
 		if name == "kty" {
 			return json.Unmarshal(value, &kind)

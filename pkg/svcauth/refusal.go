@@ -10,7 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
+
+	"example.com/micromachine/pkg/logsafe"
 )
 
 // A Check is one step of verification, by the name that logs and metrics give it.
@@ -121,7 +122,8 @@ func (r *Refusal) write(w http.ResponseWriter, realm string) {
 func (r *Refusal) log(ctx context.Context, log *slog.Logger, req *http.Request) {
 	attrs := []any{
 		"check", string(r.Check), "status", r.Status, "reason", r.err.Error(),
-		"issuer", clip(r.Issuer), "kid", clip(r.KeyID), "method", clip(req.Method), "path", clip(loggedPath(receivedTarget(req).path)),
+		"issuer", logsafe.Text(r.Issuer), "kid", logsafe.Text(r.KeyID),
+		"method", logsafe.Text(req.Method), "path", loggedPath(receivedTarget(req).path),
 	}
 	if token := req.Header.Get(Header); token != "" {
 		attrs = append(attrs, "token_sha256", TokenHash(token))
@@ -129,31 +131,16 @@ func (r *Refusal) log(ctx context.Context, log *slog.Logger, req *http.Request) 
 	log.WarnContext(ctx, "call refused", attrs...)
 }
 
-// loggedPath decodes a path and leaves out what looks like a mail address, which is not for logs.
+// loggedPath returns a path as a log may have it, decoded where it can be.
 func loggedPath(path string) string {
 	if decoded, err := url.PathUnescape(path); err == nil {
 		path = decoded
 	}
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		if strings.Contains(s, "@") {
-			segments[i] = "(with an @)"
-		}
-	}
-	return strings.Join(segments, "/")
+	return logsafe.Text(path)
 }
 
 // TokenHash returns the name that logs give a token: the first 8 bytes of its SHA-256, in hexadecimal.
 func TokenHash(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:8])
-}
-
-// clip keeps what a stranger sent from filling the log.
-func clip(s string) string {
-	const most = 200
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
 }

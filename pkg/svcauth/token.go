@@ -10,6 +10,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"example.com/micromachine/pkg/logsafe"
 	"example.com/micromachine/pkg/svcauth/internal/strictjson"
 )
 
@@ -140,7 +141,7 @@ func readHeader(data string) (joseHeader, error) {
 		case "typ":
 			field, h.hasTyp = &h.typ, true
 		default:
-			return joseHeader{}, fmt.Errorf("member %q is not allowed", clip(m.Name))
+			return joseHeader{}, fmt.Errorf("member %q is not allowed", logsafe.Text(m.Name))
 		}
 		if *field, err = m.Text(); err != nil {
 			return joseHeader{}, err

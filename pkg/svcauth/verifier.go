@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"example.com/micromachine/pkg/logsafe"
 )
 
 // A VerifierConfig says what a [Verifier] needs to know.
@@ -109,6 +111,7 @@ func (v *Verifier) setDefaults() (err error) {
 	if v.log == nil {
 		v.log = slog.Default()
 	}
+	v.log = slog.New(logsafe.NewHandler(v.log.Handler()))
 	if v.now == nil {
 		v.now = time.Now
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"example.com/micromachine/pkg/logsafe"
 )
 
 // minTokenID and maxTokenID bound the length of a bound token's jti: 128 random bits take 22 characters of base64url.
@@ -107,7 +109,7 @@ func (v *verification) identify(trust *trust) *Refusal {
 	v.issuer = issuer
 	var ok bool
 	if v.session, ok = v.issuer.accepts(v.token.header); !ok {
-		return refuse(CheckType, fmt.Errorf("typ %q is not accepted from this issuer", clip(v.token.header.typ)))
+		return refuse(CheckType, fmt.Errorf("typ %q is not accepted from this issuer", logsafe.Text(v.token.header.typ)))
 	}
 	v.hasBody = v.token.claims.Body != ""
 	return nil
@@ -176,7 +178,7 @@ func (v *verification) checkSignature() *Refusal {
 	case err == nil:
 		return nil
 	case errors.Is(err, jwt.ErrTokenInvalidAudience), v.token.claims.Audience == "":
-		return refuse(CheckAudience, fmt.Errorf("%w: aud is %q", err, clip(v.token.claims.Audience)))
+		return refuse(CheckAudience, fmt.Errorf("%w: aud is %q", err, logsafe.Text(v.token.claims.Audience)))
 	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet),
 		errors.Is(err, jwt.ErrTokenUsedBeforeIssued), errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
 		return refuse(CheckTime, cmp.Or(v.checkTimes(), err))
@@ -196,7 +198,7 @@ func (v *verification) findKey(ctx context.Context) (publicKey, error) {
 		return publicKey{}, err
 	}
 	if string(key.alg) != h.alg || !v.issuer.allowsAlgorithm(key.alg) {
-		return publicKey{}, fmt.Errorf("alg %q is not the key's %s", clip(h.alg), key.alg)
+		return publicKey{}, fmt.Errorf("alg %q is not the key's %s", logsafe.Text(h.alg), key.alg)
 	}
 	return key, nil
 }
@@ -236,7 +238,7 @@ func safeMethod(method string) bool {
 func (v *verification) checkRequest() error {
 	c := &v.token.claims
 	if c.Method != v.req.Method {
-		return fmt.Errorf("htm %q is not the method", clip(c.Method))
+		return fmt.Errorf("htm %q is not the method", logsafe.Text(c.Method))
 	}
 	rest, underOrigin := strings.CutPrefix(c.URL, v.origin)
 	query, samePath := strings.CutPrefix(rest, v.target.path)
@@ -247,7 +249,7 @@ func (v *verification) checkRequest() error {
 		return fmt.Errorf("htu is not under %s", v.origin)
 	case !samePath:
 		path, _, _ := strings.Cut(rest, "?")
-		return fmt.Errorf("htu has another path, %q", clip(loggedPath(path)))
+		return fmt.Errorf("htu has another path, %q", loggedPath(path))
 	case query != v.target.query:
 		return errors.New("htu has another query or a longer path") // which may be nobody's business, in a log
 	}
@@ -260,7 +262,7 @@ func (v *verification) authorize() *Refusal {
 		return refuse(CheckAllow, errors.New("the trust file does not allow this issuer this call"))
 	}
 	if sub := v.token.claims.Subject; !v.issuer.allowsSubject(sub, v.session) {
-		return refuse(CheckSubject, fmt.Errorf("the trust file does not allow this issuer to act for %q", clip(sub)))
+		return refuse(CheckSubject, fmt.Errorf("the trust file does not allow this issuer to act for %q", logsafe.Text(sub)))
 	}
 	return nil
 }

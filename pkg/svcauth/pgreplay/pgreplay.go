@@ -26,6 +26,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"example.com/micromachine/pkg/logsafe"
 )
 
 const (
@@ -67,6 +69,7 @@ func (s *Store) Burn(ctx context.Context, issuer, id string, until time.Time) (b
 
 // Run deletes what has expired, in batches that lock no other row, until ctx ends.
 func (s *Store) Run(ctx context.Context, log *slog.Logger) {
+	log = slog.New(logsafe.NewHandler(log.Handler()))
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
