@@ -28,7 +28,7 @@ const mask = "(with an @)"
 const (
 	// at is an @ in any spelling in which it reaches a log: as it is, in full width, percent-encoded
 	// any number of times, and as an escape of JSON, Go or HTML.
-	at = `(?:[@＠﹫]|(?i:%(?:25)*40|\\+u0040|\\+x40|&#0*64;|&#x0*40;|&commat;))`
+	at = `(?:[@＠﹫]|%(?:25)*40|\\+u0040|\\+x40|&#0*64;|&#[xX]0*40;|&commat;)`
 	// quoted is a local part that is a quoted string (RFC 5321 section 4.1.2), as it is and in Go's quotes.
 	quoted = `"(?:[^"\\]|\\.)*"|\\"(?:[^"\\]|\\[^"])*\\"`
 	// local and domain leave out what stands between the words of a text, a path or a query.
@@ -36,8 +36,8 @@ const (
 	domain = "[^\\s/\"'`<>(),;?&=#|@＠﹫:]+?"
 )
 
-// address matches an @ with the word around it.
-var address = regexp.MustCompile(`(?:` + quoted + `|` + local + `)?` + at + `(?:` + at + `|` + domain + `)*`)
+// address matches an @ with the word around it. A mask stands for itself: text may be cleaned twice.
+var address = regexp.MustCompile(`\(with an @\)|(?:` + quoted + `|` + local + `)?` + at + `(?:` + at + `|` + domain + `)*`)
 
 // Text returns s in a form that fits a log: at most 200 bytes of it, characters that cannot be
 // printed as Go escapes, and "(with an @)" for each mail address, however its @ is encoded.
@@ -48,8 +48,11 @@ func clean(s string, most int) string {
 	if len(s) > 2*most { // an address that begins before the bound is seen whole
 		s, cut = s[:2*most], true
 	}
-	if suspicious(s) {
-		s = escape(address.ReplaceAllLiteralString(s, mask))
+	if mayHoldAt(s) {
+		s = address.ReplaceAllLiteralString(s, mask)
+	}
+	if strings.ContainsFunc(s, notASCIIText) {
+		s = escape(s)
 	}
 	if len(s) <= most && !cut {
 		return s
@@ -57,21 +60,23 @@ func clean(s string, most int) string {
 	return strings.ToValidUTF8(s[:min(most, len(s))], "") + "…" // without half a character at the end
 }
 
-// suspicious reports whether s may have something to escape or to mask. Most text does not.
-func suspicious(s string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ', c > '~', c == '@', c == '%', c == '\\', c == '&':
+// mayHoldAt reports whether s may hold an @ in one of its spellings. Most text does not, and is
+// spared the search for addresses.
+func mayHoldAt(s string) bool {
+	for _, part := range []string{"@", "＠", "﹫", "40", "64;", "&commat;"} {
+		if strings.Contains(s, part) {
 			return true
 		}
 	}
 	return false
 }
 
+func notASCIIText(r rune) bool { return r < ' ' || r > '~' }
+
 // escape writes what cannot be printed, and bytes that are not UTF-8, as Go escapes.
 func escape(s string) string {
 	var b strings.Builder
-	for len(s) > 0 {
+	for s != "" {
 		r, size := utf8.DecodeRuneInString(s)
 		if strconv.IsPrint(r) && (r != utf8.RuneError || size > 1) {
 			b.WriteString(s[:size])

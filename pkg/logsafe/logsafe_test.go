@@ -36,6 +36,7 @@ func TestText(t *testing.T) {
 		{`jane\u0040example.com`, "(with an @)"},
 		{`jane\\u0040example.com`, "(with an @)"},
 		{"jane&#64;example.com", "(with an @)"},
+		{"jane&commat;example.com", "(with an @)"},
 		{"a@b@c", "(with an @)"},
 		{"jane@example.com: no such user", "(with an @): no such user"},
 		{"a@b and c@d", "(with an @) and (with an @)"},
@@ -50,6 +51,8 @@ func TestText(t *testing.T) {
 	} {
 		if got := logsafe.Text(test.text); got != test.want {
 			t.Errorf("Text(%q) = %q, want %q", test.text, got, test.want)
+		} else if again := logsafe.Text(got); len(got) <= 200 && again != got {
+			t.Errorf("Text(%q) = %q, and cleaned again %q", test.text, got, again)
 		}
 	}
 }
