@@ -129,10 +129,8 @@ func Outages() []Outage {
 			o.begin, o.end = append(o.begin, lock...), append([]string{"rollback"}, o.end...)
 		}
 	}
-	for _, state := range []string{
-		"08006", "25006", "40001", "40P01", "53000", "53100", "53200", "53300", "55P03", "57014", "57P01", "57P02", "57P03", "57P05",
-		"58030", "XX000", "XX001",
-	} {
+	// What cannot be brought about is raised.
+	for _, state := range []string{"08006", "40001", "40P01", "53100", "53200", "57P03", "58030", "XX000"} {
 		outages = append(outages, raising(state))
 	}
 	return outages
