@@ -109,7 +109,7 @@ func TestBothServicesOnOneDatabase(t *testing.T) {
 }
 
 // shareVersions makes the version table of earlier releases, which both services used, in place of those of today.
-func shareVersions(t *testing.T, databaseURL string, versions string) {
+func shareVersions(t *testing.T, databaseURL, versions string) {
 	t.Helper()
 	execute(t, databaseURL, `
 		drop table if exists census_migrations, herald_migrations;

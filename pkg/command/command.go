@@ -36,7 +36,7 @@ func Main(name string, run Run) int {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	// The standard library logs a few things by itself, such as what a server sends on an idle connection.
-	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+	slog.SetDefault(NewLogger(os.Stderr, slog.LevelInfo))
 	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {

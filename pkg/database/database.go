@@ -56,7 +56,7 @@ func Parse(connString string) (*Config, error) {
 // parsePool takes the parameters of the pool out of params.
 func parsePool(params map[string]string) (config *Config, err error) {
 	config = &Config{}
-	settings := "host=localhost" // in place of what says how to connect
+	settings := []string{"host=localhost"} // in place of what says how to connect
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		if !strings.HasPrefix(name, "pool_") {
 			continue
@@ -71,17 +71,17 @@ func parsePool(params map[string]string) (config *Config, err error) {
 			config.maxConns = new(int32(n))
 			continue
 		}
-		setting := " " + name + "='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
-		parsed, err := pgxpool.ParseConfig("host=localhost" + setting)
+		setting := name + "='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+		parsed, err := pgxpool.ParseConfig(settings[0] + " " + setting)
 		if err != nil {
 			return nil, fmt.Errorf("%s cannot be read", name)
 		}
 		if _, left := parsed.ConnConfig.RuntimeParams[name]; left {
 			return nil, errors.New("a parameter that begins with pool_ is not known")
 		}
-		settings += setting
+		settings = append(settings, setting)
 	}
-	if config.pool, err = pgxpool.ParseConfig(settings); err != nil {
+	if config.pool, err = pgxpool.ParseConfig(strings.Join(settings, " ")); err != nil {
 		return nil, fmt.Errorf("preparing database pool: %w", err)
 	}
 	return config, nil

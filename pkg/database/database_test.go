@@ -179,7 +179,7 @@ func TestExplain(t *testing.T) {
 		!strings.HasPrefix(text, "the database is not available: ") || !strings.Contains(text, "127.0.0.1:1") {
 		t.Errorf("got %s", text)
 	}
-	if other := errors.New("other"); database.Explain(other) != other || database.Explain(nil) != nil {
+	if other := errors.New("other"); database.Explain(other).Error() != "other" || database.Explain(nil) != nil {
 		t.Error("other errors are changed")
 	}
 }

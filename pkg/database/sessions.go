@@ -25,17 +25,22 @@ const (
 func (c *Config) CheckSessions(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sessionsTimeout)
 	defer cancel()
-	var conns [2]*pgx.Conn
-	for i := range conns {
-		config := c.Conn()
-		config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // a pooler may not know prepared statements
-		conn, err := pgx.ConnectConfig(ctx, config)
-		if err != nil {
-			return fmt.Errorf("looking for a pooler: %w", err)
-		}
-		defer closeConn(conn)
-		conns[i] = conn
+	config := c.Conn()
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // a pooler may not know prepared statements
+	first, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("looking for a pooler: %w", err)
 	}
+	defer closeConn(first)
+	second, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("looking for a pooler: %w", err)
+	}
+	defer closeConn(second)
+	return compareBackends(ctx, first, second)
+}
+
+func compareBackends(ctx context.Context, conns ...*pgx.Conn) error {
 	backends := map[string]int{} // the connection that each backend serves
 	for range sessionsRounds {
 		for i, conn := range conns {

@@ -43,6 +43,7 @@ func findPgBouncer() (string, error) {
 }
 
 func startPgBouncer(tb testing.TB, program, databaseURL, mode string) (throughURL string, err error) {
+	tb.Helper()
 	through, err := url.Parse(databaseURL)
 	if err != nil {
 		return "", fmt.Errorf("parsing database URL: %w", err)
@@ -80,7 +81,9 @@ func startPgBouncer(tb testing.TB, program, databaseURL, mode string) (throughUR
 
 // pgBouncerFiles writes the settings into a directory that the credential's user can read.
 func pgBouncerFiles(tb testing.TB, server *url.URL, port int, mode string, credential *syscall.Credential) (dir string, err error) {
-	if dir, err = os.MkdirTemp("", "mm_pgbouncer_"); err != nil {
+	tb.Helper()
+	dir, err = os.MkdirTemp("", "mm_pgbouncer_") //nolint:usetesting // the test's own directory is closed to other users
+	if err != nil {
 		return "", err
 	}
 	tb.Cleanup(func() { _ = os.RemoveAll(dir) })

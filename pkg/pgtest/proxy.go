@@ -1,6 +1,7 @@
 package pgtest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -62,7 +63,7 @@ func (p *Proxy) pass(client net.Conn) {
 		_, _ = io.Copy(io.Discard, client)
 		return
 	}
-	server, err := net.DialTimeout("tcp", p.server, 10*time.Second)
+	server, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(context.Background(), "tcp", p.server)
 	if err != nil {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,8 +73,6 @@ type Outage struct {
 	Name string
 	// ReadsWork says that only writing fails.
 	ReadsWork bool
-	// Slow says that requests are not refused but wait until they give up.
-	Slow bool
 
 	begin, end           []string // SQL, with ROLE and TABLE for the names
 	beginProxy, endProxy func(*Proxy)
@@ -104,35 +103,24 @@ func (u *Unreliable) change(statements []string, change func(*Proxy)) {
 
 // Outages returns an outage of each kind that the database itself can be brought to.
 func Outages() []Outage {
-	lock := []string{"begin", "lock table TABLE in access exclusive mode"}
 	outages := []Outage{
 		{Name: "connection refused", beginProxy: (*Proxy).Refuse, endProxy: (*Proxy).Accept},
-		{Name: "no answer", Slow: true, beginProxy: (*Proxy).Hang, endProxy: (*Proxy).Accept},
-		{Name: "locked", Slow: true, begin: lock, end: []string{"rollback"}},
+		{Name: "no answer", beginProxy: (*Proxy).Hang, endProxy: (*Proxy).Accept},
+		{Name: "locked", begin: lock, end: unlock},
 		altered("too many connections", "connection limit 0", "connection limit -1"),
 		altered("password changed", "password 'wrong'", "password 'right'"),
 		altered("login revoked", "nologin", "login"),
-		altered("read-only", "set default_transaction_read_only = on", "reset default_transaction_read_only"),
-		altered("lock timeout", "set lock_timeout = '20ms'", "reset lock_timeout"),
-		altered("statement timeout", "set statement_timeout = '20ms'", "reset statement_timeout"),
+		waiting("lock timeout", "set lock_timeout = '20ms'", "reset lock_timeout"),
+		waiting("statement timeout", "set statement_timeout = '20ms'", "reset statement_timeout"),
+		readOnly(),
 		{
 			Name:  "privilege revoked",
 			begin: []string{"revoke all on TABLE from ROLE"}, end: []string{"grant select, insert, update, delete on TABLE to ROLE"},
 		},
 		{Name: "not migrated", begin: []string{"alter table TABLE rename to gone"}, end: []string{"alter table gone rename to TABLE"}},
 	}
-	for i := range outages {
-		switch o := &outages[i]; o.Name {
-		case "read-only":
-			o.ReadsWork = true
-		case "lock timeout", "statement timeout":
-			o.begin, o.end = append(o.begin, lock...), append([]string{"rollback"}, o.end...)
-		}
-	}
-	for _, state := range []string{
-		"08006", "25006", "40001", "40P01", "53000", "53100", "53200", "53300", "55P03", "57014", "57P01", "57P02", "57P03", "57P05",
-		"58030", "XX000", "XX001",
-	} {
+	// What cannot be brought about is raised.
+	for _, state := range []string{"08006", "40001", "40P01", "53100", "53200", "57P03", "58030", "XX000"} {
 		outages = append(outages, raising(state))
 	}
 	return outages
@@ -140,6 +128,24 @@ func Outages() []Outage {
 
 func altered(name, begin, end string) Outage {
 	return Outage{Name: name, begin: []string{"alter role ROLE " + begin}, end: []string{"alter role ROLE " + end}}
+}
+
+var (
+	lock   = []string{"begin", "lock table TABLE in access exclusive mode"}
+	unlock = []string{"rollback"}
+)
+
+// waiting is an outage of a role that waits for no lock.
+func waiting(name, begin, end string) Outage {
+	o := altered(name, begin, end)
+	o.begin, o.end = append(o.begin, lock...), slices.Concat(unlock, o.end)
+	return o
+}
+
+func readOnly() Outage {
+	o := altered("read-only", "set default_transaction_read_only = on", "reset default_transaction_read_only")
+	o.ReadsWork = true
+	return o
 }
 
 // OwnFault returns an error of the database that is the service's own fault.

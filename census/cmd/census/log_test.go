@@ -29,7 +29,7 @@ func TestLogThroughOutages(t *testing.T) {
 	environ = append(environ, "CENSUS_LISTEN="+s.addr, "CENSUS_ADMIN_LISTEN="+s.adminAddr)
 	var output bytes.Buffer
 	cmd := exec.Command(os.Args[0], "serve")
-	cmd.Env = append(environ, mainVariable+"=1")
+	cmd.Env = append(slices.Clip(environ), mainVariable+"=1")
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

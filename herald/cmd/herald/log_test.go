@@ -26,10 +26,10 @@ func TestLogThroughOutages(t *testing.T) {
 	databaseURL := pgtest.New(t, migrations.Herald)
 	database := pgtest.NewUnreliable(t, databaseURL, "notifications")
 	s := &system{world: newWorld(t, database.URL), addr: freeAddr(t), adminAddr: freeAddr(t)}
-	environ := append(s.environ, "HERALD_LISTEN="+s.addr, "HERALD_ADMIN_LISTEN="+s.adminAddr)
+	environ := append(slices.Clip(s.environ), "HERALD_LISTEN="+s.addr, "HERALD_ADMIN_LISTEN="+s.adminAddr)
 	var output bytes.Buffer
 	cmd := exec.Command(os.Args[0], "serve")
-	cmd.Env = append(environ, mainVariable+"=1")
+	cmd.Env = append(slices.Clip(environ), mainVariable+"=1")
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,11 @@ func TestSecretsAreNotTold(t *testing.T) {
 			}
 		}
 	}
-	for _, setting := range []string{"HERALD_SMTP_PASSWORD_FILE=hunter2", "HERALD_SMTP_PASSWORD_FILE=hunter2\nhunter2"} {
+	for _, setting := range []string{
+		"HERALD_SMTP_PASSWORD_FILE=hunter2", "HERALD_SMTP_PASSWORD_FILE=hunter2\nhunter2",
+		"HERALD_SMTP_ADDR=u:hunter2@mail:25", "HERALD_SMTP_ADDR=hunter2@mail:25", "HERALD_SMTP_ADDR=smtp://u:hunter2@mail:25",
+		"HERALD_SMTP_ADDR=hunter2",
+	} {
 		wantSecret(t, append(slices.Clip(environ), "HERALD_DATABASE_URL=postgres://127.0.0.1:1/x", setting), []string{"serve"})
 	}
 	for _, setting := range []string{"HERALD_KEY_FILE=", "HERALD_TLS_KEY_FILE="} {
