@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"example.com/micromachine/pkg/fileperm"
 )
 
 // checkInterval is how often, at most, the certificate's files are looked at.
@@ -27,12 +29,24 @@ type certificate struct {
 func loadCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile, log: log, checked: time.Now()}
 	c.seen = c.state()
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	pair, err := loadPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("loading certificate: %w", err)
 	}
 	c.pair = &pair
 	return c, nil
+}
+
+// loadPair reads a key pair. A key that other users can read or change is refused.
+func loadPair(certFile, keyFile string) (tls.Certificate, error) {
+	info, err := os.Stat(keyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	if err := fileperm.Secret(keyFile, info); err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.LoadX509KeyPair(certFile, keyFile)
 }
 
 // get is a tls.Config's GetCertificate.
@@ -54,7 +68,7 @@ func (c *certificate) reload() {
 		return
 	}
 	c.seen = state
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	pair, err := loadPair(c.certFile, c.keyFile)
 	if err != nil {
 		c.log.Error("new certificate not usable, keeping the old one", "error", err)
 		return
@@ -73,7 +87,7 @@ func (c *certificate) state() string {
 			fmt.Fprintln(&state, err)
 			continue
 		}
-		fmt.Fprintln(&state, info.ModTime().UnixNano(), info.Size())
+		fmt.Fprintln(&state, info.ModTime().UnixNano(), info.Size(), info.Mode())
 	}
 	return state.String()
 }

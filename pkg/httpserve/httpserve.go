@@ -40,7 +40,8 @@ type Config struct {
 	Addr string
 	// CertFile and KeyFile are PEM files, both or neither. With them the
 	// listener speaks TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2, and takes up new
-	// contents of the files within about a second.
+	// contents of the files within about a second. A KeyFile that other users
+	// can read or change is refused.
 	CertFile, KeyFile string
 	// Handler answers the requests.
 	Handler http.Handler

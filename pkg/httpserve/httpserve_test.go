@@ -215,3 +215,20 @@ func TestRunFailsWithEither(t *testing.T) {
 		})
 	}
 }
+
+// A TLS key that others can read is refused at start, and not taken up later.
+func TestTLSKeyReadableByOthers(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []os.FileMode{0o644, 0o604, 0o620, 0o602, 0o666} {
+		files := newPair(t)
+		if err := os.Chmod(files.key, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, err := httpserve.Listen(httpserve.Config{
+			Addr: "127.0.0.1:0", CertFile: files.cert, KeyFile: files.key, Handler: http.NotFoundHandler(),
+		})
+		if err == nil || !strings.Contains(err.Error(), files.key) || !strings.Contains(err.Error(), "chmod 600") {
+			t.Errorf("%04o: %v", mode, err)
+		}
+	}
+}

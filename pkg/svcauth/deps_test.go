@@ -14,7 +14,7 @@ func TestDependencies(t *testing.T) {
 		t.Fatal(err)
 	}
 	allowed := []string{
-		"example.com/micromachine/pkg/svcauth", "example.com/micromachine/pkg/logsafe",
+		"example.com/micromachine/pkg/svcauth", "example.com/micromachine/pkg/logsafe", "example.com/micromachine/pkg/fileperm",
 		"github.com/go-jose/go-jose/v4", "github.com/golang-jwt/jwt/v5",
 		"github.com/hashicorp/golang-lru/v2", "go.yaml.in/yaml/v3",
 	}

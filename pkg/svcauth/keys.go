@@ -18,7 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/golang-jwt/jwt/v5"
 
-	"example.com/micromachine/pkg/svcauth/internal/fileperm"
+	"example.com/micromachine/pkg/fileperm"
 )
 
 // An Algorithm is a JWS signature algorithm (RFC 7518 section 3.1, RFC 8037). Every key is pinned to one.

@@ -16,7 +16,7 @@ import (
 	"os"
 	"time"
 
-	"example.com/micromachine/pkg/svcauth/internal/fileperm"
+	"example.com/micromachine/pkg/fileperm"
 )
 
 // The files of the authority itself.

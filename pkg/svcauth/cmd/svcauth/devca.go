@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"example.com/micromachine/pkg/svcauth/internal/fileperm"
+	"example.com/micromachine/pkg/fileperm"
 )
 
 var devCACommand = command{

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"example.com/micromachine/pkg/svcauth/internal/fileperm"
+	"example.com/micromachine/pkg/fileperm"
 )
 
 // A secret that belongs to root may be readable by the group of a service that runs as another user, and by nobody else.
