@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -67,7 +68,11 @@ func stopUnderLoad(t *testing.T, service string, caller *stack.Caller, audience 
 			load.Go(func() {
 				for n := worker; ctx.Err() == nil; n++ {
 					var sent atomic.Bool
-					err := calls[n%len(calls)].do(onSent(ctx, &sent), client)
+					ctx := onSent(ctx, &sent)
+					if protocol == 1 { // a further try says that the one before was not begun
+						ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) { sent.Store(false) }})
+					}
+					err := calls[n%len(calls)].do(ctx, client)
 					if err != nil && (!sent.Load() || errors.Is(err, syscall.ECONNREFUSED)) {
 						return
 					}
