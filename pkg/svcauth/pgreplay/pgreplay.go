@@ -16,17 +16,19 @@
 package pgreplay
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"example.com/micromachine/pkg/groupcommit"
 	"example.com/micromachine/pkg/logsafe"
 )
 
@@ -39,32 +41,71 @@ const (
 )
 
 // A Store implements svcauth.ReplayStore. It is safe for concurrent use, by any number of processes.
+// Concurrent burns of a process share a transaction.
 type Store struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	burns *groupcommit.Group[burn, bool]
+}
+
+// A burn is the use of a token, to be recorded.
+type burn struct {
+	id      [sha256.Size]byte
+	expires pgtype.Timestamptz
 }
 
 // New returns a store in the pool's database. Its table grows until [Store.Run] runs in one of the replicas, or in all.
-func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+func New(pool *pgxpool.Pool) *Store {
+	s := &Store{pool: pool}
+	s.burns = groupcommit.New(groupcommit.Config[burn, bool]{Commit: s.record})
+	return s
+}
 
 // Burn records the use of a token and reports whether it was the first, and the token has not
 // expired: the time is before until, by the database's clock. It is exact across processes: the
 // primary key lets one of any number of concurrent inserts through.
 func (s *Store) Burn(ctx context.Context, issuer, id string, until time.Time) (bool, error) {
-	key := sha256.Sum256([]byte(issuer + "\x00" + id))
-	expires := pgtype.Timestamptz{Time: until, Valid: true}
+	b := burn{sha256.Sum256([]byte(issuer + "\x00" + id)), pgtype.Timestamptz{Time: until, Valid: true}}
 	if until.IsZero() {
-		expires.InfinityModifier = pgtype.Infinity
+		b.expires.InfinityModifier = pgtype.Infinity
 	}
-	var valid bool
-	err := s.pool.QueryRow(ctx, `insert into svcauth_replay (id, expires_at) values ($1, $2) on conflict do nothing
-		returning expires_at > clock_timestamp()`, key[:], expires).Scan(&valid) // now() may be from before a wait for a lock
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
-	}
+	first, err := s.burns.Do(ctx, b)
 	if err != nil {
 		return false, fmt.Errorf("recording token: %w", err)
 	}
-	return valid, nil
+	return first, nil
+}
+
+// record inserts a batch in the order of the IDs, so that two processes never wait for each other,
+// and reports of each burn whether it was the first, of a token that had not expired.
+func (s *Store) record(ctx context.Context, batch []burn) ([]bool, error) {
+	sorted := slices.SortedFunc(slices.Values(batch), func(a, b burn) int { return bytes.Compare(a.id[:], b.id[:]) })
+	ids, expiries := make([][]byte, 0, len(batch)), make([]pgtype.Timestamptz, 0, len(batch))
+	for _, b := range sorted {
+		ids, expiries = append(ids, b.id[:]), append(expiries, b.expires)
+	}
+	rows, err := s.pool.Query(ctx, `
+		insert into svcauth_replay (id, expires_at)
+		select id, expires_at from unnest($1::bytea[], $2::timestamptz[]) as i (id, expires_at)
+		on conflict do nothing returning id, expires_at > clock_timestamp()`, ids, expiries) // now() is from before a wait for a lock
+	if err != nil {
+		return nil, err
+	}
+	unused := make(map[[sha256.Size]byte]bool, len(batch))
+	var id []byte
+	var valid bool
+	_, err = pgx.ForEachRow(rows, []any{&id, &valid}, func() error {
+		unused[[sha256.Size]byte(id)] = valid
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	first := make([]bool, len(batch))
+	for i, b := range batch {
+		first[i] = unused[b.id]
+		delete(unused, b.id) // a second one in the same batch is no first use
+	}
+	return first, nil
 }
 
 // Run deletes what has expired, in batches that lock no other row, until ctx ends.
