@@ -11,6 +11,8 @@ import (
 type counters struct {
 	passed  atomic.Uint64
 	refused [len(checks)]atomic.Uint64
+	// notAdmitted are those that had no room.
+	notAdmitted atomic.Uint64
 }
 
 // Checks returns all checks, in the order in which they are made.
@@ -38,7 +40,7 @@ func (v *verification) count(refusal *Refusal) {
 		c.passed.Add(1)
 		return
 	}
-	c.refused[slices.Index(checks[:], refusal.Check)].Add(1)
+	c.refusedBy(refusal.Check).Add(1)
 }
 
 // Stats are a verifier's counters and the state of what it works with, for metrics. All counts begin with the verifier.
@@ -55,7 +57,7 @@ type Stats struct {
 type CallCount struct {
 	// Issuer is the token's issuer; empty for one that was never in the trust file, or could not be read.
 	Issuer string
-	// Refused is the check that refused the calls; empty where they were let in.
+	// Refused is the check that refused the calls, or [CheckAdmission]; empty where they were let in.
 	Refused Check
 	// Count is how many there were.
 	Count uint64
@@ -111,6 +113,9 @@ func (c *counters) counts(list []CallCount, issuer string) []CallCount {
 		if n := c.refused[i].Load(); n > 0 {
 			list = append(list, CallCount{Issuer: issuer, Refused: checks[i], Count: n})
 		}
+	}
+	if n := c.notAdmitted.Load(); n > 0 {
+		list = append(list, CallCount{Issuer: issuer, Refused: CheckAdmission, Count: n})
 	}
 	return list
 }

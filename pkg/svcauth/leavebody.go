@@ -29,3 +29,14 @@ func linger(w http.ResponseWriter) {
 	tooLarge := http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0)
 	_, _ = tooLarge.Read(make([]byte, 1)) // the error is what it is read for
 }
+
+// leavesBody reports whether the rest of a refused request's body is to be left unread. There is none when it has been
+// read. When the service merely has no room, a small body costs less than the connection that the client would have to
+// open for its next request.
+func (r *Refusal) leavesBody(req *http.Request, maxBody int64) bool {
+	if r.bodyRead || req.ContentLength == 0 {
+		return false
+	}
+	small := req.ContentLength > 0 && req.ContentLength <= maxBody
+	return r.Check != CheckAdmission || !small
+}

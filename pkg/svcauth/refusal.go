@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"example.com/micromachine/pkg/logsafe"
 )
@@ -100,6 +101,9 @@ var problems = map[int]problem{
 // write answers a refused request.
 func (r *Refusal) write(w http.ResponseWriter, realm string) {
 	p := problems[r.Status]
+	if r.Check == CheckAdmission {
+		p = overloadProblem
+	}
 	p.Status = r.Status
 	body, err := json.Marshal(p)
 	if err != nil {
@@ -107,6 +111,7 @@ func (r *Refusal) write(w http.ResponseWriter, realm string) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
 	switch r.Status {
 	case http.StatusUnauthorized:

@@ -37,6 +37,8 @@ type VerifierConfig struct {
 	// the context that it returns, for example one with a span, and its function is told what came of them. Neither may
 	// block.
 	Observe func(context.Context) (context.Context, func(Outcome))
+	// Admission, where set, refuses calls when the service has more of them than it can bear.
+	Admission Admission
 	// Now is the clock; the default is [time.Now].
 	Now func() time.Time
 }
@@ -59,6 +61,7 @@ type Verifier struct {
 	client    *http.Client
 	log       *slog.Logger
 	observe   func(context.Context) (context.Context, func(Outcome))
+	admission Admission // may be nil
 	now       func() time.Time
 
 	trust      atomic.Pointer[trust]  // what is in force; each call sees one, whole
@@ -90,6 +93,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	v := &Verifier{
 		audience: config.Audience, origin: origin(config.Audience), trustFile: config.TrustFile, replay: config.Replay,
 		client: config.HTTPClient, log: config.Logger, observe: config.Observe, now: config.Now, seen: newSeenTokens(),
+		admission: config.Admission,
 	}
 	if err := v.setDefaults(); err != nil {
 		return nil, err
@@ -151,7 +155,9 @@ func (v *Verifier) Verify(r *http.Request, maxBody int64) (*http.Request, error)
 	refusal := check.run(ctx)
 	check.count(refusal)
 	if refusal != nil {
-		refusal.log(ctx, v.log, r)
+		if refusal.Check != CheckAdmission { // which may come by the thousand in a second
+			refusal.log(ctx, v.log, r)
+		}
 		if done != nil {
 			done(Outcome{Refusal: refusal})
 		}
@@ -188,7 +194,7 @@ func (v *Verifier) Require(maxBody int64) func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			passed, err := v.Verify(r, maxBody)
 			if refusal, ok := errors.AsType[*Refusal](err); ok {
-				if r.ProtoMajor == 1 && r.ContentLength != 0 && !refusal.bodyRead {
+				if r.ProtoMajor == 1 && refusal.leavesBody(r, maxBody) {
 					leaveBody(w)
 				}
 				refusal.write(w, v.audience)

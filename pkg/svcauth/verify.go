@@ -58,6 +58,9 @@ func (v *verification) run(ctx context.Context) *Refusal {
 	if refusal == nil && v.bodyRead {
 		refusal = v.check(ctx)
 	}
+	if refusal == nil {
+		refusal = v.admit(ctx)
+	}
 	if refusal == nil && v.mustBurn() {
 		if refusal = v.burn(ctx); refusal == nil {
 			refusal = v.check(ctx)
@@ -88,6 +91,9 @@ func (v *verification) check(ctx context.Context) *Refusal {
 	for {
 		trust := v.trust.Load()
 		refusal := v.identify(trust)
+		if refusal == nil && v.provedBy == "" {
+			refusal = v.expect(ctx)
+		}
 		if refusal == nil {
 			refusal = v.authenticate(ctx)
 		}

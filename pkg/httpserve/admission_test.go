@@ -1,0 +1,293 @@
+package httpserve_test
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/micromachine/pkg/httpserve"
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// A gate is an Admission with a handler behind it that takes a time, and calls that arrive at once.
+type gate struct {
+	handler  http.Handler
+	takes    atomic.Int64             // what the handler takes, a time.Duration
+	answered sync.WaitGroup           // of the calls that were admitted
+	accepted map[string]*atomic.Int64 // by caller
+	refused  map[string]*atomic.Int64 // by caller
+}
+
+// callers of the tests.
+const (
+	flooder = "https://flooder.service/"
+	polite  = "https://polite.service/"
+)
+
+func newGate(backlog httpserve.Backlog) *gate {
+	g := &gate{accepted: map[string]*atomic.Int64{}, refused: map[string]*atomic.Int64{}}
+	for _, c := range []string{flooder, polite} {
+		g.accepted[c], g.refused[c] = &atomic.Int64{}, &atomic.Int64{}
+	}
+	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{
+		Name: "test", Backlog: backlog, Logger: slog.New(slog.DiscardHandler),
+	})
+	g.handler = admission.Limit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		caller := svcauth.Caller{Issuer: r.Header.Get("Caller")}
+		if !(httpserve.PerRoute{}).Expect(r.Context(), caller) || !(httpserve.PerRoute{}).Admit(r.Context(), caller) {
+			g.refused[caller.Issuer].Add(1)
+			return
+		}
+		g.accepted[caller.Issuer].Add(1)
+		time.Sleep(time.Duration(g.takes.Load()))
+	}))
+	return g
+}
+
+// call makes n calls that arrive together.
+func (g *gate) call(caller string, n int) {
+	for range n {
+		g.answered.Go(func() {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.Header.Set("Caller", caller)
+			g.handler.ServeHTTP(httptest.NewRecorder(), r)
+		})
+	}
+}
+
+// counts returns what has become of a caller's calls since the last time.
+func (g *gate) counts(caller string) (accepted, refused int64) {
+	synctest.Wait()
+	return g.accepted[caller].Swap(0), g.refused[caller].Swap(0)
+}
+
+// What exceeds the limit is refused at once; room is there again as soon as requests are answered.
+func TestAdmissionLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(nil)
+		g.takes.Store(int64(10 * time.Millisecond))
+		g.call(flooder, 1000)
+		if accepted, refused := g.counts(flooder); accepted != 256 || refused != 744 {
+			t.Errorf("of 1000 calls %d accepted, %d refused at once", accepted, refused)
+		}
+		g.answered.Wait()
+		g.call(flooder, 256)
+		if accepted, _ := g.counts(flooder); accepted != 256 {
+			t.Errorf("after the answers: %d accepted", accepted)
+		}
+		g.answered.Wait()
+	})
+}
+
+// A panic of the handler gives the place back.
+func TestAdmissionAfterPanic(t *testing.T) {
+	t.Parallel()
+	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{Logger: slog.New(slog.DiscardHandler)})
+	admitted := 0
+	handler := admission.Limit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if (httpserve.PerRoute{}).Admit(r.Context(), svcauth.Caller{Issuer: polite}) {
+			admitted++
+		}
+		panic(http.ErrAbortHandler)
+	}))
+	for range 300 {
+		func() {
+			defer func() { _ = recover() }()
+			handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		}()
+	}
+	if admitted != 300 {
+		t.Errorf("%d of 300 admitted", admitted)
+	}
+}
+
+// While requests are slow the limit falls, to 64 and no further; when they are fast again it is back within seconds.
+func TestAdmissionAdapts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(nil)
+		flood := func(takes, lasts time.Duration) (inFlight int64) {
+			g.takes.Store(int64(takes))
+			for end := time.Now().Add(lasts); time.Now().Before(end); {
+				g.call(flooder, 300)
+				inFlight, _ = g.counts(flooder)
+				time.Sleep(takes + time.Millisecond)
+			}
+			g.answered.Wait()
+			return inFlight
+		}
+		if got := flood(2*time.Second, 40*time.Second); got != 64 {
+			t.Errorf("%d slow requests in flight", got)
+		}
+		if got := flood(20*time.Millisecond, 2*time.Second); got != 256 {
+			t.Errorf("%d fast requests in flight", got)
+		}
+	})
+}
+
+// A caller gets an equal share, however many calls another one has in flight.
+func TestAdmissionIsFair(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(nil)
+		g.takes.Store(int64(100 * time.Millisecond))
+		for i := range 100 {
+			g.call(flooder, 500)
+			g.call(polite, 4) // of which 40 at a time are in flight
+			synctest.Wait()
+			if i == 50 {
+				g.counts(flooder)
+				g.counts(polite)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if accepted, refused := g.counts(polite); refused > 0 {
+			t.Errorf("polite caller: %d accepted, %d refused", accepted, refused)
+		}
+		if accepted, _ := g.counts(flooder); accepted < 500 { // 256 − 40 for each 100 ms
+			t.Errorf("flooding caller: %d accepted of what the other leaves over", accepted)
+		}
+		g.answered.Wait()
+	})
+}
+
+// A worker is a Backlog that does a unit of work at regular times, and lags when more than a number of them is left.
+type worker struct {
+	left, most atomic.Int64
+	done       atomic.Uint64
+}
+
+func (w *worker) Lagging() bool { return w.left.Load() > 100 }
+func (w *worker) Done() uint64  { return w.done.Load() }
+
+// work does a unit of work for each period.
+func (w *worker) work(period, lasts time.Duration) {
+	for end := time.Now().Add(lasts); time.Now().Before(end); {
+		time.Sleep(period)
+		w.most.Store(max(w.most.Load(), w.left.Load()))
+		if w.left.Load() > 0 {
+			w.left.Add(-1)
+			w.done.Add(1)
+		}
+	}
+}
+
+// While the work that requests leave behind grows, no more is accepted than is done, and none of the work waits for long.
+// The callers share what can be done.
+func TestAdmissionFollowsBacklog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &worker{}
+		g := newGate(w)
+		g.takes.Store(int64(time.Millisecond))
+		var politeAccepted, politeRefused int64
+		go w.work(time.Millisecond, 6*time.Second) // 1000 in a second
+		for i := range 400 {
+			g.call(flooder, 100) // 10,000 in a second
+			if i%2 == 0 {
+				g.call(polite, 1) // 50 in a second
+			}
+			accepted, _ := g.counts(flooder)
+			more, refused := g.counts(polite)
+			w.left.Add(accepted + more)
+			if i > 100 {
+				politeAccepted, politeRefused = politeAccepted+more, politeRefused+refused
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if done := w.done.Load(); done < 3600 || done > 4000 {
+			t.Errorf("%d units of work done in 4 s, not 1000 in a second", done)
+		}
+		if most := w.most.Load(); most > 500 {
+			t.Errorf("%d units of work were left at a time", most)
+		}
+		if politeRefused > 0 {
+			t.Errorf("polite caller: %d accepted, %d refused", politeAccepted, politeRefused)
+		}
+		time.Sleep(time.Second)
+		if left := w.left.Load(); left > 0 {
+			t.Errorf("%d units of work left a second afterwards", left)
+		}
+		g.call(flooder, 100)
+		if accepted, _ := g.counts(flooder); accepted != 100 {
+			t.Errorf("%d of 100 accepted a second afterwards", accepted)
+		}
+		time.Sleep(2 * time.Second)
+	})
+}
+
+// A refusal is answered at once and whole. The connection then pauses before its next request is read.
+func TestAdmissionPauses(t *testing.T) {
+	t.Parallel()
+	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{MinLimit: 1, MaxLimit: 1, Logger: slog.New(slog.DiscardHandler)})
+	begun, end := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(admission.Limit(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if (httpserve.PerRoute{}).Admit(r.Context(), svcauth.Caller{Issuer: flooder}) {
+			close(begun)
+			<-end
+			return
+		}
+		w.Header().Set("Content-Length", "7")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, "refused")
+	})))
+	t.Cleanup(server.Close)
+	get := func() (int, string) {
+		res, err := server.Client().Get(server.URL)
+		if err != nil {
+			t.Error(err)
+			return 0, ""
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		return res.StatusCode, string(body)
+	}
+	var inFlight sync.WaitGroup
+	inFlight.Go(func() { get() })
+	<-begun
+	const refusals = 8
+	first := time.Duration(0)
+	start := time.Now()
+	for i := range refusals {
+		if status, body := get(); status != http.StatusServiceUnavailable || body != "refused" {
+			t.Errorf("status %d, body %q", status, body)
+		}
+		if i == 0 {
+			first = time.Since(start)
+		}
+	}
+	if took := time.Since(start); took < (refusals-1)*25*time.Millisecond || first > took/2 {
+		t.Errorf("the first of %d refusals took %v, all of them %v", refusals, first, took)
+	}
+	close(end)
+	inFlight.Wait()
+}
+
+// A few requests are admitted however much work others have left behind, at once and as long as some of it is done.
+func TestAdmissionBesideBacklog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &worker{}
+		w.left.Store(10_000)
+		g := newGate(w)
+		go w.work(10*time.Millisecond, 20*time.Second) // 100 in a second
+		for range 1000 {
+			g.call(polite, 1) // 50 in a second
+			time.Sleep(20 * time.Millisecond)
+		}
+		if accepted, refused := g.counts(polite); refused > 0 {
+			t.Errorf("%d accepted, %d refused", accepted, refused)
+		}
+		time.Sleep(time.Second)
+	})
+}
