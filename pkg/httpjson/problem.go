@@ -3,7 +3,9 @@ package httpjson
 import (
 	"cmp"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // typePrefix starts the type of every problem this module's services answer
@@ -24,6 +26,9 @@ type Problem struct {
 	Detail string `json:"detail,omitempty"`
 	// Errors names the faulty members of a request's body.
 	Errors []FieldError `json:"errors,omitempty"`
+	// RetryAfter is sent as the header Retry-After, in whole seconds. Zero: one second with status
+	// 503, and no header with any other.
+	RetryAfter time.Duration `json:"-"`
 }
 
 // FieldError says what is wrong with one member of a request's body.
@@ -55,6 +60,12 @@ func Unavailable(detail string) *Problem {
 	return NewProblem(http.StatusServiceUnavailable, "unavailable", detail)
 }
 
+// After sets RetryAfter and returns the problem.
+func (p *Problem) After(d time.Duration) *Problem {
+	p.RetryAfter = d
+	return p
+}
+
 // Error returns the problem's title, its detail and what is wrong with which field.
 func (p *Problem) Error() string {
 	parts := []string{p.Title}
@@ -68,12 +79,16 @@ func (p *Problem) Error() string {
 }
 
 // Write sends the problem as application/problem+json. A problem tells of one
-// request alone and is never to be cached. With status 503 it carries Retry-After:
-// 1 second, unless the header is there already.
+// request alone and is never to be cached. A Retry-After header that is there
+// already is left as it is.
 func (p *Problem) Write(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", "no-store")
-	if p.Status == http.StatusServiceUnavailable && w.Header().Get("Retry-After") == "" {
-		w.Header().Set("Retry-After", "1")
+	after := p.RetryAfter
+	if p.Status == http.StatusServiceUnavailable {
+		after = cmp.Or(after, time.Second)
+	}
+	if after > 0 && w.Header().Get("Retry-After") == "" {
+		w.Header().Set("Retry-After", strconv.Itoa(int(after.Seconds())))
 	}
 	return write(w, p.Status, "application/problem+json", p)
 }

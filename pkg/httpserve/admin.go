@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
 	"slices"
 	"strings"
@@ -87,8 +88,9 @@ func (r *Readiness) failing(asker context.Context) []string {
 }
 
 // AdminHandler serves what operators ask a service, for a listener that the
-// public cannot reach: /healthz (the process runs), /readyz, and /metrics, which
-// are those of the Go runtime, of the process, and of the collectors.
+// public cannot reach: /healthz (the process runs), /readyz, /metrics, which are
+// those of the Go runtime, of the process, and of the collectors, and the
+// profiles of net/http/pprof at /debug/pprof/.
 func AdminHandler(ready *Readiness, metrics ...prometheus.Collector) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -96,6 +98,11 @@ func AdminHandler(ready *Readiness, metrics ...prometheus.Collector) http.Handle
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.Handle("GET /readyz", ready)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "healthy")
 	})
