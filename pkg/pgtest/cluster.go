@@ -123,7 +123,7 @@ func (c *cluster) launch(ctx context.Context) error {
 		return fmt.Errorf("making log: %w", err)
 	}
 	defer log.Close()
-	args := append([]string{"-D", c.data(), "-p", strconv.Itoa(c.port)}, flags(settings)...)
+	args := append([]string{"-D", c.data(), "-p", strconv.Itoa(c.port)}, flags(settings())...)
 	args = append(args, flags(localSettings)...)
 	server := c.command(context.Background(), "postgres", args...)
 	server.Stdout, server.Stderr = log, log

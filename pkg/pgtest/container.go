@@ -129,12 +129,16 @@ func ensureImage(ctx context.Context, docker client.APIClient, logf func(string,
 func runContainer(ctx context.Context, password string) (*postgres.PostgresContainer, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	return postgres.Run(ctx, image,
+	options := []testcontainers.ContainerCustomizer{
 		postgres.WithUsername("postgres"),
 		postgres.WithPassword(password),
+		testcontainers.WithCmd(append([]string{"postgres"}, flags(settings())...)...),
+	}
+	if !durable() {
 		// In memory, as the data is thrown away: a disk behind several layers is what takes long.
-		testcontainers.WithTmpfs(map[string]string{"/var/lib/postgresql/data": "rw"}),
-		testcontainers.WithCmd(append([]string{"postgres"}, flags(settings)...)...))
+		options = append(options, testcontainers.WithTmpfs(map[string]string{"/var/lib/postgresql/data": "rw"}))
+	}
+	return postgres.Run(ctx, image, options...)
 }
 
 // reachContainer tries the addresses at which the container's port may be found

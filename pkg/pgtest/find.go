@@ -35,6 +35,8 @@ var errNoServer = errors.New(`no PostgreSQL found: set DATABASE_URL, start Docke
 //
 // The environment variable PGTEST_REQUIRE=docker passes over the third: a test
 // run that is there to show that containers work must not go on without them.
+// PGTEST_DURABLE=1 makes a server that is started sync what it commits to a disk,
+// which takes time that only a measurement has a use for.
 //
 // It says by logf which one it took and why it passed over the others. The
 // caller stops the server.

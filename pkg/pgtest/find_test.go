@@ -151,6 +151,23 @@ func TestFindRunsInstalledPrograms(t *testing.T) {
 	}
 }
 
+func TestFindRunsADurableServer(t *testing.T) {
+	needsPrograms(t)
+	t.Setenv("PGTEST_DURABLE", "1")
+	var said messages
+	server, err := pgtest.Find(t.Context(), said.logf)
+	if err != nil {
+		t.Fatalf("Find: %v\n%s", err, &said)
+	}
+	t.Cleanup(server.Stop)
+	conn := connect(t, server.URL)
+	for _, setting := range []string{"fsync", "full_page_writes", "synchronous_commit"} {
+		if got := query[string](t, conn, "show "+setting); got != "on" {
+			t.Errorf("%s is %s", setting, got)
+		}
+	}
+}
+
 func TestFindRunsAContainer(t *testing.T) {
 	t.Setenv("DATABASE_URL", "")
 	var said messages

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -92,10 +93,20 @@ func withConn(ctx context.Context, databaseURL string, do func(*pgx.Conn) error)
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// settings of every server that we start. They trade durability, of which a
-// temporary database has no need, for speed.
-var settings = []string{
-	"max_connections=300", "fsync=off", "full_page_writes=off", "max_wal_size=2GB", "timezone=UTC",
+// durableVariable asks for a server that syncs what it commits to a disk, as one
+// in production does. It is for measurements.
+const durableVariable = "PGTEST_DURABLE"
+
+func durable() bool { return os.Getenv(durableVariable) != "" }
+
+// settings returns those of every server that we start. Unless asked not to, they
+// trade durability, of which a temporary database has no need, for speed.
+func settings() []string {
+	all := []string{"max_connections=1000", "max_wal_size=2GB", "timezone=UTC"}
+	if durable() {
+		return all
+	}
+	return append(all, "fsync=off", "full_page_writes=off")
 }
 
 // flags makes arguments for postgres of settings.

@@ -15,8 +15,10 @@ type Stage int
 // The stages, in their order.
 const (
 	AtConnect Stage = iota + 1 // in place of the greeting; the connection is closed
+	AtHello                    // EHLO
 	AtMail                     // MAIL FROM
 	AtRcpt                     // RCPT TO
+	AtBody                     // the client may send the message, which is not read; the connection drops whatever Code is
 	AtData                     // the final dot has come, and the mail is not taken
 	AtReply                    // the mail is taken, but the client is not told so
 	AtEnd                      // the mail is taken and the client told so; Code is of no effect, the connection drops
@@ -76,12 +78,26 @@ type session struct {
 	server        *Server
 	conn          *smtp.Conn
 	authenticated bool
-	ending        bool // the connection drops as soon as the client has its reply
+	taken         bool // the client is about to have its reply
 	mail          Mail
 }
 
+// at calls Config.OnStage, and returns the fault to strike, which may also be one of Fail.
+func (s *session) at(stage Stage) (Fault, bool) {
+	if hook := s.server.config.OnStage; hook != nil {
+		if f, ok := hook(stage, s.mail); ok {
+			return f, true
+		}
+	}
+	return s.server.fault(stage)
+}
+
 func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
-	return &session{server: s, conn: c}, nil
+	session := &session{server: s, conn: c}
+	if err := session.strike(AtHello, "not now"); err != nil {
+		return nil, err
+	}
+	return session, nil
 }
 
 // A door lets in no one while the fault AtConnect is set.
@@ -110,7 +126,7 @@ func (d door) Accept() (net.Conn, error) {
 
 // strike lets the fault of a stage happen. Its text names the recipient, as those of real servers do.
 func (s *session) strike(at Stage, text string) error {
-	f, ok := s.server.fault(at)
+	f, ok := s.at(at)
 	if !ok {
 		return nil
 	}
@@ -166,6 +182,10 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 
 // Data implements [smtp.Session].
 func (s *session) Data(r io.Reader) (err error) {
+	if _, ok := s.at(AtBody); ok {
+		_ = s.conn.Conn().Close() // that is the fault
+		return reply(421, "dropped")
+	}
 	if s.mail.Data, err = io.ReadAll(r); err != nil {
 		return fmt.Errorf("reading mail: %w", err)
 	}
@@ -182,16 +202,19 @@ func (s *session) Data(r io.Reader) (err error) {
 	if err := s.strike(AtReply, refusal); err != nil {
 		return err
 	}
-	_, s.ending = s.server.fault(AtEnd)
+	s.taken = true
 	return nil
 }
 
 // Reset implements [smtp.Session]. After DATA it is called as soon as the reply is on its way.
 func (s *session) Reset() {
-	s.mail = Mail{}
-	if s.ending {
-		_ = s.conn.Conn().Close() // that is the fault
+	if s.taken {
+		s.taken = false
+		if _, ok := s.at(AtEnd); ok {
+			_ = s.conn.Conn().Close() // that is the fault
+		}
 	}
+	s.mail = Mail{}
 }
 
 // Logout implements [smtp.Session].

@@ -42,6 +42,10 @@ type Config struct {
 	// OnMail, where set, is called for each mail that is taken, before the client is told so. It may be called by
 	// several goroutines at once.
 	OnMail func(Mail)
+	// OnStage, where set, is called at each stage of each conversation but AtConnect, with what is known of the mail,
+	// before the server goes on. A fault that it returns strikes at once; its At and Times are of no effect. It may be
+	// called by several goroutines at once.
+	OnStage func(Stage, Mail) (Fault, bool)
 }
 
 // A Mail is what a client sent: the envelope, and the message as it was on the wire.

@@ -255,3 +255,35 @@ func TestCloseRefusesAndLeavesTheAddress(t *testing.T) {
 		t.Errorf("started again: %v", err)
 	}
 }
+
+// OnStage sees each stage of a conversation in its order, and what it returns strikes.
+func TestOnStage(t *testing.T) {
+	t.Parallel()
+	all := []smtptest.Stage{
+		smtptest.AtHello, smtptest.AtMail, smtptest.AtRcpt, smtptest.AtBody, smtptest.AtData, smtptest.AtReply, smtptest.AtEnd,
+	}
+	for i, refused := range all {
+		stages := make(chan smtptest.Stage, 10)
+		server := start(t, smtptest.Config{OnStage: func(at smtptest.Stage, m smtptest.Mail) (smtptest.Fault, bool) {
+			stages <- at
+			if knows := len(m.To) > 0; knows != (at > smtptest.AtRcpt) {
+				t.Errorf("stage %d: to %v", at, m.To)
+			}
+			return smtptest.Fault{Code: 451}, at == refused
+		}})
+		if err := send(server.Addr(), nil, nil); err == nil {
+			t.Errorf("refused at %d: no error", refused)
+		}
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+		for _, want := range all[:i+1] {
+			if got := <-stages; got != want {
+				t.Errorf("refused at %d: stage %d, want %d", refused, got, want)
+			}
+		}
+		if len(stages) > 0 && refused != smtptest.AtHello { // net/smtp tries HELO then
+			t.Errorf("refused at %d: goes on to %d", refused, <-stages)
+		}
+	}
+}
