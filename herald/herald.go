@@ -7,7 +7,7 @@
 // the end sent or failed:
 //
 //	queued ⇄ sending → sent
-//	   └────────┴────→ failed
+//	            └────→ failed
 //
 // Herald never loses a notification and never doubles one silently: where it
 // cannot know whether a mail went out it sends it again, under the same
@@ -37,9 +37,9 @@ var (
 	ErrKeyInUse = errors.New("idempotency key is in use")
 	// ErrKeyReused says that the idempotency key was used for another request.
 	ErrKeyReused = errors.New("idempotency key was used for another request")
-	// ErrNotQueued says that an attempt to deliver a notification is under way,
-	// or has ended all attempts.
-	ErrNotQueued = errors.New("notification is not queued")
+	// ErrInDoubt says that the answer to a commit was lost: the notification may
+	// exist, or not.
+	ErrInDoubt = errors.New("the notification may have been stored")
 )
 
 // A Type says what a notification tells the user.

@@ -36,7 +36,7 @@ Commands:
 
 Settings are taken from the environment; a secret NAME also from the file NAME_FILE.
   CENSUS_DATABASE_URL   serve, migrate, user add; secret, required; pool_max_conns in it
-                        is 12 by default and 2 at least
+                        is 16 by default and 2 at least
   CENSUS_URL            serve, user add; the service's own name (default https://census.service/)
   CENSUS_ADMIN_LISTEN   serve, healthcheck; address for /healthz, /readyz and /metrics (default 127.0.0.1:9443)
 and, for serve alone,

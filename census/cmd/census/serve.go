@@ -36,7 +36,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer database.Close(pool)
 	replay := pgreplay.New(pool)
 	keys, verifier, err := trust(settings, replay, log)
 	if err != nil {
@@ -45,8 +45,11 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	defer verifier.Close()
 	store := postgres.New(pool)
 	api := server.New(server.Config{URL: settings.Name.URL, Store: store, Verifier: verifier, Keys: keys, Logger: log})
-	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": database.NewCheck(store.Ready).Run})
-	operators := httpserve.AdminHandler(ready, svcauthprom.NewCollector(verifier))
+	clock := database.NewClock(pool, svcauth.Leeway)
+	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{
+		"database": database.NewCheck(store.Ready).Run, "clock": clock.Check,
+	})
+	operators := httpserve.AdminHandler(ready, svcauthprom.NewCollector(verifier), clock.Metric())
 	public, admin, err := listen(settings, api, operators, ready, log)
 	if err != nil {
 		return command.Misuse(err)
@@ -56,6 +59,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return httpserve.Run(ctx, public, admin) })
 	group.Go(func() error { replay.Run(ctx, log); return nil })
+	group.Go(func() error { clock.Run(ctx, log); return nil })
 	if sessions != nil { // the database was not there
 		group.Go(func() error { return explain(settings.Database.Config.AwaitSessions(ctx)) })
 	}
@@ -75,6 +79,7 @@ func trust(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (svcau
 	}
 	verifier, verifierErr := svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: string(s.Name.URL), TrustFile: s.TrustFile, Replay: replay, HTTPClient: client, Logger: log,
+		Admission: httpserve.PerRoute{},
 	})
 	if verifierErr != nil {
 		return nil, nil, errors.Join(err, fmt.Errorf("CENSUS_TRUST_FILE: %w", verifierErr))

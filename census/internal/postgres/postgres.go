@@ -21,7 +21,7 @@ import (
 
 // MaxConns is the size that a pool may grow to unless pool_max_conns says otherwise.
 // The default of pgx, four, makes calls wait for each other on a small machine.
-const MaxConns = 12
+const MaxConns = 16
 
 // LeastConns is the smallest pool_max_conns that works. No operation needs a second
 // connection while it holds one, but the look for a pooler takes two.

@@ -11,16 +11,23 @@ import (
 	"example.com/micromachine/census"
 )
 
+// userSQL is the statement of User. Its arguments are positional: to name them at each call costs a
+// seventh of Census's work for a GET.
+var userSQL = strings.NewReplacer("@actor", "$1", "@admin", "$2", "@operator", "$3", "@id", "$4").Replace(
+	`select ` + userColumns + ` from users u where u.id = @id and ` + maySee)
+
 // User returns a user whom the actor may see: their own record, one who made them
 // a viewer, or anybody when they are an administrator.
-func (s *Store) User(ctx context.Context, actor census.Actor, id int64) (census.User, error) {
-	args := actorArgs(actor)
-	args["id"] = id
-	user, err := one(ctx, s.pool, `select `+userColumns+` from users u where u.id = @id and `+maySee, args)
-	if errors.Is(err, pgx.ErrNoRows) {
+func (s *Store) User(ctx context.Context, actor census.Actor, id int64) (u census.User, err error) {
+	err = s.pool.QueryRow(ctx, userSQL, actor.ID, actor.Admin, actor.IsOperator(), id).
+		Scan(&u.ID, &u.Name, &u.Email, &u.Locale, &u.Admin)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
 		return census.User{}, s.refusal(ctx, actor)
+	case err != nil:
+		return census.User{}, fmt.Errorf("querying user: %w", err)
 	}
-	return user, err
+	return u, nil
 }
 
 // Users returns a page of all users to an administrator.

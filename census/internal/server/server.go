@@ -21,6 +21,13 @@ import (
 // maxBody is the size in bytes that a request's body may have.
 const maxBody = 16 << 10
 
+// How many requests are answered at a time. One Herald alone may ask about 256 notifications that it accepts and 100 that
+// it delivers.
+const (
+	minInFlight = 384
+	maxInFlight = 512
+)
+
 // Store is where the users are. Its operations are refused with the errors of
 // package census; see package postgres for what each does.
 type Store interface {
@@ -40,7 +47,7 @@ type Config struct {
 	// Store is where the users are.
 	Store Store
 	// Verifier lets in the calls to all that lies under /user/. Its audience
-	// is URL.
+	// is URL, its Admission an httpserve.PerRoute.
 	Verifier *svcauth.Verifier
 	// Keys are what Census signs with; their public halves are published.
 	Keys svcauth.SigningKeys
@@ -66,8 +73,11 @@ func New(c Config) *chi.Mux {
 
 	r.Get("/openapi.yaml", httpserve.ServeText("application/yaml", census.OpenAPI))
 	r.Method(http.MethodGet, "/"+svcauth.JWKSPath, svcauth.JWKSHandler(c.Keys))
+	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{
+		Name: "all", MinLimit: minInFlight, MaxLimit: maxInFlight, Logger: c.Logger,
+	})
 	r.Group(func(r chi.Router) {
-		r.Use(httpserve.NoStore, c.Verifier.Require(maxBody), httpserve.Audit(c.Logger))
+		r.Use(httpserve.NoStore, admission.Limit, c.Verifier.Require(maxBody), httpserve.Audit(c.Logger))
 		r.Get("/user/", handle(s.listUsers))
 		r.Post("/user/", handle(s.createUser))
 		r.Get("/user/{id}/", handle(s.getUser))

@@ -19,6 +19,7 @@ import (
 	"example.com/micromachine/pkg/command"
 	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpserve"
+	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/pgreplay"
 	"example.com/micromachine/pkg/svcauth/svcauthprom"
 )
@@ -92,20 +93,23 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 		return command.Misuse(err)
 	}
 	defer others.close()
+	handover, backlog := delivery.NewHandover(), delivery.NewBacklog()
 	deliveries, err := delivery.New(delivery.Config{
-		Pool: db.jobs, Store: db.jobStore, Census: others.census, Mail: others.mail, Logger: log,
+		Pool: db.jobs, Store: db.jobStore, Process: db.process, Handover: handover, Backlog: backlog,
+		Census: others.census, Mail: others.mail, Logger: log,
 	})
 	if err != nil {
 		return err
 	}
 	api := server.New(server.Config{
 		URL: settings.URL, CensusURL: settings.CensusURL, Store: db.store, Census: others.census,
-		Verifier: others.verifier, Keys: others.keys, Logger: log,
+		Handover: handover, Backlog: backlog, Verifier: others.verifier, Keys: others.keys, Logger: log,
 	})
+	clock := database.NewClock(db.requests, svcauth.Leeway)
 	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{
-		"database": database.NewCheck(db.store.Ready).Run, "deliveries": deliveries.Ready,
+		"database": database.NewCheck(db.store.Ready).Run, "deliveries": deliveries.Ready, "clock": clock.Check,
 	})
-	operators := httpserve.AdminHandler(ready, svcauthprom.NewCollector(others.verifier))
+	operators := httpserve.AdminHandler(ready, svcauthprom.NewCollector(others.verifier), clock.Metric())
 	public, admin, err := listen(settings, api, operators, ready, log)
 	if err != nil {
 		return command.Misuse(err)
@@ -117,6 +121,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	group.Go(func() error { return httpserve.Run(ctx, public, admin) })
 	group.Go(func() error { return deliveries.Run(ctx) })
 	group.Go(func() error { replay.Run(ctx, log); return nil })
+	group.Go(func() error { clock.Run(ctx, log); return nil })
 	if sessions != nil { // the database was not there
 		group.Go(func() error { return explain(settings.Database.Config.AwaitSessions(ctx)) })
 	}

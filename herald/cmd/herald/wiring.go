@@ -20,6 +20,7 @@ import (
 // databasePools are Herald's database, with a pool for requests and one for jobs, so
 // that neither has to wait for the other.
 type databasePools struct {
+	process         string
 	requests, jobs  *pgxpool.Pool
 	store, jobStore *postgres.Store
 }
@@ -34,7 +35,7 @@ const leastConns = otherConns + 2
 // openDatabase divides pool_max_conns, when it is set, between the pools.
 func openDatabase(ctx context.Context, config *database.Config, log *slog.Logger) (*databasePools, error) {
 	pooled := config.MaxConns(2*postgres.MaxConns+otherConns) - otherConns
-	db := &databasePools{}
+	db := &databasePools{process: postgres.NewProcess()}
 	for _, half := range []struct {
 		maxConns int32
 		pool     **pgxpool.Pool
@@ -42,7 +43,7 @@ func openDatabase(ctx context.Context, config *database.Config, log *slog.Logger
 	}{{pooled - pooled/2, &db.requests, &db.store}, {pooled / 2, &db.jobs, &db.jobStore}} {
 		var err error
 		if *half.pool, err = config.Open(ctx, half.maxConns); err == nil {
-			*half.store, err = postgres.New(*half.pool, postgres.WithLogger(log))
+			*half.store, err = postgres.New(*half.pool, db.process, log)
 		}
 		if err != nil {
 			db.close()
@@ -52,13 +53,7 @@ func openDatabase(ctx context.Context, config *database.Config, log *slog.Logger
 	return db, nil
 }
 
-func (db *databasePools) close() {
-	for _, pool := range []*pgxpool.Pool{db.requests, db.jobs} {
-		if pool != nil {
-			pool.Close()
-		}
-	}
-}
+func (db *databasePools) close() { database.Close(db.requests, db.jobs) }
 
 // others are those whom Herald has to do with, and what says who it is.
 type others struct {
@@ -88,6 +83,7 @@ func meet(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (*other
 	var keyErr, trustErr, censusErr, mailErr error
 	o.verifier, trustErr = svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: s.URL, TrustFile: s.TrustFile, Replay: replay, HTTPClient: client, Logger: log,
+		Admission: httpserve.PerRoute{},
 	})
 	if o.keys, keyErr = svcauth.LoadKeys(s.KeyFile, log); keyErr == nil {
 		o.census, censusErr = newCensus(s, o.keys, client, log)

@@ -6,7 +6,10 @@
 //
 // A mail is sent at least once. It can be sent twice only where the answer to the
 // first was lost, with the connection or with the process, and the notification
-// then says so. Whatever can succeed later is tried again.
+// then says so. Whatever can succeed later is tried again. A fault of the mail
+// server that concerns all mail opens a circuit breaker, and counts as no attempt.
+//
+// Package postgres has the diagram of the states.
 package delivery
 
 import (
@@ -15,10 +18,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
@@ -31,14 +32,12 @@ import (
 	"example.com/micromachine/pkg/outage"
 )
 
-// How River works. A job takes a look-up at Census, the wait for a connection and
-// a conversation with the mail server, each of which is bounded: it is over well
-// within jobTimeout, and only a job that is not may be rescued.
+// How River works. It rescues no job: recovery finds those that nobody works within seconds.
 const (
-	fetchCooldown     = 10 * time.Millisecond
-	fetchPollInterval = 250 * time.Millisecond
-	jobTimeout        = 2 * time.Minute
-	rescueAfter       = 5 * time.Minute
+	fetchCooldown     = 5 * time.Millisecond
+	fetchPollInterval = 500 * time.Millisecond
+	noTimeout         = -1
+	rescueAfter       = 10 * 365 * 24 * time.Hour
 )
 
 // handBack is how long jobs may take, when the grace is over, to record how far
@@ -51,6 +50,12 @@ type Config struct {
 	Pool *pgxpool.Pool
 	// Store is where the notifications are, in the same database. Required.
 	Store *postgres.Store
+	// Process is the name in which Store claims. Required.
+	Process string
+	// Handover is told of notifications that have just been accepted. Required.
+	Handover *Handover
+	// Backlog measures whether deliveries keep up. It may be nil.
+	Backlog *Backlog
 	// Census knows the users. Required.
 	Census *census.Client
 	// Mail sends. Required.
@@ -65,6 +70,9 @@ type Config struct {
 	// Grace is how long jobs that are under way when Run is to end may take to
 	// finish, 15 s by default: as long as one conversation with the mail server.
 	Grace time.Duration
+	// FirstProbe is how long sending pauses at first when the mail server takes no mail, 1 s by
+	// default. The pause doubles up to a minute.
+	FirstProbe time.Duration
 	// LookEvery is how often to look for jobs of processes that have died, 2 s
 	// by default; DeadAfter is how long a process must seem dead, 4 s by default.
 	LookEvery, DeadAfter time.Duration
@@ -73,8 +81,8 @@ type Config struct {
 // A Service works jobs.
 type Service struct {
 	config   Config
-	id       string // of this process among those on the database
 	jobs     *river.Client[pgx.Tx]
+	stop     context.CancelFunc // tells the worker that the service is to stop
 	presence *presence
 	recovery *recovery
 	start    *start
@@ -86,19 +94,25 @@ func New(config Config) (*Service, error) {
 	config.Grace = cmp.Or(config.Grace, 15*time.Second)
 	config.LookEvery = cmp.Or(config.LookEvery, 2*time.Second)
 	config.DeadAfter = cmp.Or(config.DeadAfter, 4*time.Second)
+	config.FirstProbe = cmp.Or(config.FirstProbe, firstProbe)
 	config.Retry = config.Retry.withDefaults()
-	s := &Service{config: config, id: processID()}
+	stopping, stop := context.WithCancel(context.Background())
+	w := &worker{
+		Config: config, executions: newExecutions(), stopping: stopping,
+		breaker: newBreaker(config.Logger, config.FirstProbe),
+	}
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, &worker{Config: config}); err != nil {
+	if err := river.AddWorkerSafely(workers, w); err != nil {
+		stop()
 		return nil, fmt.Errorf("preparing worker: %w", err)
 	}
-	jobs, err := river.NewClient(riverpgxv5.New(config.Pool), &river.Config{
-		ID:                   s.id,
+	jobs, err := river.NewClient(driver{riverpgxv5.New(config.Pool)}, &river.Config{
+		ID:                   config.Process,
 		Queues:               map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: config.Workers}},
 		Workers:              workers,
 		FetchCooldown:        fetchCooldown,
 		FetchPollInterval:    fetchPollInterval,
-		JobTimeout:           jobTimeout,
+		JobTimeout:           noTimeout,
 		RescueStuckJobsAfter: rescueAfter,
 		SoftStopTimeout:      config.Grace,
 		RetryPolicy:          config.Retry,
@@ -106,24 +120,21 @@ func New(config Config) (*Service, error) {
 		Logger:               slog.New(quieter{config.Logger.Handler()}),
 	})
 	if err != nil {
+		stop()
 		return nil, fmt.Errorf("preparing job queue: %w", err)
 	}
-	s.jobs = jobs
-	s.presence = &presence{
-		id: s.id, config: config.Pool.Config().ConnConfig, lost: outage.NewLog(config.Logger, "presence"),
-	}
-	s.recovery = &recovery{
-		pool: config.Pool, self: s.id, deadAfter: config.DeadAfter, log: config.Logger,
-		failing: outage.NewLog(config.Logger, "recovery"),
+	s := &Service{
+		config: config, jobs: jobs, stop: stop,
+		presence: &presence{
+			id: config.Process, config: config.Pool.Config().ConnConfig, lost: outage.NewLog(config.Logger, "presence"),
+		},
+		recovery: &recovery{
+			store: config.Store, executions: w.executions, deadAfter: config.DeadAfter, log: config.Logger,
+			failing: outage.NewLog(config.Logger, "recovery"),
+		},
 	}
 	s.start = newStart(s.begin, config.Logger)
 	return s, nil
-}
-
-// processID names this process in the jobs that it works. It is never used again.
-func processID() string {
-	host, _ := os.Hostname() // for people who read the table; the UUID is unique by itself
-	return fmt.Sprintf("%.60s-%s", host, uuid.New())
 }
 
 // Run works jobs until ctx ends. Those under way then may finish within the grace;
@@ -131,6 +142,7 @@ func processID() string {
 // at the next start. A database that is not there yet is waited for.
 func (s *Service) Run(ctx context.Context) error {
 	if !s.start.run(ctx) {
+		s.stop()
 		return nil
 	}
 	group, background := errgroup.WithContext(context.WithoutCancel(ctx))
@@ -140,6 +152,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group.Go(func() error {
 		defer stop()
 		<-ctx.Done()
+		s.stop()
 		return s.end(context.WithoutCancel(ctx))
 	})
 	return group.Wait()

@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -48,6 +49,7 @@ type world struct {
 	mail        *smtptest.Server
 	census      *httptest.Server
 	answer      atomic.Pointer[http.HandlerFunc] // Census's
+	asked       atomic.Int32                     // how often Census was
 	log         *syncBuffer
 }
 
@@ -80,7 +82,10 @@ func newWorldIn(t *testing.T, databaseURL string, mails smtptest.Config) *world 
 	t.Helper()
 	w := &world{databaseURL: databaseURL, log: &syncBuffer{}}
 	w.answers(http.StatusOK, user42)
-	w.census = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.answer.Load())(rw, r) }))
+	w.census = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.asked.Add(1)
+		(*w.answer.Load())(rw, r)
+	}))
 	t.Cleanup(w.census.Close)
 	mails.TLS = &tls.Config{Certificates: w.census.TLS.Certificates, MinVersion: tls.VersionTLS12}
 	var err error
@@ -92,7 +97,7 @@ func newWorldIn(t *testing.T, databaseURL string, mails smtptest.Config) *world 
 		t.Fatal(err)
 	}
 	t.Cleanup(w.pool.Close)
-	if w.store, err = postgres.New(w.pool); err != nil {
+	if w.store, err = postgres.New(w.pool, postgres.NewProcess(), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -118,7 +123,7 @@ func (w *world) answersBy(handler http.HandlerFunc) { w.answer.Store(&handler) }
 // quick retries at once, more or less, and finds dead processes within a second.
 var quick = delivery.Config{
 	Retry:     delivery.Schedule{First: time.Millisecond, Max: 100 * time.Millisecond},
-	LookEvery: 50 * time.Millisecond, DeadAfter: 500 * time.Millisecond,
+	LookEvery: 50 * time.Millisecond, DeadAfter: 500 * time.Millisecond, FirstProbe: 10 * time.Millisecond,
 }
 
 // newService returns a service for the world at these addresses.
@@ -151,7 +156,8 @@ func newService(
 	if config.Pool, err = postgres.Connect(ctx, databaseURL); err != nil {
 		return nil, nil, err
 	}
-	if config.Store, err = postgres.New(config.Pool); err != nil {
+	config.Process, config.Handover = cmp.Or(config.Process, postgres.NewProcess()), delivery.NewHandover()
+	if config.Store, err = postgres.New(config.Pool, config.Process, log); err != nil {
 		return nil, nil, err
 	}
 	service, err := delivery.New(config)
@@ -228,10 +234,33 @@ func (w *world) await(t *testing.T, id uuid.UUID, is func(*herald.Notification) 
 	}
 }
 
+func always(*herald.Notification) bool { return true }
+
 func over(n *herald.Notification) bool { return n.Status.Over() }
 
 func attempted(n *herald.Notification) bool {
 	return len(n.Attempts) > 0 && n.Attempts[len(n.Attempts)-1].FinishedAt != nil
+}
+
+// awaitLog waits until a text is logged.
+func (w *world) awaitLog(t *testing.T, text string) {
+	t.Helper()
+	awaitTrue(t, "logged: "+text, func() bool { return strings.Contains(w.log.String(), text) })
+}
+
+// awaitCensus waits until Census has been asked so often.
+func (w *world) awaitCensus(t *testing.T, times int32) {
+	t.Helper()
+	awaitTrue(t, "Census is asked", func() bool { return w.asked.Load() >= times })
+}
+
+func awaitTrue(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(within); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", within, what)
+		}
+	}
 }
 
 // jobs counts the jobs in a state.

@@ -8,12 +8,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"example.com/micromachine/herald/internal/postgres"
 	"example.com/micromachine/pkg/outage"
 )
-
-// lockClass is the first half of the keys of all advisory locks that say which
-// process lives; the second is a hash of the process's ID. It reads "HERL".
-const lockClass = 0x4845524c
 
 // How the presence is kept up.
 const (
@@ -47,7 +44,7 @@ func (p *presence) announce(ctx context.Context) error {
 	// poolers refuse them at the start of a connection.
 	_, err = conn.Exec(ctx, `
 		select set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '2', false),
-			set_config('tcp_keepalives_count', '2', false), pg_advisory_lock_shared($1, hashtext($2))`, lockClass, p.id)
+			set_config('tcp_keepalives_count', '2', false), pg_advisory_lock_shared($1, hashtext($2))`, postgres.PresenceClass, p.id)
 	if err != nil {
 		drop(conn)
 		return fmt.Errorf("announcing presence: %w", err)

@@ -2,28 +2,31 @@ package delivery
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-
+	"example.com/micromachine/herald/internal/postgres"
 	"example.com/micromachine/pkg/outage"
 )
 
-// A recovery makes the jobs of processes that have died available again. River
-// itself does so only when a job must have run out of time, which is minutes.
+// unclaimedAge is how long an execution may be under way in this process's name before the worker
+// must know of it.
+const unclaimedAge = 3 * time.Second
+
+// A recovery makes the jobs available again that nobody works: those of processes that have died,
+// and those that were lost on their way from the database to this process. River itself does so
+// only when a job must have run out of time.
 type recovery struct {
-	pool      *pgxpool.Pool
-	self      string
-	deadAfter time.Duration
-	log       *slog.Logger
-	failing   *outage.Log
-	missed    map[string]time.Time // processes that have jobs and no presence, since when
+	store      *postgres.Store
+	executions *executions
+	deadAfter  time.Duration
+	log        *slog.Logger
+	failing    *outage.Log
+	missed     map[string]time.Time // processes that have jobs and no presence, since when
 }
 
-// run looks for the dead until ctx ends.
+// run looks for such jobs until ctx ends.
 func (r *recovery) run(ctx context.Context, every time.Duration) error {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -33,77 +36,60 @@ func (r *recovery) run(ctx context.Context, every time.Duration) error {
 			return nil
 		case <-ticker.C:
 		}
-		if err := r.look(ctx); ctx.Err() == nil {
+		err := errors.Join(r.lookForDead(ctx), r.lookForLost(ctx))
+		if ctx.Err() == nil {
 			r.failing.Observe(ctx, err)
 		}
 	}
 }
 
-// look makes one round. A process is dead when it has been missed in every look
+// lookForDead makes one round. A process is dead when it has been missed in every look
 // for some time, as one that lives may lose its presence for a moment.
-func (r *recovery) look(ctx context.Context) error {
-	absent, err := r.absent(ctx)
+func (r *recovery) lookForDead(ctx context.Context) error {
+	absent, err := r.store.Absent(ctx)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
 	missed := make(map[string]time.Time, len(absent))
 	var dead []string
-	for _, id := range absent {
-		since, known := r.missed[id]
+	for _, process := range absent {
+		since, known := r.missed[process]
 		switch {
 		case !known:
-			missed[id] = now
+			missed[process] = now
 		case now.Sub(since) < r.deadAfter:
-			missed[id] = since
+			missed[process] = since
 		default:
-			dead = append(dead, id)
+			dead = append(dead, process)
 		}
 	}
 	r.missed = missed
 	if len(dead) == 0 {
 		return nil
 	}
-	return r.release(ctx, dead)
+	jobs, err := r.store.Abandon(ctx, dead)
+	if err != nil {
+		return err
+	}
+	r.log.WarnContext(ctx, "jobs of dead processes recovered", slog.Any("processes", dead), slog.Int64("jobs", jobs))
+	return nil
 }
 
-// owner is the process that works a job, and isAbsent holds when the process whose
-// ID stands in owner holds no lock. pg_locks has a lock's keys as unsigned numbers.
-const (
-	owner    = `attempted_by[array_upper(attempted_by, 1)]`
-	isAbsent = `not exists (
-		select from pg_locks l
-		where l.locktype = 'advisory' and l.granted and l.objsubid = 2
-			and l.database = (select oid from pg_database where datname = current_database())
-			and l.classid = @class::bigint::oid
-			and l.objid = (hashtext(` + owner + `)::bigint & 4294967295)::oid)`
-)
-
-// absent returns the processes that have jobs under way and no presence.
-func (r *recovery) absent(ctx context.Context) ([]string, error) {
-	rows, err := r.pool.Query(ctx, `
-		select distinct `+owner+` from river_job
-		where state = 'running' and `+owner+` <> @self and `+isAbsent,
-		pgx.NamedArgs{"class": lockClass, "self": r.self})
+// lookForLost hands back the jobs in this process's name that it does not work.
+func (r *recovery) lookForLost(ctx context.Context) error {
+	executions, err := r.store.Unclaimed(ctx, unclaimedAge)
 	if err != nil {
-		return nil, fmt.Errorf("looking for dead processes: %w", err)
+		return err
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("looking for dead processes: %w", err)
+	for _, e := range executions {
+		if !r.executions.giveUp(e.Job, e.StartedAt) {
+			continue
+		}
+		if err := r.store.HandBack(ctx, e, 0); err != nil {
+			return err
+		}
+		r.log.WarnContext(ctx, "lost job handed back", slog.Int64("job", e.Job))
 	}
-	return ids, nil
-}
-
-// release makes the jobs of the dead available, unless one turns out to live.
-func (r *recovery) release(ctx context.Context, dead []string) error {
-	tag, err := r.pool.Exec(ctx, `
-		update river_job set state = 'available', scheduled_at = now()
-		where state = 'running' and `+owner+` = any(@dead) and `+isAbsent,
-		pgx.NamedArgs{"class": lockClass, "dead": dead})
-	if err != nil {
-		return fmt.Errorf("recovering jobs: %w", err)
-	}
-	r.log.WarnContext(ctx, "jobs of dead processes recovered", slog.Any("processes", dead), slog.Int64("jobs", tag.RowsAffected()))
 	return nil
 }

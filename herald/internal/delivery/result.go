@@ -13,6 +13,9 @@ import (
 // 5321 section 4.3.2), and the one that go-mail takes for that.
 const acceptedCode = 250
 
+// brokenDetail is what an attempt says that failed by Herald's own fault.
+const brokenDetail = "Herald could not do its part"
+
 // results are what errors stand for, in words for the notification's creator.
 var results = []struct {
 	err    error
@@ -39,7 +42,7 @@ func (w *worker) result(ctx context.Context, n *herald.Notification, err error) 
 			return r.result
 		}
 	}
-	return herald.Result{Outcome: herald.Deferred, Detail: "Herald could not do its part"}
+	return herald.Result{Outcome: herald.Deferred, Detail: brokenDetail}
 }
 
 func mailResult(failure *mail.Error) herald.Result {

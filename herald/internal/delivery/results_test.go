@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"example.com/micromachine/herald"
 	"example.com/micromachine/herald/internal/delivery"
 	"example.com/micromachine/pkg/smtptest"
@@ -43,7 +45,7 @@ func TestFailsForGood(t *testing.T) {
 		detail string
 	}{
 		"RCPT":                 {fault: smtptest.Fault{At: smtptest.AtRcpt, Code: 550}, status: 200, body: user42, code: 550, detail: "recipient"},
-		"MAIL":                 {fault: smtptest.Fault{At: smtptest.AtMail, Code: 553}, status: 200, body: user42, code: 553, detail: "sender"},
+		"size":                 {fault: smtptest.Fault{At: smtptest.AtMail, Code: 552}, status: 200, body: user42, code: 552, detail: "sender"},
 		"DATA":                 {fault: smtptest.Fault{At: smtptest.AtData, Code: 554}, status: 200, body: user42, code: 554, detail: "message"},
 		"may not see the user": {status: 403, detail: "does not let"},
 		"no such user":         {status: 404, detail: "no such user"},
@@ -87,8 +89,6 @@ func TestTriesAgain(t *testing.T) {
 		"4xx to MAIL":          {smtptest.Fault{At: smtptest.AtMail, Code: 451}, "deferred,deferred,accepted", 451, false, 1},
 		"4xx to RCPT":          {smtptest.Fault{At: smtptest.AtRcpt, Code: 450}, "deferred,deferred,accepted", 450, false, 1},
 		"4xx to DATA":          {smtptest.Fault{At: smtptest.AtData, Code: 452}, "deferred,deferred,accepted", 452, false, 1},
-		"no login":             {smtptest.Fault{At: smtptest.AtMail, Code: 530}, "deferred,deferred,accepted", 530, false, 1},
-		"greeted with 554":     {smtptest.Fault{At: smtptest.AtConnect, Code: 554}, "deferred,deferred,accepted", 554, false, 1},
 		"dropped at RCPT":      {smtptest.Fault{At: smtptest.AtRcpt}, "deferred,deferred,accepted", 0, false, 1},
 		"in doubt, not taken":  {smtptest.Fault{At: smtptest.AtData}, "unknown,unknown,accepted", 0, true, 1},
 		"in doubt, taken":      {smtptest.Fault{At: smtptest.AtReply}, "unknown,unknown,accepted", 0, true, 3},
@@ -114,21 +114,108 @@ func TestTriesAgain(t *testing.T) {
 	}
 }
 
-func TestMailServerDownAndBack(t *testing.T) {
+// TestTroubleOfTheMailServer has each fault that concerns all mail. It pauses sending, and costs no
+// notification an attempt; the first mail that is taken lets go of all the others.
+func TestTroubleOfTheMailServer(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]smtptest.Fault{
+		"dropped at once":  {At: smtptest.AtConnect},
+		"greeted with 421": {At: smtptest.AtConnect, Code: 421},
+		"greeted with 554": {At: smtptest.AtConnect, Code: 554},
+		"wants a login":    {At: smtptest.AtMail, Code: 530},
+		"refuses us":       {At: smtptest.AtMail, Code: 550},
+		"refuses sender":   {At: smtptest.AtMail, Code: 553},
+		"closes at RCPT":   {At: smtptest.AtRcpt, Code: 421},
+		"closes at DATA":   {At: smtptest.AtData, Code: 421},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, smtptest.Config{})
+			w.mail.Fail(fault)
+			w.work(t, quick)
+			var ids []uuid.UUID
+			for range 30 {
+				ids = append(ids, w.create(t))
+			}
+			w.awaitLog(t, "next_probe_in=80ms")
+			for _, id := range ids {
+				if n := w.await(t, id, always); n.Status.Over() || n.PossibleDuplicate || outcomes(n) != "" || n.NextAttemptAt != nil {
+					t.Fatalf("while it is in trouble: %+v", n)
+				}
+			}
+			if sent := strings.Count(w.log.String(), "sending is paused"); sent != 1 {
+				t.Errorf("said %d times that sending is paused", sent)
+			}
+			w.mail.Recover()
+			for _, id := range ids {
+				if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
+					t.Errorf("when it is back: %+v", n)
+				}
+				w.wantMails(t, id, 1)
+			}
+		})
+	}
+}
+
+// TestTroubleAtStop stops a service while sending is paused.
+func TestTroubleAtStop(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, smtptest.Config{})
 	w.mail.Fail(smtptest.Fault{At: smtptest.AtConnect})
-	w.work(t, quick)
+	stop := w.work(t, delivery.Config{})
 	id := w.create(t)
-	n := w.await(t, id, attempted)
-	if n.Status.Over() || n.PossibleDuplicate {
-		t.Errorf("while it is down: %+v", n)
+	w.awaitLog(t, "sending is paused")
+	begun := time.Now()
+	stop()
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("it took %v to stop", took)
+	}
+	if n := w.await(t, id, always); n.Status != herald.Queued || n.PossibleDuplicate || len(n.Attempts) != 0 {
+		t.Errorf("handed back: %+v", n)
 	}
 	w.mail.Recover()
-	if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate {
-		t.Errorf("when it is back: %+v", n)
+	w.work(t, quick)
+	if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
+		t.Errorf("at the next start: %+v", n)
 	}
-	w.wantMails(t, id, 1)
+}
+
+// TestSlowDomain has the mail server take its time with one domain, which holds up no other.
+func TestSlowDomain(t *testing.T) {
+	t.Parallel()
+	const slowUser = `{"uri":"https://census.service/user/42/","name":"Slow User","email":"user@slow.example","locale":"en"}`
+	g := newGate(t)
+	w := newWorld(t, smtptest.Config{OnMail: func(m smtptest.Mail) {
+		if strings.HasSuffix(m.To[0], "@slow.example") {
+			g.pass()
+		}
+	}})
+	w.answers(http.StatusOK, slowUser)
+	config := quick
+	config.Workers = 60
+	w.work(t, config)
+	var slow []uuid.UUID
+	for range 100 {
+		slow = append(slow, w.create(t))
+	}
+	g.await(t)
+	w.awaitCensus(t, 60)
+	w.answers(http.StatusOK, user42)
+	begun := time.Now()
+	for range 10 {
+		if n := w.await(t, w.create(t), over); n.Status != herald.Sent {
+			t.Errorf("of another domain: %+v", n)
+		}
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("mail for another domain took %v", took)
+	}
+	g.release()
+	for _, id := range slow {
+		if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
+			t.Errorf("of the slow domain: %+v", n)
+		}
+	}
 }
 
 func TestCensusDownAndBack(t *testing.T) {

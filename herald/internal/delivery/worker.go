@@ -3,152 +3,253 @@ package delivery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"github.com/riverqueue/river/rivertype"
 
 	"example.com/micromachine/herald"
 	"example.com/micromachine/herald/internal/mail"
+	"example.com/micromachine/herald/internal/postgres"
 )
 
-// recordTimeout is how long to try to record a result, which goes on when the job
-// is to stop; recordAgain is the pause after each failure.
+// How the database is tried again when it fails: recordTimeout is how long, when the service is to
+// stop. Until then it is tried for as long as it takes, as a mail whose result is lost is sent again.
 const (
 	recordTimeout = 5 * time.Second
-	recordAgain   = 200 * time.Millisecond
+	recordBackoff = 200 * time.Millisecond
+	failureLogGap = 5 * time.Second
+)
+
+var (
+	// errPutOff says that an execution ends without an attempt.
+	errPutOff = errors.New("put off")
+	// errTrouble says that a mail was not sent, as the mail server takes none.
+	errTrouble = errors.New("the mail server is in trouble")
 )
 
 // A worker delivers notifications.
 type worker struct {
 	river.WorkerDefaults[herald.Delivery]
 	Config
+
+	breaker    *breaker
+	executions *executions
+	stopping   context.Context //nolint:containedctx // ends when the service is to stop, before its grace
 }
 
-// Work makes one attempt. Failures of mail and of Census are results, which it
-// records; only what it cannot record is an error of the job.
-//
-// A job to be worked again is snoozed, which River counts as no attempt: what has
-// been tried, and until when to try, is the notification's to say.
+// Timeout implements [river.Worker]. Every step has a bound of its own, but for the wait for a mail
+// server that takes no mail.
+func (w *worker) Timeout(*river.Job[herald.Delivery]) time.Duration { return -1 }
+
+// Work makes one attempt and records its result. River is never told of an error: what has been
+// tried, and when to try again, is the notification's to say.
 func (w *worker) Work(ctx context.Context, job *river.Job[herald.Delivery]) error {
-	n, err := w.Store.Take(ctx, job.Args.NotificationID)
+	if !w.executions.begin(job.ID, *job.AttemptedAt) {
+		return nil // the reply to the fetch came too late
+	}
+	defer w.executions.end(job.ID, *job.AttemptedAt)
+	if job.Attempt == 1 { // others may have been executed before, in the time since they were due
+		w.Backlog.Begun(job.AttemptedAt.Sub(job.ScheduledAt))
+	}
+	defer w.Backlog.Ended()
+	e := postgres.Execution{Job: job.ID, Number: job.Attempt, Process: w.Process, StartedAt: *job.AttemptedAt}
+	n, result, err := w.attempt(ctx, e, job.Args.NotificationID)
 	switch {
 	case errors.Is(err, herald.ErrNotFound):
-		return river.JobCancel(err)
-	case err != nil:
-		return err
+		w.record(ctx, job.Args.NotificationID, func(ctx context.Context) error { return w.Store.Discard(ctx, e, true) })
+	case errors.Is(err, errPutOff):
+		pause := time.Duration(0)
+		if busy, ok := errors.AsType[*mail.BusyError](err); ok {
+			pause = busy.RetryAfter
+		}
+		w.record(ctx, job.Args.NotificationID, func(ctx context.Context) error { return w.Store.HandBack(ctx, e, pause) })
 	case n.Status.Over():
-		return nil
+		w.record(ctx, n.ID, func(ctx context.Context) error { return w.Store.Discard(ctx, e, false) })
+	default:
+		w.conclude(ctx, e, n, result)
 	}
-	attempt := herald.Attempt{StartedAt: time.Now()}
-	attempt.Number, err = w.deliver(ctx, n, attempt.StartedAt)
-	switch {
-	case errors.Is(err, herald.ErrNotQueued):
-		return river.JobSnooze(w.Retry.First) // to see then what came of the other
-	case attempt.Number == 0 && stopping(ctx):
-		return river.JobSnooze(0)
-	}
-	attempt.Result = w.result(ctx, n, err)
-	return w.conclude(ctx, job, n, attempt)
+	return nil
 }
 
-// deliver makes one attempt. It returns the number under which the attempt was
-// recorded when it came to sending; 0 when it came to nothing before.
-func (w *worker) deliver(ctx context.Context, n *herald.Notification, startedAt time.Time) (number int, err error) {
-	to, err := w.Census.User(ctx, n.Creator, n.UserID)
-	if err != nil {
-		return 0, err
-	}
-	message, err := mail.Compose(n, to)
-	if err != nil {
-		return 0, err
-	}
-	conn, err := w.Mail.Connect(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Release()
-	if number, err = w.Store.Begin(ctx, n.ID, startedAt); err != nil {
-		return 0, err
-	}
-	return number, conn.Send(ctx, message)
-}
-
-// stopping reports whether the service is about to end, and not just the time of
-// the job.
-func stopping(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
-
-// conclude records the result of an attempt and completes the job, in one
-// transaction, or snoozes it until the next attempt.
-func (w *worker) conclude(ctx context.Context, job *river.Job[herald.Delivery], n *herald.Notification, a herald.Attempt) error {
-	next := w.next(ctx, n, a)
-	err := w.record(ctx, n.ID, a, next, func(ctx context.Context, tx pgx.Tx) error {
-		if next != nil {
-			return nil
+// attempt makes one attempt. Its errors are herald.ErrNotFound and errPutOff. A notification that
+// is over is returned as it is.
+func (w *worker) attempt(
+	ctx context.Context, e postgres.Execution, id uuid.UUID,
+) (n *herald.Notification, result herald.Result, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.Logger.ErrorContext(ctx, "delivery panicked", slog.Any("notification", id), slog.Any("panic", fmt.Errorf("%v", cause)),
+				slog.Any("stack", strings.Split(string(debug.Stack()), "\n")))
+			n, err = &herald.Notification{ID: id, Status: herald.Queued}, nil
+			result = herald.Result{Outcome: herald.Unknown, Detail: brokenDetail}
 		}
-		_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, job)
-		if errors.Is(err, rivertype.ErrNotFound) {
-			return nil // somebody has deleted the job; the result stands
+	}()
+	l, handedOver := w.Handover.take(id)
+	if !handedOver || e.Number > 1 {
+		if l.notification, err = w.load(ctx, id); err != nil || l.notification.Status.Over() {
+			return l.notification, result, err
 		}
-		return err
-	})
-	if err != nil {
-		return err
+		l.at = time.Time{}
 	}
-	w.log(ctx, n, a, next)
-	if next == nil {
-		return nil
+	err = w.deliver(ctx, &l)
+	if errors.Is(err, errPutOff) {
+		return l.notification, result, err
 	}
-	return river.JobSnooze(max(0, time.Until(*next)))
+	return l.notification, w.result(ctx, l.notification, err), nil
 }
 
-// record records a result, whatever becomes of the job's time: what has happened
-// has to be written down. It tries for a while, as a mail whose result is lost is
-// sent again.
-func (w *worker) record(
-	ctx context.Context, id uuid.UUID, a herald.Attempt, next *time.Time, complete func(context.Context, pgx.Tx) error,
-) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-	defer cancel()
+// load reads a notification, for as long as the database takes.
+func (w *worker) load(ctx context.Context, id uuid.UUID) (n *herald.Notification, err error) {
 	for {
-		err := w.Store.Conclude(ctx, id, a, next, func(tx pgx.Tx) error { return complete(ctx, tx) })
-		if err == nil {
-			return nil
+		n, err = w.Store.Pending(ctx, id)
+		if err == nil || errors.Is(err, herald.ErrNotFound) {
+			return n, err
 		}
 		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(recordAgain):
+		case <-w.stopping.Done():
+			return nil, errPutOff
+		case <-time.After(recordBackoff):
 		}
 	}
 }
 
-// next returns when to make the next attempt; nil for never.
-func (w *worker) next(ctx context.Context, n *herald.Notification, a herald.Attempt) *time.Time {
-	now := time.Now()
-	switch {
-	case a.Outcome == herald.Accepted || a.Outcome == herald.Refused:
-		return nil
-	case stopping(ctx):
-		return &now // whoever is there next
-	default:
-		return w.Retry.Next(n.CreatedAt, now, len(n.Attempts)+1)
+// deliver sends the mail once the mail server takes mail.
+func (w *worker) deliver(ctx context.Context, l *lookup) error {
+	for {
+		if err := w.lookUp(ctx, l); err != nil {
+			return err
+		}
+		message, err := mail.Compose(l.notification, l.recipient)
+		if err != nil {
+			return err
+		}
+		probe, err := w.breaker.enter(w.stopping)
+		if err != nil {
+			return errPutOff
+		}
+		if !l.fresh() { // it was a long wait
+			w.breaker.left(probe)
+			continue
+		}
+		if err = w.trySend(ctx, probe, message); !errors.Is(err, errTrouble) {
+			return err
+		}
 	}
 }
 
-func (w *worker) log(ctx context.Context, n *herald.Notification, a herald.Attempt, next *time.Time) {
-	log := w.Logger.With(slog.Any("notification", n.ID), slog.Int("attempt", len(n.Attempts)+1),
-		slog.String("outcome", string(a.Outcome)), slog.Int("smtp_code", a.SMTPCode), slog.String("detail", a.Detail))
+// trySend sends a message and tells the breaker what that says of the mail server, whatever happens.
+// The error is errTrouble when the server is in trouble.
+func (w *worker) trySend(ctx context.Context, probe int, message *mail.Message) error {
+	defer w.breaker.left(probe) // of no effect once it has been told
+	err := w.send(ctx, message)
+	failure, failed := errors.AsType[*mail.Error](err)
+	_, busy := errors.AsType[*mail.BusyError](err)
 	switch {
-	case a.Outcome == herald.Accepted:
-		log.InfoContext(ctx, "notification sent")
-	case next == nil:
+	case err == nil:
+		w.breaker.passed()
+	case busy:
+		return fmt.Errorf("%w: %w", errPutOff, err)
+	case ctx.Err() != nil && (!failed || failure.Server): // the service stops, and nothing was sent
+		return errPutOff
+	case failed && failure.Server:
+		w.breaker.tripped(probe, failure)
+		return errTrouble
+	case failed && failure.Code != 0:
+		w.breaker.passed() // it answered about this mail
+	}
+	return err
+}
+
+// lookUp asks Census for the user, unless it has just been asked.
+func (w *worker) lookUp(ctx context.Context, l *lookup) (err error) {
+	if l.fresh() {
+		return nil
+	}
+	l.at = time.Now()
+	l.recipient, err = w.Census.User(ctx, l.notification.Creator, l.notification.UserID)
+	if err != nil && w.stopping.Err() != nil && ctx.Err() != nil {
+		return errPutOff
+	}
+	return err
+}
+
+// send sends a message. An error that is no [*mail.Error] is ctx's, and nothing was sent.
+func (w *worker) send(ctx context.Context, message *mail.Message) error {
+	start := time.Now()
+	conn, err := w.Mail.Connect(ctx, message.Domain())
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	connected := time.Now()
+	err = conn.Send(ctx, message)
+	w.Backlog.Sent(connected.Sub(start), time.Since(connected))
+	return err
+}
+
+// conclude records the result of an attempt, which ends the job or puts it off.
+func (w *worker) conclude(ctx context.Context, e postgres.Execution, n *herald.Notification, result herald.Result) {
+	c := postgres.Conclusion{
+		Execution: e, NotificationID: n.ID, Result: result,
+		RetryAfter: w.Retry.Pause(e.Number), GiveUpAfter: w.Retry.GiveUp,
+	}
+	if ctx.Err() != nil { // cut short: whoever is there next goes on at once
+		c.RetryAfter = 0
+	}
+	var concluded postgres.Concluded
+	recorded := w.record(ctx, n.ID, func(ctx context.Context) (err error) {
+		concluded, err = w.Store.Conclude(ctx, c)
+		return err
+	})
+	if recorded {
+		w.log(ctx, c, concluded)
+	}
+}
+
+// record writes what has happened, whatever becomes of the job's time. It tries until it succeeds
+// or, when the service is to stop, for a while; what is not recorded then is found by the others.
+func (w *worker) record(ctx context.Context, id uuid.UUID, write func(context.Context) error) (recorded bool) {
+	ctx = context.WithoutCancel(ctx)
+	var logged, deadline time.Time
+	for {
+		attempt, cancel := context.WithTimeout(ctx, recordTimeout)
+		err := write(attempt)
+		cancel()
+		if err == nil {
+			return true
+		}
+		now := time.Now()
+		if now.Sub(logged) >= failureLogGap {
+			logged = now
+			w.Logger.ErrorContext(ctx, "the result of a delivery cannot be recorded", slog.Any("notification", id), slog.Any("error", err))
+		}
+		if w.stopping.Err() != nil {
+			if deadline.IsZero() {
+				deadline = now.Add(recordTimeout)
+			} else if now.After(deadline) {
+				return false
+			}
+		}
+		time.Sleep(recordBackoff) //nolint:forbidigo // bounded, and nothing is to be done before
+	}
+}
+
+func (w *worker) log(ctx context.Context, c postgres.Conclusion, concluded postgres.Concluded) {
+	log := w.Logger.With(slog.Any("notification", c.NotificationID), slog.Int("attempt", c.Number),
+		slog.String("outcome", string(c.Outcome)), slog.Int("smtp_code", c.SMTPCode), slog.String("detail", c.Detail))
+	switch {
+	case !concluded.Owned:
+		log.WarnContext(ctx, "the result is recorded already, or another process has taken the delivery over")
+	case concluded.NextAttemptAt != nil:
+		log.WarnContext(ctx, "notification put off", slog.Time("until", *concluded.NextAttemptAt))
+	case concluded.Status == herald.Failed:
 		log.ErrorContext(ctx, "notification failed")
 	default:
-		log.WarnContext(ctx, "notification put off", slog.Time("until", *next))
+		log.InfoContext(ctx, "notification sent")
 	}
 }

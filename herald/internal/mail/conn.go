@@ -16,6 +16,7 @@ import (
 // is released.
 type Conn struct {
 	sender     *Sender
+	domain     string      // that it is shared for
 	connection *connection // nil once it is of no more use
 	used       bool        // by others before: the mail server may have closed it
 }
@@ -34,7 +35,7 @@ func (c *Conn) Release() {
 	if c.connection != nil {
 		c.sender.keep(c.connection)
 	}
-	<-c.sender.permission
+	c.sender.share.release(c.domain)
 }
 
 // Send sends a message. Its error is an *Error, which says whether it is final

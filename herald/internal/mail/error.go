@@ -15,6 +15,7 @@ type Error struct {
 	Code      int    // the server's reply; 0 where there was none
 	Permanent bool   // to send the mail again would be of no use
 	InDoubt   bool   // nobody knows whether the server has taken the mail
+	Server    bool   // the fault concerns all mail, and this one was not sent
 	Detail    string // what went wrong, for whoever asked for the mail
 
 	stale bool  // the connection was gone before the conversation began
@@ -42,17 +43,19 @@ func asError(e *Error) error {
 // begun is the last step of a dial.
 func dialError(err error, login *login) *Error {
 	if failure, ok := errors.AsType[*Error](err); ok {
+		failure.Server = true
 		return failure
 	}
 	reply, ok := errors.AsType[*textproto.Error](err)
 	switch {
 	case ok && login.name != "":
 		detail := fmt.Sprintf("the mail server refused the login by %s: it answered %d", login.name, reply.Code)
-		return &Error{Code: reply.Code, Detail: detail}
+		return &Error{Code: reply.Code, Server: true, Detail: detail}
 	case ok:
-		return &Error{Code: reply.Code, Detail: fmt.Sprintf("the mail server let nobody in: it answered %d", reply.Code)}
+		detail := fmt.Sprintf("the mail server let nobody in: it answered %d", reply.Code)
+		return &Error{Code: reply.Code, Server: true, Detail: detail}
 	default:
-		return &Error{Detail: "the mail server could not be reached", cause: err}
+		return &Error{Server: true, Detail: "the mail server could not be reached", cause: err}
 	}
 }
 
@@ -69,6 +72,15 @@ var phases = map[gomail.SendErrReason]string{
 // RFC 5321 section 4.2.3).
 var loginReplies = map[int]bool{530: true, 534: true, 535: true, 538: true}
 
+// messageTooLarge is the one reply to MAIL over 500 that is about the mail (RFC 1870 section 6.1).
+const messageTooLarge = 552
+
+// concernsAll reports whether a reply would be the same for every mail: the server closes (421),
+// wants another login, or refuses the sender.
+func concernsAll(reason gomail.SendErrReason, code int) bool {
+	return code == 421 || loginReplies[code] || reason == gomail.ErrSMTPMailFrom && code >= 500 && code != messageTooLarge
+}
+
 // sendError reads an error of go-mail's Send. It goes by the code and the phase:
 // go-mail's own IsTemp takes a connection that broke for a permanent failure.
 func sendError(err error) *Error {
@@ -81,7 +93,7 @@ func sendError(err error) *Error {
 	switch {
 	case code != 0:
 		return &Error{
-			Code: code, Permanent: code >= 500 && !loginReplies[code], stale: code == 421 && broken,
+			Code: code, Server: concernsAll(sent.Reason, code), Permanent: code >= 500 && !loginReplies[code], stale: code == 421 && broken,
 			Detail: strings.TrimSpace(fmt.Sprintf("the mail server did not take %s: it answered %d %s", phase, code, sent.EnhancedStatusCode())),
 		}
 	case sent.Reason == gomail.ErrSMTPDataClose:

@@ -3,7 +3,7 @@
 //	sender, err := mail.NewSender(mail.Config{Addr: "mail.example.com:587", From: "Herald <herald@example.com>"})
 //	defer sender.Close()
 //	message, err := mail.Compose(notification, recipient)
-//	conn, err := sender.Connect(ctx)
+//	conn, err := sender.Connect(ctx, message.Domain())
 //	defer conn.Release()
 //	err = conn.Send(ctx, message)
 //
@@ -62,6 +62,11 @@ type Message struct {
 	Subject string
 	Text    string
 	HTML    string
+}
+
+// Domain returns the domain of the message's recipient.
+func (m *Message) Domain() string {
+	return strings.ToLower(m.To.Address[strings.LastIndexByte(m.To.Address, '@')+1:])
 }
 
 // Compose writes the mail for a notification, in the recipient's language where

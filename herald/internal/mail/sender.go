@@ -61,13 +61,13 @@ type Config struct {
 // A Sender sends mails over connections that it keeps open. It is safe for
 // concurrent use.
 type Sender struct {
-	config     Config
-	addr       string // to dial
-	host       string // to find in the certificate
-	domain     string
-	from       *mail.Address
-	tls        *tls.Config
-	permission chan struct{} // one for each connection that may be open
+	config Config
+	addr   string // to dial
+	host   string // to find in the certificate
+	domain string
+	from   *mail.Address
+	tls    *tls.Config
+	share  *share
 
 	mu     sync.Mutex
 	idle   []*connection // the one used last is the last
@@ -103,7 +103,7 @@ func NewSender(config Config) (*Sender, error) {
 	s.addr = net.JoinHostPort(host, port)
 	s.host, _, _ = strings.Cut(host, "%") // a zone is in no certificate
 	s.tls = &tls.Config{ServerName: s.host, RootCAs: config.Roots, MinVersion: tls.VersionTLS12}
-	s.permission = make(chan struct{}, s.config.MaxConns)
+	s.share = newShare(s.config.MaxConns)
 	return s, nil
 }
 
@@ -136,24 +136,22 @@ func (s *Sender) Close() {
 	quits.Wait()
 }
 
-// Connect takes a connection that is open, or opens one; where all that may be
-// open are in use it waits. Its error is an *Error, or ctx's own. Nothing has
-// been sent when it fails.
-func (s *Sender) Connect(ctx context.Context) (*Conn, error) {
-	select {
-	case s.permission <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for a connection to the mail server: %w", ctx.Err())
+// Connect takes a connection that is open, or opens one, for a mail to a recipient's domain; where
+// all that may be open are in use it waits. Its error is an *Error, a *BusyError, or ctx's own.
+// Nothing has been sent when it fails.
+func (s *Sender) Connect(ctx context.Context, domain string) (*Conn, error) {
+	if err := s.share.acquire(ctx, domain); err != nil {
+		return nil, fmt.Errorf("waiting for a connection to the mail server: %w", err)
 	}
 	if c := s.takeIdle(); c != nil {
-		return &Conn{sender: s, connection: c, used: true}, nil
+		return &Conn{sender: s, domain: domain, connection: c, used: true}, nil
 	}
 	c, err := s.dial(ctx)
 	if err != nil {
-		<-s.permission
+		s.share.release(domain)
 		return nil, err
 	}
-	return &Conn{sender: s, connection: c}, nil
+	return &Conn{sender: s, domain: domain, connection: c}, nil
 }
 
 // takeIdle takes the connection that was used last, if there is one.

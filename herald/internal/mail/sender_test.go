@@ -54,7 +54,7 @@ func newSender(t *testing.T, config mail.Config) *mail.Sender {
 }
 
 func send(ctx context.Context, sender *mail.Sender, m *mail.Message) error {
-	conn, err := sender.Connect(ctx)
+	conn, err := sender.Connect(ctx, "example.com")
 	if err != nil {
 		return err
 	}
@@ -252,17 +252,17 @@ func TestSendEndsWithItsContext(t *testing.T) {
 func TestConnectWaitsForItsTurn(t *testing.T) {
 	t.Parallel()
 	_, sender := start(t, smtptest.Config{}, mail.Config{MaxConns: 1})
-	first, err := sender.Connect(t.Context())
+	first, err := sender.Connect(t.Context(), "example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := sender.Connect(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := sender.Connect(ctx, "example.com"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got a second connection of one: %v", err)
 	}
 	first.Release()
-	second, err := sender.Connect(t.Context())
+	second, err := sender.Connect(t.Context(), "example.com")
 	if err != nil {
 		t.Fatal(err)
 	}

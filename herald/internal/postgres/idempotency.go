@@ -12,9 +12,14 @@ import (
 	"example.com/micromachine/herald"
 )
 
-// claimLifetime is how long a claim keeps others from its key. It is longer than
-// any request takes to be answered: a claim that old is of a process that died.
-const claimLifetime = time.Minute
+// How long a claim keeps others from its key: when its process lives, a little longer than any request
+// takes to be answered, as the reply to the claim may have been lost; and for a moment when the
+// process holds no presence, as one that lives may lose it for a moment. A claim that is taken over too early is refused at its
+// settlement: no two requests settle one key.
+const (
+	claimLifetime = 15 * time.Second
+	claimGrace    = 2 * time.Second
+)
 
 // Claim claims an idempotency key of the request's creator, for Create to settle
 // or Release to give up. An empty key needs no claim, and gets the zero one.
@@ -28,13 +33,14 @@ func (s *Store) Claim(ctx context.Context, r herald.Request, key string) (herald
 		return claim, nil, nil
 	}
 	err := s.pool.QueryRow(ctx, `
-		insert into idempotency_keys as k (creator, key, user_id, type, claimed_at)
-		values ($1, $2, $3, $4, now())
+		insert into idempotency_keys as k (creator, key, user_id, type, claimed_at, owner)
+		values ($1, $2, $3, $4, now(), $7)
 		on conflict (creator, key) do update
-		set user_id = excluded.user_id, type = excluded.type, claimed_at = excluded.claimed_at
-		where k.notification_id is null and k.claimed_at < now() - $5::interval
+		set user_id = excluded.user_id, type = excluded.type, claimed_at = excluded.claimed_at, owner = excluded.owner
+		where k.notification_id is null and (k.claimed_at < now() - $5::interval
+			or k.claimed_at < now() - $6::interval and k.owner is not null and `+isAbsent(`k.owner`)+`)
 		returning claimed_at`,
-		r.Creator, key, r.UserID, r.Type, claimLifetime).Scan(&claim.At)
+		r.Creator, key, r.UserID, r.Type, claimLifetime, claimGrace, s.process).Scan(&claim.At)
 	if errors.Is(err, pgx.ErrNoRows) {
 		n, err := s.settled(ctx, claim)
 		return herald.Claim{}, n, err
@@ -66,18 +72,56 @@ func (s *Store) settled(ctx context.Context, claim herald.Claim) (*herald.Notifi
 	return herald.New(id, before, createdAt.UTC()), nil
 }
 
-// settle ties a claimed key to its notification for good.
-func settle(ctx context.Context, tx pgx.Tx, claim herald.Claim, id uuid.UUID) error {
-	if claim.Key == "" {
+// A claimKey names a claimed key.
+type claimKey struct{ creator, key string }
+
+// claimColumns returns those of a batch that have a key, column by column.
+func claimColumns(batch []acceptance) (creators, keys []string, at []time.Time, ids []uuid.UUID) {
+	for _, a := range batch {
+		if a.claim.Key != "" {
+			creators, keys = append(creators, a.claim.Creator), append(keys, a.claim.Key)
+			at, ids = append(at, a.claim.At), append(ids, a.id)
+		}
+	}
+	return creators, keys, at, ids
+}
+
+// lockClaims locks the claims of a batch and returns those that are in force.
+func lockClaims(ctx context.Context, tx pgx.Tx, batch []acceptance) (map[claimKey]bool, error) {
+	creators, keys, at, _ := claimColumns(batch)
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, `
+		select k.creator, k.key
+		from idempotency_keys k
+			join unnest($1::text[], $2::text[], $3::timestamptz[]) as i (creator, key, at)
+			on k.creator = i.creator and k.key = i.key and k.claimed_at = i.at
+		where k.notification_id is null
+		order by k.creator, k.key
+		for update of k`, creators, keys, at)
+	if err != nil {
+		return nil, err
+	}
+	inForce := map[claimKey]bool{}
+	var k claimKey
+	_, err = pgx.ForEachRow(rows, []any{&k.creator, &k.key}, func() error {
+		inForce[k] = true
+		return nil
+	})
+	return inForce, err
+}
+
+// settleClaims ties the locked claims of a batch to their notifications for good.
+func settleClaims(ctx context.Context, tx pgx.Tx, batch []acceptance) error {
+	creators, keys, _, ids := claimColumns(batch)
+	if len(keys) == 0 {
 		return nil
 	}
-	tag, err := tx.Exec(ctx, `
-		update idempotency_keys set notification_id = $4
-		where creator = $1 and key = $2 and claimed_at = $3 and notification_id is null`,
-		claim.Creator, claim.Key, claim.At, id)
-	if err == nil && tag.RowsAffected() == 0 {
-		return herald.ErrKeyInUse
-	}
+	_, err := tx.Exec(ctx, `
+		update idempotency_keys k set notification_id = i.id
+		from unnest($1::text[], $2::text[], $3::uuid[]) as i (creator, key, id)
+		where k.creator = i.creator and k.key = i.key`, creators, keys, ids)
 	return err
 }
 

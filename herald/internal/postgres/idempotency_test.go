@@ -2,9 +2,11 @@ package postgres_test
 
 import (
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -46,9 +48,7 @@ func TestSettledKeyGivesTheSameNotification(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Begin(t.Context(), created.ID, created.CreatedAt); err != nil { // it goes on meanwhile
-		t.Fatal(err)
-	}
+	fetch(t, pool, created.ID, "a")                       // it goes on meanwhile
 	if err := store.Release(t.Context(), c); err != nil { // of no effect
 		t.Error(err)
 	}
@@ -124,6 +124,40 @@ func TestClaimOutlivesNobody(t *testing.T) {
 	}
 	if n := rows(t, pool, "notifications"); n != 1 {
 		t.Errorf("%d notifications", n)
+	}
+}
+
+// The claim of a process that is gone keeps nobody waiting for long; that of one that lives does.
+func TestClaimOfADeadProcess(t *testing.T) {
+	t.Parallel()
+	for alive, want := range map[bool]error{false: nil, true: herald.ErrKeyInUse} {
+		store, pool := start(t)
+		owner, err := postgres.New(pool, "owner", slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead := claim(t, owner, request, "key")
+		if alive {
+			conn, err := pool.Acquire(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Exec(t.Context(), `select pg_advisory_lock_shared($1, hashtext('owner'))`, postgres.PresenceClass); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(conn.Release)
+		}
+		if _, _, err := store.Claim(t.Context(), request, "key"); !errors.Is(err, herald.ErrKeyInUse) {
+			t.Errorf("alive %v, at once: %v", alive, err)
+		}
+		exec(t, pool, `update idempotency_keys set claimed_at = claimed_at - interval '3 seconds'`)
+		dead.At = dead.At.Add(-3 * time.Second)
+		if _, _, err := store.Claim(t.Context(), request, "key"); !errors.Is(err, want) {
+			t.Errorf("alive %v, later: %v, want %v", alive, err, want)
+		}
+		if _, err := owner.Create(t.Context(), dead); (err == nil) != alive {
+			t.Errorf("alive %v: the claim is settled with %v", alive, err)
+		}
 	}
 }
 

@@ -12,61 +12,32 @@ import (
 	"example.com/micromachine/herald"
 )
 
-// Create keeps a new notification, the job that delivers it and, where the claim
-// has a key, the answer to the key: all or nothing, and for good once it returns
-// without error. The error is herald.ErrKeyInUse when the claim is not, or no
-// longer, in force.
-func (s *Store) Create(ctx context.Context, claim herald.Claim) (*herald.Notification, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, fmt.Errorf("creating notification: %w", err)
-	}
-	n := herald.New(id, claim.Request, now())
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := insertNotification(ctx, tx, n); err != nil {
-			return err
-		}
-		if err := settle(ctx, tx, claim, n.ID); err != nil {
-			return err
-		}
-		_, err := s.jobs.InsertTx(ctx, tx, herald.Delivery{NotificationID: n.ID}, nil)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("creating notification: %w", err)
-	}
-	return n, nil
-}
-
-// now is the time as the database keeps it.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
-
-func insertNotification(ctx context.Context, tx pgx.Tx, n *herald.Notification) error {
-	_, err := tx.Exec(ctx, `
-		insert into notifications (id, creator, user_id, type, status, created_at, updated_at)
-		values ($1, $2, $3, $4, $5, $6, $6)`,
-		n.ID, n.Creator, n.UserID, n.Type, n.Status, n.CreatedAt)
-	return err
-}
-
 // Notification returns a notification with its attempts to its creator. To anybody
 // else the error is herald.ErrNotFound, as for one that does not exist.
 func (s *Store) Notification(ctx context.Context, creator string, id uuid.UUID) (*herald.Notification, error) {
 	return s.one(ctx, `n.id = $1 and n.creator = $2`, id, creator)
 }
 
-// one reads a notification and its attempts as they are at one moment.
+// one reads a notification and its attempts as they are at one moment. While its job is executed,
+// the notification is being sent, and an attempt is under way that is not recorded yet.
 func (s *Store) one(ctx context.Context, condition string, args ...any) (*herald.Notification, error) {
 	rows, err := s.pool.Query(ctx, `
-		select n.id, n.creator, n.user_id, n.type, n.status, n.possible_duplicate,
-			n.created_at, n.updated_at, n.next_attempt_at,
+		select n.id, n.creator, n.user_id, n.type, n.possible_duplicate, n.created_at, n.updated_at,
+			case when j.id is null then n.status else 'sending' end as status,
+			case when j.id is null then n.next_attempt_at end as next_attempt_at,
 			coalesce((
-				select json_agg(json_build_object(
-					'number', a.number, 'started_at', a.started_at, 'finished_at', a.finished_at,
-					'outcome', a.outcome, 'smtp_code', a.smtp_code, 'detail', a.detail) order by a.number)
-				from attempts a where a.notification_id = n.id
+				select json_agg(a order by a.number) from (
+					select number, started_at, finished_at, outcome, smtp_code, detail
+					from attempts where notification_id = n.id
+					union all
+					select (select coalesce(max(number), 0) + 1 from attempts where notification_id = n.id),
+						j.attempted_at, null as finished_at, null as outcome, null as smtp_code, null as detail
+					where j.id is not null
+				) a
 			), '[]') as attempts
-		from notifications n where `+condition, args...)
+		from notifications n
+			left join river_job j on j.id = n.job_id and j.state = 'running' and n.status in ('queued', 'sending')
+		where `+condition, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading notification: %w", err)
 	}

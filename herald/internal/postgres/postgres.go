@@ -2,8 +2,32 @@
 // jobs that deliver them: whatever is promised is written in one transaction.
 //
 //	pool, err := postgres.Connect(ctx, databaseURL)
-//	store, err := postgres.New(pool)
+//	store, err := postgres.New(pool, postgres.NewProcess(), log)
 //	notification, err := store.Create(ctx, herald.Claim{Request: request})
+//
+// Each notification has one job, at least until it is over. The job's state and the notification's
+// change together:
+//
+//	           fetch                    Conclude: accepted
+//	queued ─────────────▶ sending ───────────────────────▶ sent
+//	available ◀────────── running ───────────────────────▶ failed
+//	   Conclude: deferred, unknown      Conclude: refused, or too late to try again
+//	   HandBack, Abandon
+//
+// Sent and failed are final, and their job is completed. A notification that is queued has an
+// available job, which is fetched when its time has come. Sending is not stored: a notification is
+// being sent while its job is running.
+//
+// A fetch, which River makes, is the durable record that an execution may have begun. Its job,
+// number, process and time are a fencing token ([Execution]): each later write about it holds them in
+// its condition, so that an execution that has lost its job changes nothing. The executions that end
+// without a result are of three kinds:
+//
+//   - HandBack: nothing was attempted. The execution leaves no trace, and the next one has its number.
+//   - Abandon: its process is gone. An attempt of unknown outcome is recorded, and the notification is
+//     marked a possible duplicate.
+//   - River's own rescue records nothing. The numbers of the executions have a gap then, and the next
+//     Conclude that finds one marks the notification.
 package postgres
 
 import (
@@ -11,13 +35,17 @@ import (
 	"crypto/rand"
 	"fmt"
 	"log/slog"
+	"os"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"example.com/micromachine/pkg/database"
+	"example.com/micromachine/pkg/groupcommit"
 )
 
 // MaxConns is the size that a pool may grow to unless pool_max_conns says otherwise.
@@ -39,30 +67,39 @@ func Connect(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	return config.Open(ctx, config.MaxConns(MaxConns))
 }
 
+// notifyInterval is the shortest time between two notifications of River's workers by one process.
+// With a longer one more of them are left out, and their jobs wait for the next poll.
+const notifyInterval = time.Millisecond
+
 // A Store is Herald's storage. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
-	jobs *river.Client[pgx.Tx]
+	pool        *pgxpool.Pool
+	process     string
+	jobs        *river.Client[pgx.Tx]
+	accepts     *groupcommit.Group[acceptance, accepted]
+	conclusions *groupcommit.Group[Conclusion, Concluded]
 }
 
-// An Option is what New can do without.
-type Option func(*river.Config)
-
-// WithLogger has the job queue log to log, and not to nowhere.
-func WithLogger(log *slog.Logger) Option { return func(c *river.Config) { c.Logger = log } }
-
-// New returns a store in the pool's database, which migrations.Herald has brought
-// up.
-func New(pool *pgxpool.Pool, options ...Option) (*Store, error) {
-	config := &river.Config{MaxAttempts: maxAttempts, Logger: slog.New(slog.DiscardHandler)}
-	for _, option := range options {
-		option(config)
-	}
-	jobs, err := river.NewClient(riverpgxv5.New(pool), config)
+// New returns a store in the pool's database, which migrations.Herald has brought up. What it
+// claims, it claims in the name of process, which no other process ever has.
+func New(pool *pgxpool.Pool, process string, log *slog.Logger) (*Store, error) {
+	jobs, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
+		MaxAttempts: maxAttempts, FetchCooldown: notifyInterval, Logger: log,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing job queue: %w", err)
 	}
-	return &Store{pool: pool, jobs: jobs}, nil
+	s := &Store{pool: pool, process: process, jobs: jobs}
+	s.accepts = groupcommit.New(groupcommit.Config[acceptance, accepted]{Commit: s.accept, Rejected: rejectsOne})
+	s.conclusions = groupcommit.New(groupcommit.Config[Conclusion, Concluded]{Commit: s.conclude, Rejected: rejectsOne})
+	return s, nil
+}
+
+// NewProcess returns a name for this process that no process had before: the host's, for people
+// who read the tables, and a UUID.
+func NewProcess() string {
+	host, _ := os.Hostname()
+	return fmt.Sprintf("%.60s-%s", host, uuid.New())
 }
 
 // Ready returns nil when the database has its schema and can be written. It reads

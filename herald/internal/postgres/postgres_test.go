@@ -3,11 +3,10 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/micromachine/herald"
@@ -30,7 +29,7 @@ func start(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	store, err := postgres.New(pool)
+	store, err := postgres.New(pool, postgres.NewProcess(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,11 +168,13 @@ func TestErrorsOfTheDatabase(t *testing.T) {
 		"Notification": func() error { _, err := store.Notification(ctx, creator, n.ID); return err },
 		"Claim":        func() error { _, _, err := store.Claim(ctx, request, "key"); return err },
 		"Release":      func() error { return store.Release(ctx, herald.Claim{Key: "key"}) },
-		"Take":         func() error { _, err := store.Take(ctx, n.ID); return err },
-		"Begin":        func() error { _, err := store.Begin(ctx, n.ID, time.Now()); return err },
-		"Conclude": func() error {
-			return store.Conclude(ctx, n.ID, herald.Attempt{}, nil, func(pgx.Tx) error { return nil })
-		},
+		"Pending":      func() error { _, err := store.Pending(ctx, n.ID); return err },
+		"Conclude":     func() error { _, err := store.Conclude(ctx, postgres.Conclusion{}); return err },
+		"HandBack":     func() error { return store.HandBack(ctx, postgres.Execution{}, 0) },
+		"Discard":      func() error { return store.Discard(ctx, postgres.Execution{}, false) },
+		"Absent":       func() error { _, err := store.Absent(ctx); return err },
+		"Abandon":      func() error { _, err := store.Abandon(ctx, nil); return err },
+		"Unclaimed":    func() error { _, err := store.Unclaimed(ctx, 0); return err },
 	}
 	for name, call := range calls {
 		if err := call(); !errors.Is(err, context.Canceled) {

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"example.com/micromachine/herald"
+	"example.com/micromachine/herald/internal/postgres"
 	"example.com/micromachine/pkg/svcauth"
 )
 
@@ -28,35 +28,44 @@ func TestGetShowsEachAttempt(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	n, id := a.created(t)
-	conclude := func(number int, result herald.Result, next *time.Time) {
-		attempt := herald.Attempt{Number: number, StartedAt: time.Now(), Result: result}
-		if err := a.store.Conclude(t.Context(), id, attempt, next, func(pgx.Tx) error { return nil }); err != nil {
-			t.Fatal(err)
+	conclude := func(e postgres.Execution, result herald.Result) {
+		c := postgres.Conclusion{
+			Execution: e, NotificationID: id, Result: result, RetryAfter: time.Minute, GiveUpAfter: time.Hour,
+		}
+		if concluded, err := a.store.Conclude(t.Context(), c); err != nil || !concluded.Owned {
+			t.Fatalf("%+v, %v", concluded, err)
 		}
 	}
-	next := time.Now().Add(time.Minute).Truncate(time.Microsecond)
-	conclude(0, herald.Result{Outcome: herald.Deferred, Detail: "Census could not be asked"}, &next)
+	conclude(a.fetch(t), herald.Result{Outcome: herald.Deferred, Detail: "Census could not be asked"})
 	got := decode[notification](t, a.get(t, a.shop, reader, n.path()))
-	if got.Status != "queued" || got.NextAttemptAt == nil || !got.NextAttemptAt.Equal(next) || len(got.Attempts) != 1 || !got.UpdatedAt.After(n.UpdatedAt) {
+	if got.Status != "queued" || got.NextAttemptAt == nil || !got.NextAttemptAt.After(time.Now()) || len(got.Attempts) != 1 || !got.UpdatedAt.After(n.UpdatedAt) {
 		t.Errorf("put off: %+v", got)
 	}
-	number, err := a.store.Begin(t.Context(), id, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	under := a.fetch(t)
 	got = decode[notification](t, a.get(t, a.shop, reader, n.path()))
 	if got.Status != "sending" || got.NextAttemptAt != nil || len(got.Attempts) != 2 || got.Attempts[1].FinishedAt != nil || got.Attempts[1].Outcome != "" {
 		t.Errorf("under way: %+v", got)
 	}
-	conclude(number, herald.Result{Outcome: herald.Unknown, Detail: "dropped"}, &next)
-	if number, err = a.store.Begin(t.Context(), id, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	conclude(number, herald.Result{Outcome: herald.Refused, SMTPCode: 550, Detail: "refused"}, nil)
+	conclude(under, herald.Result{Outcome: herald.Unknown, Detail: "dropped"})
+	conclude(a.fetch(t), herald.Result{Outcome: herald.Refused, SMTPCode: 550, Detail: "refused"})
 	got = decode[notification](t, a.get(t, a.shop, reader, n.path()))
 	if got.Status != "failed" || !got.PossibleDuplicate || len(got.Attempts) != 3 || got.Attempts[2].SMTPCode != 550 || got.Attempts[2].Detail != "refused" {
 		t.Errorf("failed: %+v", got)
 	}
+}
+
+// fetch takes the one job, as a worker does.
+func (a *api) fetch(t *testing.T) postgres.Execution {
+	t.Helper()
+	e := postgres.Execution{Process: "worker"}
+	err := a.pool.QueryRow(t.Context(), `
+		update river_job set state = 'running', attempt = attempt + 1, attempted_at = now(),
+			attempted_by = array_append(attempted_by, 'worker')
+		where state = 'available' returning id, attempt, attempted_at`).Scan(&e.Job, &e.Number, &e.StartedAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
 }
 
 // A notification is its creator's alone. To all others it is as if it were not.

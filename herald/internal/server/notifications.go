@@ -43,21 +43,30 @@ func (s *server) accept(ctx context.Context, request herald.Request, key string)
 }
 
 func (s *server) create(ctx context.Context, claim herald.Claim) (*herald.Notification, error) {
-	if err := s.checkUser(ctx, claim.Request); err != nil {
+	asked := time.Now()
+	recipient, err := s.lookUp(ctx, claim.Request)
+	if err != nil {
 		return nil, err
 	}
-	return s.Store.Create(ctx, claim)
+	n, err := s.Store.Create(ctx, claim)
+	if err == nil && recipient != nil && s.Handover != nil {
+		s.Handover.Offer(n, *recipient, asked)
+	}
+	return n, err
 }
 
-// checkUser asks Census whether the creator may see the user. While Census cannot
-// answer, the notification is accepted, and the delivery asks again.
-func (s *server) checkUser(ctx context.Context, request herald.Request) error {
-	_, err := s.Census.User(ctx, request.Creator, request.UserID)
-	if errors.Is(err, herald.ErrCensusUnavailable) && ctx.Err() == nil {
+// lookUp asks Census for what the creator may see of the user. While Census cannot answer, the
+// notification is accepted without it, and the delivery asks again.
+func (s *server) lookUp(ctx context.Context, request herald.Request) (*herald.Recipient, error) {
+	recipient, err := s.Census.User(ctx, request.Creator, request.UserID)
+	switch {
+	case errors.Is(err, herald.ErrCensusUnavailable) && ctx.Err() == nil:
 		s.Logger.WarnContext(ctx, "accepted unseen", "error", err)
-		return nil
+		return nil, nil
+	case err != nil:
+		return nil, err
 	}
-	return err
+	return &recipient, nil
 }
 
 // release gives the claim up even when the client has gone.

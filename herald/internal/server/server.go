@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
@@ -31,7 +32,12 @@ type Store interface {
 	Notification(ctx context.Context, creator string, id uuid.UUID) (*herald.Notification, error)
 }
 
-// Config is what New needs; every field is required.
+// A Handover takes what Census said at a time to whoever delivers the notification.
+type Handover interface {
+	Offer(n *herald.Notification, recipient herald.Recipient, at time.Time)
+}
+
+// Config is what New needs; every field is required but where it says otherwise.
 type Config struct {
 	// URL is Herald's own name, under which the notifications' URIs lie.
 	URL string
@@ -41,8 +47,12 @@ type Config struct {
 	Store Store
 	// Census is asked whether the creator may see the user.
 	Census *census.Client
+	// Handover is offered what Census said of a notification's user. It may be nil.
+	Handover Handover
+	// Backlog is the notifications that are not delivered yet. While it lags, fewer are accepted. It may be nil.
+	Backlog httpserve.Backlog
 	// Verifier lets in the calls to all that lies under /notification/. Its
-	// audience is URL.
+	// audience is URL, its Admission an httpserve.PerRoute.
 	Verifier *svcauth.Verifier
 	// Keys are what Herald signs with; their public halves are published.
 	Keys svcauth.SigningKeys
@@ -66,11 +76,13 @@ func New(c Config) *chi.Mux {
 
 	r.Get("/openapi.yaml", httpserve.ServeText("application/yaml", herald.OpenAPI))
 	r.Method(http.MethodGet, "/"+svcauth.JWKSPath, svcauth.JWKSHandler(c.Keys))
-	r.Group(func(r chi.Router) {
-		r.Use(httpserve.NoStore, c.Verifier.Require(maxBody), httpserve.Audit(c.Logger))
-		r.Post("/notification/", api.Handle(s.createNotification))
-		r.Get("/notification/{id}/", api.Handle(s.getNotification))
-	})
+	verified := func(a *httpserve.Admission) chi.Router {
+		return r.With(httpserve.NoStore, a.Limit, c.Verifier.Require(maxBody), httpserve.Audit(c.Logger))
+	}
+	writes := verified(httpserve.NewAdmission(httpserve.AdmissionConfig{Name: "writes", Backlog: c.Backlog, Logger: c.Logger}))
+	writes.Post("/notification/", api.Handle(s.createNotification))
+	reads := verified(httpserve.NewAdmission(httpserve.AdmissionConfig{Name: "reads", Logger: c.Logger}))
+	reads.Get("/notification/{id}/", api.Handle(s.getNotification))
 	return r
 }
 
@@ -84,8 +96,10 @@ var statuses = []httpjson.ErrorStatus{
 	{Err: herald.ErrNotFound, Problem: *httpjson.NewProblem(http.StatusNotFound, "notification-not-found",
 		"there is no such notification, or it is somebody else's")},
 	{Err: herald.ErrKeyInUse, Problem: *httpjson.NewProblem(http.StatusConflict, "idempotency-key-in-use",
-		"a request with the same Idempotency-Key has not been answered yet")},
+		"a request with the same Idempotency-Key has not been answered yet").After(time.Second)},
 	{Err: herald.ErrKeyReused, Problem: *httpjson.NewProblem(http.StatusUnprocessableEntity, "idempotency-key-reused",
 		"the Idempotency-Key was used for another request")},
+	{Err: herald.ErrInDoubt, Problem: *httpjson.Unavailable(
+		"the notification may have been stored: a request with an Idempotency-Key can be repeated safely with the same key")},
 	{Match: database.Unavailable, Problem: *httpjson.Unavailable("the database is not available")},
 }

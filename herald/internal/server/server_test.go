@@ -61,16 +61,16 @@ func newAPI(tb testing.TB) *api {
 		portal:  svcauthtest.NewIssuer(tb, censusURL),
 		log:     &lockedBuffer{},
 	}
+	log := slog.New(slog.NewJSONHandler(a.log, nil))
 	var err error
 	if a.pool, err = postgres.Connect(tb.Context(), pgtest.New(tb, migrations.Herald)); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(a.pool.Close)
-	if a.store, err = postgres.New(a.pool); err != nil {
+	if a.store, err = postgres.New(a.pool, postgres.NewProcess(), log); err != nil {
 		tb.Fatal(err)
 	}
 	self := svcauthtest.NewIssuer(tb, base)
-	log := slog.New(slog.NewJSONHandler(a.log, nil))
 	users := []string{censusURL + "user/*"}
 	calls := []string{"POST /notification/", "GET /notification/*"}
 	a.handler = server.New(server.Config{

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/micromachine/pkg/pgtest"
+	"example.com/micromachine/pkg/svcauth"
+)
+
+// While the database answers nothing, no more than 512 requests wait for it. The others are refused at once; the keys and
+// the metrics are answered.
+func TestOverload(t *testing.T) {
+	t.Parallel()
+	databaseURL := pgtest.New(t, nil)
+	database := []string{"CENSUS_DATABASE_URL=" + databaseURL}
+	execute(t, database, "migrate").mustSucceed(t)
+	execute(t, database, "user", "add", "--admin", "--name", "Admin", "--email", "admin@example.com").mustSucceed(t)
+	s := start(t, databaseURL)
+	unlock := lock(t, databaseURL, "users", "access exclusive")
+	const sent, limit = 600, 512
+	var refused, answered atomic.Int64
+	var requests sync.WaitGroup
+	var client *http.Client
+	for i := range sent {
+		if i%100 == 0 { // as many streams as a connection may have
+			client = newStreams(t, s.caFile, s.addr)
+		}
+		r := s.request(t, http.MethodGet, "user/1/", "")
+		requests.Go(func() {
+			switch status, body := exchange(t, client, r); {
+			case status == http.StatusServiceUnavailable && strings.Contains(body, "urn:svcauth:problem:overloaded"):
+				refused.Add(1)
+			case status == http.StatusOK:
+				answered.Add(1)
+			}
+		})
+	}
+	for end := time.Now().Add(8 * time.Second); refused.Load() < sent-limit && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	keys, err := http.NewRequestWithContext(t.Context(), http.MethodGet, name+svcauth.JWKSPath, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := s.send(t, keys); status != http.StatusOK {
+		t.Errorf("GET /%s: %d %s", svcauth.JWKSPath, status, body)
+	}
+	if want := `svcauth_calls_refused_total{check="admission",issuer="https://office.service/"} 88`; !strings.Contains(s.metrics(t), want) {
+		t.Errorf("no metric %s", want)
+	}
+	unlock()
+	requests.Wait()
+	if refused.Load() != sent-limit || answered.Load() != limit {
+		t.Errorf("%d refused, %d answered", refused.Load(), answered.Load())
+	}
+	s.wantEnd(t)
+}
+
+// newStreams returns a client with one HTTP/2 connection.
+func newStreams(t *testing.T, caFile, addr string) *http.Client {
+	t.Helper()
+	roots, err := svcauth.LoadRoots(caFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
+		MaxConnsPerHost: 1,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		},
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+func exchange(t *testing.T, client *http.Client, r *http.Request) (status int, body string) {
+	t.Helper()
+	res, err := client.Do(r)
+	if err != nil {
+		t.Error(err)
+		return 0, ""
+	}
+	defer res.Body.Close()
+	content, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return res.StatusCode, string(content)
+}
+
+// lock locks a table until the function that it returns is called.
+func lock(t *testing.T, databaseURL, table, mode string) (unlock func()) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "begin; lock table "+table+" in "+mode+" mode"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := conn.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}

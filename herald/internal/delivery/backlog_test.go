@@ -1,0 +1,60 @@
+package delivery_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/micromachine/herald/internal/delivery"
+)
+
+// Deliveries lag when all jobs have waited for too long for a while, unless it is the mail server that takes no more.
+func TestBacklogLags(t *testing.T) {
+	t.Parallel()
+	const soon, late = 10 * time.Millisecond, 700 * time.Millisecond
+	for name, c := range map[string]struct {
+		waits               []time.Duration // one job in 10 ms
+		connecting, sending time.Duration
+		quiet               time.Duration // afterwards
+		lags                bool
+	}{
+		"nothing measured":               {},
+		"prompt":                         {waits: repeat(soon, 50)},
+		"late":                           {waits: repeat(late, 50), lags: true},
+		"late for a moment":              {waits: repeat(late, 5)},
+		"late, then one that is prompt":  {waits: append(repeat(late, 50), soon)},
+		"late again for a moment":        {waits: append(append(repeat(late, 50), soon), repeat(late, 5)...)},
+		"late, and nothing since":        {waits: repeat(late, 50), quiet: 2 * time.Second},
+		"the mail server is slow":        {waits: repeat(late, 50), connecting: time.Second, sending: 250 * time.Millisecond},
+		"slow, but connections are free": {waits: repeat(late, 50), sending: 250 * time.Millisecond, lags: true},
+		"all connections are in use":     {waits: repeat(late, 50), connecting: time.Second, sending: 10 * time.Millisecond, lags: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := delivery.NewBacklog()
+				for _, wait := range c.waits {
+					b.Begun(wait)
+					b.Sent(c.connecting, c.sending)
+					b.Ended()
+					time.Sleep(10 * time.Millisecond)
+				}
+				time.Sleep(c.quiet)
+				if b.Lagging() != c.lags {
+					t.Errorf("lagging is %t", b.Lagging())
+				}
+				if done := b.Done(); done != uint64(len(c.waits)) {
+					t.Errorf("%d jobs done", done)
+				}
+			})
+		})
+	}
+}
+
+func repeat(d time.Duration, n int) []time.Duration {
+	all := make([]time.Duration, n)
+	for i := range all {
+		all[i] = d
+	}
+	return all
+}

@@ -1,0 +1,49 @@
+package delivery_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"example.com/micromachine/herald/internal/delivery"
+	"example.com/micromachine/herald/internal/mail"
+)
+
+// Mails that were under way when the breaker opened end in their own time, whatever their results:
+// that neither lets a second probe out nor lengthens the pause.
+func TestBreakerHasOneProbeAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := delivery.NewBreaker(slog.New(slog.DiscardHandler), time.Second)
+		for range 3 {
+			if probe, err := delivery.Enter(b, t.Context()); probe != 0 || err != nil {
+				t.Fatalf("closed: probe %d, %v", probe, err)
+			}
+		}
+		delivery.Tripped(b, 0, &mail.Error{Server: true})
+		opened := time.Now()
+		probe, err := delivery.Enter(b, t.Context())
+		if probe == 0 || err != nil || time.Since(opened) > time.Second {
+			t.Fatalf("probe %d, %v, after %v", probe, err, time.Since(opened))
+		}
+		delivery.Left(b, 0)
+		delivery.Tripped(b, 0, &mail.Error{Server: true})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if second, err := delivery.Enter(b, ctx); err == nil {
+			t.Errorf("probe %d beside probe %d", second, probe)
+		}
+		delivery.Tripped(b, probe, &mail.Error{Server: true})
+		failed := time.Now()
+		probe, err = delivery.Enter(b, t.Context())
+		if pause := time.Since(failed); probe == 0 || err != nil || pause < time.Second || pause > 2*time.Second {
+			t.Errorf("probe %d, %v, after %v", probe, err, pause)
+		}
+		delivery.Passed(b)
+		if probe, err := delivery.Enter(b, t.Context()); probe != 0 || err != nil {
+			t.Errorf("closed again: probe %d, %v", probe, err)
+		}
+	})
+}

@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// PresenceClass is the first half of the keys of the advisory locks that tell which processes live.
+// The second half is hashtext of the process's name. It reads "HERL".
+const PresenceClass = 0x4845524c
+
+// isAbsent is the condition that the process named by an expression holds no presence. pg_locks has
+// the halves of a lock's key as unsigned numbers.
+func isAbsent(name string) string {
+	return fmt.Sprintf(`not exists (
+		select from pg_locks l
+		where l.locktype = 'advisory' and l.granted and l.objsubid = 2
+			and l.database = (select oid from pg_database where datname = current_database())
+			and l.classid = %d::bigint::oid
+			and l.objid = (hashtext(%s)::bigint & 4294967295)::oid)`, PresenceClass, name)
+}
+
+// Absent returns the processes that have jobs under way and hold no presence, but for self.
+func (s *Store) Absent(ctx context.Context) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `
+		select distinct `+process+` from river_job j
+		where j.state = 'running' and `+process+` <> $1 and `+isAbsent(process), s.process)
+	if err != nil {
+		return nil, fmt.Errorf("looking for dead processes: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("looking for dead processes: %w", err)
+	}
+	return names, nil
+}
+
+// abandonedDetail is what the attempts of dead processes say.
+const abandonedDetail = "Herald stopped before it knew what came of the attempt"
+
+// Abandon makes the jobs of dead processes available, unless one of these turns out to live. Each
+// may have sent its mail: an attempt of unknown outcome is recorded, and the notification is marked
+// a possible duplicate. It returns how many jobs these were.
+func (s *Store) Abandon(ctx context.Context, dead []string) (jobs int64, err error) {
+	tag, err := s.pool.Exec(ctx, `
+		with abandoned as (
+			update river_job j set state = 'available', scheduled_at = now()
+			where j.state = 'running' and `+process+` = any($1) and `+isAbsent(process)+`
+			returning j.id, j.attempt, j.attempted_at, (j.args->>'notification_id')::uuid as notification_id
+		), marked as (
+			update notifications n
+			set possible_duplicate = true, last_execution = a.attempt, updated_at = now(),
+				status = case n.status when 'sending' then 'queued' else n.status end
+			from abandoned a where n.id = a.notification_id
+			returning a.*, n.status
+		), recorded as (
+			insert into attempts (notification_id, number, started_at, finished_at, outcome, detail)
+			select notification_id, (select coalesce(max(number), 0) + 1 from attempts where notification_id = m.notification_id),
+				attempted_at, now(), 'unknown', '`+abandonedDetail+`'
+			from marked m
+		)
+		select from abandoned`, dead)
+	if err != nil {
+		return 0, fmt.Errorf("recovering jobs: %w", err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// Unclaimed returns the executions that are under way in this process's name since longer than
+// age. One that the process does not know was lost on its way from the database.
+func (s *Store) Unclaimed(ctx context.Context, age time.Duration) ([]Execution, error) {
+	rows, err := s.pool.Query(ctx, `
+		select j.id as job, j.attempt as number, $1::text as process, j.attempted_at as started_at
+		from river_job j
+		where j.state = 'running' and `+process+` = $1 and j.attempted_at < now() - $2::interval`, s.process, age)
+	if err != nil {
+		return nil, fmt.Errorf("looking for lost jobs: %w", err)
+	}
+	executions, err := pgx.CollectRows(rows, pgx.RowToStructByName[Execution])
+	if err != nil {
+		return nil, fmt.Errorf("looking for lost jobs: %w", err)
+	}
+	return executions, nil
+}
