@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"example.com/micromachine/e2e/stack"
@@ -63,19 +61,4 @@ func runTests(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, sys.close()) }()
 	return m.Run(), nil
-}
-
-// builtPrograms returns the directory of the built programs: the one that make test names, or a new one.
-func builtPrograms(ctx context.Context, dir string) (string, error) {
-	if built := os.Getenv("E2E_BIN_DIR"); built != "" {
-		return built, nil
-	}
-	bin := filepath.Join(dir, "bin") + string(filepath.Separator)
-	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", bin,
-		"example.com/micromachine/census/cmd/census", "example.com/micromachine/herald/cmd/herald",
-		"example.com/micromachine/pkg/svcauth/cmd/svcauth")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the programs: %w: %s", err, out)
-	}
-	return bin, nil
 }

@@ -14,7 +14,7 @@ func TestOneDatabase(t *testing.T) {
 	if os.Getenv("E2E_TARGET") == "compose" {
 		t.Skip("the compose project has a database for each service")
 	}
-	bin, err := builtPrograms(t.Context(), t.TempDir())
+	bin, err := stack.BuiltPrograms(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 type processes struct{ *stack.Stack }
 
 func newProcesses(ctx context.Context, dir string) (system, error) {
-	bin, err := builtPrograms(ctx, dir)
+	bin, err := stack.BuiltPrograms(ctx, dir)
 	if err != nil {
 		return nil, err
 	}

@@ -100,6 +100,19 @@ func (c *Caller) Client(audience string, http2 bool) (*http.Client, error) {
 	return &http.Client{Transport: transport, Timeout: c.client.Timeout}, nil
 }
 
+// WithConnections returns the caller with another client, which keeps up to n connections to each service.
+func (c *Caller) WithConnections(n int) (*Caller, error) {
+	transport, ok := c.client.Transport.(*http.Transport)
+	if !ok {
+		return nil, fmt.Errorf("the caller's transport is a %T", c.client.Transport)
+	}
+	transport = transport.Clone()
+	transport.MaxIdleConns, transport.MaxIdleConnsPerHost = 0, n
+	client, other := *c.client, *c
+	client.Transport, other.client = transport, &client
+	return &other, nil
+}
+
 // KeyID returns the identifier of the caller's key.
 func (c *Caller) KeyID() string { return c.key.ID() }
 

@@ -18,7 +18,7 @@ import (
 
 // How long a process may take to be ready, and to end after SIGTERM.
 const (
-	readyWithin = 20 * time.Second
+	readyWithin = 60 * time.Second
 	endWithin   = 30 * time.Second
 )
 

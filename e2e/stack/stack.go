@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"example.com/micromachine/pkg/pgtest"
 )
@@ -48,7 +49,9 @@ type Stack struct {
 	Office         *Caller // manages users at Census
 
 	censusFromHerald string // where Herald connects to for Census
-	closers          []func() error
+
+	mu      sync.Mutex
+	closers []func() error
 }
 
 // Start brings the system up: databases, keys, mail, Census, its users, Herald. When it fails nothing is left behind.
@@ -74,7 +77,11 @@ func (s *Stack) Close() error {
 	return errors.Join(errs...)
 }
 
-func (s *Stack) onClose(f func() error) { s.closers = append(s.closers, f) }
+func (s *Stack) onClose(f func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closers = append(s.closers, f)
+}
 
 func (s *Stack) prepare(ctx context.Context) error {
 	s.CAFile = filepath.Join(s.Dir, "callers", "ca.pem")
@@ -199,11 +206,17 @@ func (s *Stack) serve(ctx context.Context, name, label string, env []string) (*P
 
 // SecondHerald starts another Herald on the same database and returns it with its address.
 func (s *Stack) SecondHerald(ctx context.Context) (*Process, string, error) {
+	return s.AnotherHerald(ctx, "herald-2")
+}
+
+// AnotherHerald starts another Herald, whose log gets a name, and returns it with its address. Its settings,
+// "NAME=value", come before those of the first one. It is safe for concurrent use.
+func (s *Stack) AnotherHerald(ctx context.Context, name string, settings ...string) (*Process, string, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := s.serve(ctx, "herald", "herald-2", s.heraldEnv(addr))
+	p, err := s.serve(ctx, "herald", name, append(s.heraldEnv(addr), settings...))
 	return p, addr, err
 }
 

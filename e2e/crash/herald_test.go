@@ -1,0 +1,134 @@
+package crash_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"example.com/micromachine/e2e/stack"
+	"example.com/micromachine/pkg/smtptest"
+)
+
+// A trap decides what happens to a Herald at a point. It may wait. What has reached the point is cut
+// off when it returns true: the connection to PostgreSQL, or to the mail server.
+type trap func(Point) (cut bool)
+
+// A faulting decides what a mail server does at a stage of a conversation beside what the trap says.
+type faulting func(smtptest.Stage) (smtptest.Fault, bool)
+
+// A herald is one Herald with its own way to PostgreSQL and its own mail server.
+type herald struct {
+	*stack.Process
+
+	caller *stack.Caller
+	proxy  *proxy
+	mail   *smtptest.Server
+	trap   atomic.Pointer[trap]
+	faults atomic.Pointer[faulting]
+}
+
+// startHerald starts a Herald on a database.
+func startHerald(ctx context.Context, s *stack.Stack, name, databaseURL string) (h *herald, err error) {
+	h = &herald{}
+	h.clear()
+	database, err := url.Parse(databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("parsing database URL: %w", err)
+	}
+	if h.proxy, err = newProxy(database.Host, h.reach); err != nil {
+		return nil, err
+	}
+	database.Host = h.proxy.addr()
+	database.RawQuery = "sslmode=disable&pool_max_conns=10" // the proxy reads along; there are many worlds
+	if h.mail, err = smtptest.Start(smtptest.Config{OnStage: h.onStage}); err != nil {
+		return nil, err
+	}
+	process, addr, err := s.AnotherHerald(ctx, name, "HERALD_DATABASE_URL="+database.String(),
+		"HERALD_SMTP_ADDR="+h.mail.Addr(), "HERALD_SMTP_TLS=insecure-plaintext")
+	if err != nil {
+		return nil, err
+	}
+	h.Process = process
+	_, h.caller, _, err = stack.NewCallers(filepath.Join(s.Dir, "callers"), stack.ConnectTo(s.CensusAddr, addr))
+	return h, err
+}
+
+func (h *herald) close() {
+	h.clear()
+	_ = h.Kill() // the stack says what is wrong with it
+	h.proxy.close()
+	_ = h.mail.Close()
+}
+
+// set sets what happens at the points from now on.
+func (h *herald) set(t trap) { h.trap.Store(&t) }
+
+// clear has nothing happen at the points any more.
+func (h *herald) clear() {
+	h.set(func(Point) bool { return false })
+	h.fail(func(smtptest.Stage) (smtptest.Fault, bool) { return smtptest.Fault{}, false })
+}
+
+// fail sets what the mail server does from now on.
+func (h *herald) fail(f faulting) { h.faults.Store(&f) }
+
+func (h *herald) reach(p Point) bool { return (*h.trap.Load())(p) }
+
+func (h *herald) onStage(at smtptest.Stage, _ smtptest.Mail) (smtptest.Fault, bool) {
+	if p := stagePoints[at]; p != 0 && h.reach(p) {
+		return smtptest.Fault{}, true
+	}
+	return (*h.faults.Load())(at)
+}
+
+// loseDatabase ends all connections to PostgreSQL, and has new ones be refused.
+func (h *herald) loseDatabase() {
+	h.proxy.refuse(true)
+	h.proxy.cut()
+}
+
+// A hold stops everything that reaches a point until it is released.
+type hold struct {
+	reached  chan struct{} // gets one for each that reaches it
+	released chan struct{}
+	cut      bool // on release
+}
+
+// hold sets a trap that holds at a point. The ones held are cut off on release where cut is set.
+func (h *herald) hold(at Point, cut bool) *hold {
+	held := &hold{reached: make(chan struct{}, 1000), released: make(chan struct{}), cut: cut}
+	h.set(func(p Point) bool {
+		if p != at {
+			return false
+		}
+		select {
+		case <-held.released:
+			return false
+		default:
+		}
+		held.reached <- struct{}{}
+		<-held.released
+		return held.cut
+	})
+	return held
+}
+
+func (h *hold) release() { close(h.released) }
+
+// await waits until something is held.
+func (h *hold) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pointWithin)
+	defer cancel()
+	select {
+	case <-h.reached:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w within %v", errNotReached, pointWithin)
+	}
+}
+
+// pointWithin is how long it may take to reach a point.
+const pointWithin = 40 * time.Second

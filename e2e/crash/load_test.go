@@ -1,0 +1,106 @@
+package crash_test
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"example.com/micromachine/pkg/smtptest"
+)
+
+// clients is how many clients post at the same time.
+const clients = 32
+
+// postMany posts to the Heralds of a world in turn, and returns when all is accepted.
+func (w *world) postMany(t *testing.T, n int) {
+	t.Helper()
+	heralds := []*herald{w.a, w.b}
+	if w.b == nil {
+		heralds = heralds[:1]
+	}
+	var left atomic.Int64
+	left.Store(int64(n))
+	var wait sync.WaitGroup
+	for i := range clients {
+		wait.Go(func() {
+			for left.Add(-1) >= 0 {
+				w.request(t.Context(), heralds[i%len(heralds)])
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// deferring answers every fifth of so many mails with 451, at RCPT and at the final dot in turn.
+func deferring(mails int) faulting {
+	var count atomic.Int64
+	return func(at smtptest.Stage) (smtptest.Fault, bool) {
+		if at != smtptest.AtRcpt && at != smtptest.AtData {
+			return smtptest.Fault{}, false
+		}
+		n := count.Add(1) // two for each mail, but one for each that is refused at RCPT
+		return smtptest.Fault{Code: 451}, n <= 2*int64(mails) && n%9 == 0
+	}
+}
+
+// TestTwoReplicas has two Heralds on one database send many mails, of which the mail servers put some
+// 20 % off.
+func TestTwoReplicas(t *testing.T) {
+	mails := 200
+	if *full {
+		mails = 10_000 // with the machine to themselves
+	} else {
+		t.Parallel()
+	}
+	s := start(t)
+	w := newWorld(t)
+	if err := w.start(t.Context(), s, true); err != nil {
+		t.Fatal(err)
+	}
+	w.a.fail(deferring(mails / 2))
+	w.b.fail(deferring(mails / 2))
+	begun := time.Now()
+	w.postMany(t, mails)
+	accepted := time.Since(begun)
+	got := w.judge(t.Context())
+	for _, fault := range got.faults {
+		t.Error(fault)
+	}
+	put := got.Attempts - got.Notifications
+	if got.Notifications != mails || got.Failed > 0 || got.Marked > 0 || put < mails/10 {
+		t.Errorf("got %+v", got)
+	}
+	both := newTable("two replicas", "result", "put off", "accepted within", "over within")
+	both.add("", got.String(), strconv.Itoa(put), accepted.Round(time.Millisecond).String(), time.Since(begun).Round(time.Second).String())
+	both.print(t, "Two replicas and a mail server that puts mails off")
+}
+
+// TestRefusedSender has the mail server refuse the sender of all mails for 6 s. It is the server's
+// trouble: no mail fails, and none uses up an attempt.
+func TestRefusedSender(t *testing.T) {
+	t.Parallel()
+	const mails, trouble = 150, 6 * time.Second
+	s := start(t)
+	w := newWorld(t)
+	if err := w.start(t.Context(), s, false); err != nil {
+		t.Fatal(err)
+	}
+	w.a.fail(func(at smtptest.Stage) (smtptest.Fault, bool) {
+		return smtptest.Fault{Code: 554}, at == smtptest.AtMail
+	})
+	w.postMany(t, mails)
+	time.Sleep(trouble)
+	if sent := len(w.a.mail.Mails()); sent > 0 {
+		t.Errorf("%d mails were sent", sent)
+	}
+	w.a.clear()
+	got := w.judge(t.Context())
+	for _, fault := range got.faults {
+		t.Error(fault)
+	}
+	if got.Failed > 0 || got.Attempts != mails || got.Marked > 0 || got.Doubled > 0 {
+		t.Errorf("got %+v", got)
+	}
+}

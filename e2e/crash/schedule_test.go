@@ -1,0 +1,150 @@
+package crash_test
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"example.com/micromachine/pkg/smtptest"
+)
+
+// How a process loses PostgreSQL: for longer than it takes another one to hold it for dead.
+const (
+	outage   = 7 * time.Second
+	lateBy   = 5 * time.Second // after the outage, the second mail server answers
+	perRound = 14              // notifications: no more go to one domain at the same time
+)
+
+// waits are the points at which the first process waits while it has no database.
+var waits = []Point{
+	AfterFetch, AfterHello, AfterMail, AfterRcpt, AfterData, AfterDot, AfterReply, BeforeOutcome, InOutcome, AfterOutcome,
+}
+
+// TestSchedule has one Herald take jobs and wait at a point. It loses PostgreSQL for 7 s. Another
+// Herald takes over and sends, and its mail server answers late. Then the first one gets its database
+// back, and its conversations fail at some point, or succeed.
+func TestSchedule(t *testing.T) {
+	t.Parallel()
+	rounds, parallel := 1, len(waits)
+	if *full {
+		rounds, parallel = 13, 5
+	}
+	s := start(t)
+	var mu sync.Mutex
+	results := map[Point]tally{}
+	failures := map[Point]map[Point]int{}
+	var jobs []job
+	for _, p := range waits {
+		failures[p] = map[Point]int{}
+		for range rounds {
+			jobs = append(jobs, func(ctx context.Context, w *world) {
+				var failed map[Point]int
+				got := w.run(ctx, func() (err error) {
+					failed, err = schedule(ctx, w, p)
+					return err
+				})
+				for _, fault := range got.faults {
+					t.Errorf("waiting %s: %s", p, fault)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				results[p] = results[p].plus(got)
+				for at, n := range failed {
+					failures[p][at] += n
+				}
+			})
+		}
+	}
+	runJobs(t, s, parallel, true, jobs)
+	printSchedule(t, results, failures)
+}
+
+// schedule plays it once, and returns how many conversations of the first Herald failed at each point.
+func schedule(ctx context.Context, w *world, at Point) (map[Point]int, error) {
+	notYet, notMine := w.a.hold(BeforeFetch, true), w.b.hold(BeforeFetch, true)
+	for range perRound {
+		w.post(ctx, w.a)
+	}
+	w.posts.Wait()
+	held := w.a.hold(at, false)
+	notYet.release()
+	err := held.await(ctx)
+	pause(ctx, gatherFor)
+	w.a.loseDatabase()
+	late := w.b.hold(AfterDot, false)
+	notMine.release()
+	pause(ctx, outage)
+	if at < AfterReply && err == nil { // from there on the first may have recorded all in time
+		err = late.await(ctx)
+	}
+	plan := newPlan(at)
+	w.a.fail(plan.fault)
+	w.a.proxy.refuse(false)
+	held.release()
+	pause(ctx, lateBy)
+	w.b.clear()
+	late.release()
+	return plan.done(), err
+}
+
+// gatherFor is how long others may take to reach a point where one is.
+const gatherFor = 300 * time.Millisecond
+
+// A plan has some conversations fail at each point from where they wait on. What is left succeeds.
+type plan struct {
+	mu     sync.Mutex
+	left   map[Point]int
+	failed map[Point]int
+}
+
+func newPlan(at Point) *plan {
+	p := &plan{left: map[Point]int{}, failed: map[Point]int{}}
+	for q := max(at, AfterHello); q <= AfterReply; q++ {
+		p.left[q] = 2
+	}
+	return p
+}
+
+// fault has the first conversation at a point get a reply, and the second one none. A server that has
+// taken the mail does not say that it has not.
+func (p *plan) fault(stage smtptest.Stage) (f smtptest.Fault, fails bool) {
+	at := stagePoints[stage]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left[at] == 0 {
+		return f, false
+	}
+	if p.left[at] == 2 && at < AfterDot {
+		f.Code = 451
+	}
+	p.left[at]--
+	p.failed[at]++
+	return f, true
+}
+
+func (p *plan) done() map[Point]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}
+
+func printSchedule(t *testing.T, results map[Point]tally, failures map[Point]map[Point]int) {
+	t.Helper()
+	table := newTable("the first Herald waits", "result")
+	for q := AfterHello; q <= AfterReply; q++ {
+		table.columns = append(table.columns, "failed "+q.String())
+	}
+	for _, p := range waits {
+		cells := []string{results[p].String()}
+		for q := AfterHello; q <= AfterReply; q++ {
+			cells = append(cells, strconv.Itoa(failures[p][q]))
+			if q >= p && failures[p][q] == 0 {
+				t.Errorf("waiting %s: no conversation failed %s", p, q)
+			}
+		}
+		table.add(p.String(), cells...)
+	}
+	table.print(t, "One of two Heralds loses PostgreSQL for 7 s")
+}
