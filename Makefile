@@ -4,6 +4,8 @@ PROGRAMS := ./census/cmd/census ./herald/cmd/herald ./pkg/svcauth/cmd/svcauth ./
 LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 BENCH := pkg/svcauth/bench
 FUZZTIME ?= 10s
+# The end-to-end tests load the machine, and have it to themselves.
+UNITS = $(shell go list ./... | grep -v /e2e)
 # Without PgBouncer its tests are skipped, but in CI they fail (pkg/pgtest).
 SAY_NOT_RUN := PATH="$$PATH:/usr/sbin" command -v pgbouncer >/dev/null || \
 	echo "NOT RUN: the tests through PgBouncer, which is not installed (Debian, Ubuntu, Fedora: the package pgbouncer)"
@@ -25,14 +27,21 @@ demo: build ## play the whole story and stay up until Ctrl-C; ONCE=1 ends after 
 
 .PHONY: test
 test: build ## run all tests, on PostgreSQL and end to end
-	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test ./...
+	$(BIN)/withpostgres go test $(UNITS)
+	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test -p 1 ./e2e/...
 	@$(SAY_NOT_RUN)
+	cd $(BENCH) && go test ./...
 
 .PHONY: race
 race: build ## run all tests with the race detector, in the services too (needs a C compiler)
 	go build -race -o $(BIN)/race/ $(PROGRAMS)
-	E2E_BIN_DIR=$(CURDIR)/$(BIN)/race $(BIN)/withpostgres go test -race ./...
+	$(BIN)/withpostgres go test -race $(UNITS)
+	E2E_BIN_DIR=$(CURDIR)/$(BIN)/race $(BIN)/withpostgres go test -race -skip='^TestOverload$$' ./e2e
 	@$(SAY_NOT_RUN)
+
+.PHONY: crash
+crash: build ## break the running pair at every point, 25 times each, and print the tables (about 15 minutes)
+	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test -count=1 -timeout=30m ./e2e/crash -crash.full
 
 .PHONY: fuzz
 fuzz: ## run every fuzz test for FUZZTIME (10s)
@@ -41,8 +50,8 @@ fuzz: ## run every fuzz test for FUZZTIME (10s)
 	done
 
 .PHONY: bench
-bench: build ## compare svcauth with its peers, as ratios taken side by side in one run
-	cd $(BENCH) && $(CURDIR)/$(BIN)/withpostgres go run .
+bench: build ## compare svcauth with its peers, and the pair with a plain chain, in one run; BENCHFLAGS=-help has choices
+	cd $(BENCH) && PGTEST_DURABLE=1 $(CURDIR)/$(BIN)/withpostgres go run . $(BENCHFLAGS)
 
 .PHONY: lint
 lint: ## look for faults and broken walls, by .golangci.yml

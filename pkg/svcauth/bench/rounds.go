@@ -105,7 +105,12 @@ func (r results) ratio(name, base string) ratio {
 	for i := range ratios {
 		ratios[i] = r[name][i].ns / r[base][i].ns
 	}
-	same := func(f float64) float64 { return f }
+	return ratioOf(ratios)
+}
+
+func same(f float64) float64 { return f }
+
+func ratioOf(ratios []float64) ratio {
 	return ratio{median: median(ratios, same), low: slices.Min(ratios), high: slices.Max(ratios)}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"unicode/utf8"
 )
@@ -12,7 +13,10 @@ type row struct {
 	what, figure, allocs, ratio, spread, goal, verdict string
 }
 
-const verdictMissed = "MISSED"
+const (
+	verdictMissed = "MISSED"
+	verdictNotRun = "NOT RUN"
+)
 
 // A goal bounds a ratio or a count; the zero goal is none.
 type goal struct {
@@ -32,10 +36,10 @@ func (g goal) String() string {
 }
 
 func (g goal) verdict(value float64) string {
-	if value == g.limit || value > g.limit == g.least {
-		return "ok"
+	if math.IsNaN(value) || value != g.limit && value > g.limit != g.least {
+		return verdictMissed
 	}
-	return verdictMissed
+	return "ok"
 }
 
 // judged returns the row with a goal and whether value meets it.
@@ -47,6 +51,11 @@ func (r row) judged(value float64, g goal) row {
 }
 
 func heading(what string) row { return row{what: what} }
+
+// notRun returns the row of what could not be measured, with the reason.
+func notRun(what string, reason error) row {
+	return row{what: what, ratio: reason.Error(), verdict: verdictNotRun}
+}
 
 // opRow is the row of a side that was measured by the operation.
 func (r results) opRow(name string) row {

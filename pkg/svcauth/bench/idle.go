@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth/bench/internal/chains"
+	"example.com/micromachine/pkg/svcauth/bench/internal/traffic"
+)
+
+// idleWindow is long enough for a tenth of a percent of a core to be seen in /proc.
+const idleWindow = 15 * time.Second
+
+// idleHerald measures what a new Herald does when nobody asks it for anything, before it has had any load and just after.
+// Its transactions after the load are counted once those of the load itself are in the server's statistics.
+func idleHerald(ctx context.Context, r *rig) (rows []row, err error) {
+	if err := r.open(ctx); err != nil {
+		return nil, err
+	}
+	s, err := r.start(ctx, ours, r.mails.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	watch := func(wait time.Duration) (chains.Reading, error) {
+		if err := sleep(ctx, wait); err != nil {
+			return chains.Reading{}, err
+		}
+		before, err := r.meter.Read(ctx, s)
+		if err != nil {
+			return before, err
+		}
+		if err := sleep(ctx, idleWindow); err != nil {
+			return before, err
+		}
+		after, err := r.meter.Read(ctx, s)
+		return after.Sub(before), err
+	}
+	idle, err := watch(flushTime)
+	if err != nil {
+		return nil, err
+	}
+	plan := traffic.Plan{Conns: chainConns, Outstanding: chainOutstanding, Warm: chainWarm, Window: r.options.window}
+	if _, err := traffic.Run(ctx, plan, s.Target, &r.users, r.mails); err != nil {
+		return nil, err
+	}
+	after, err := watch(0)
+	if err != nil {
+		return nil, err
+	}
+	later, err := watch(0)
+	if err != nil {
+		return nil, err
+	}
+	return []row{
+		heading("Herald without any request"),
+		cpuShare("never loaded", idle), commitRate("never loaded", idle),
+		cpuShare("just after load", after), commitRate(fmt.Sprintf("%v after load", idleWindow), later),
+	}, nil
+}
+
+func cpuShare(when string, used chains.Reading) row {
+	percent := 100 * used.Herald.Seconds() / idleWindow.Seconds()
+	return row{what: "  CPU, " + when, figure: fmt.Sprintf("%.2f %%", percent)}.judged(percent, atMost(0.5))
+}
+
+func commitRate(when string, used chains.Reading) row {
+	rate := float64(used.HeraldCommits) / idleWindow.Seconds()
+	return row{what: "  commits, " + when, figure: fmt.Sprintf("%.1f/s", rate)}.judged(rate, atMost(5))
+}

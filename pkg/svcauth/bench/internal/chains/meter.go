@@ -1,0 +1,108 @@
+package chains
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"example.com/micromachine/pkg/pgtest"
+	"example.com/micromachine/pkg/svcauth/bench/internal/proc"
+)
+
+// A Reading is what has been used up to a moment.
+type Reading struct {
+	At             time.Time
+	Herald, Census time.Duration // CPU time
+	Postgres       time.Duration // CPU time of the server, for all databases
+	// HeraldCommits and CensusCommits are the transactions in the side's databases.
+	HeraldCommits, CensusCommits int64
+	Syncs                        int64 // of the server's WAL
+}
+
+// Sub returns what was used between two readings; At is left out.
+func (r Reading) Sub(before Reading) Reading {
+	return Reading{
+		Herald: r.Herald - before.Herald, Census: r.Census - before.Census, Postgres: r.Postgres - before.Postgres,
+		HeraldCommits: r.HeraldCommits - before.HeraldCommits, CensusCommits: r.CensusCommits - before.CensusCommits,
+		Syncs: r.Syncs - before.Syncs,
+	}
+}
+
+// A Meter reads what sides use. It is for one goroutine at a time.
+type Meter struct {
+	// NoCPU says why the server's CPU time cannot be read, and NoSyncs why its WAL syncs cannot; nil when they can.
+	NoCPU, NoSyncs error
+
+	server     *pgtest.Server
+	database   string    // the meter's own, so that no side is charged with its transactions
+	conn       *pgx.Conn // to it
+	postmaster int
+	syncs      string // the query
+}
+
+// NewMeter returns a meter of the server, whose processes it finds by a connection of its own.
+func NewMeter(ctx context.Context, server *pgtest.Server) (*Meter, error) {
+	m := &Meter{server: server, database: pgtest.TempName("bench_meter")}
+	url, err := server.CreateDatabase(ctx, m.database)
+	if err != nil {
+		return nil, err
+	}
+	if m.conn, err = pgx.Connect(ctx, url); err != nil {
+		return nil, errors.Join(fmt.Errorf("connecting: %w", err), m.Close())
+	}
+	var version int
+	var fsync bool
+	err = m.conn.QueryRow(ctx, `
+		select current_setting('server_version_num')::int / 10000, current_setting('fsync')::bool`).Scan(&version, &fsync)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("asking for settings: %w", err), m.Close())
+	}
+	if !fsync {
+		m.NoSyncs = errors.New("the server runs with fsync=off")
+	}
+	m.syncs = `select wal_sync from pg_stat_wal`
+	if version >= 18 {
+		m.syncs = `select coalesce(sum(fsyncs), 0)::bigint from pg_stat_io where object = 'wal'`
+	}
+	m.postmaster, m.NoCPU = proc.Postmaster(m.database)
+	return m, nil
+}
+
+// Close closes the meter's connection and drops its database.
+func (m *Meter) Close() error {
+	ctx := context.Background()
+	var err error
+	if m.conn != nil {
+		err = m.conn.Close(ctx)
+	}
+	return errors.Join(err, m.server.DropDatabase(ctx, m.database))
+}
+
+// Read returns what the side has used. PostgreSQL's connections report their transactions and syncs once a second while
+// they are busy, and ten seconds after that when they are not.
+func (m *Meter) Read(ctx context.Context, s *Side) (Reading, error) {
+	r := Reading{At: time.Now()}
+	var heraldErr, censusErr, postgresErr error
+	r.Herald, heraldErr = proc.CPU(s.Herald.PID())
+	r.Census, censusErr = proc.CPU(s.Census.PID())
+	if m.NoCPU == nil {
+		r.Postgres, postgresErr = proc.TreeCPU(m.postmaster)
+	}
+	if err := errors.Join(heraldErr, censusErr, postgresErr); err != nil {
+		return r, fmt.Errorf("reading CPU times: %w", err)
+	}
+	err := m.conn.QueryRow(ctx, `select `+transactions("$1")+`, `+transactions("$2")+`, (`+m.syncs+`)`,
+		s.HeraldDatabase, s.CensusDatabase).Scan(&r.HeraldCommits, &r.CensusCommits, &r.Syncs)
+	if err != nil {
+		return r, fmt.Errorf("reading statistics: %w", err)
+	}
+	return r, nil
+}
+
+// transactions is the query for the transactions in a database.
+func transactions(name string) string {
+	return `(select xact_commit + xact_rollback from pg_stat_database where datname = ` + name + `)`
+}

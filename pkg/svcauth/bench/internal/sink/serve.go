@@ -1,0 +1,104 @@
+// Package sink is the mail server of the measurements, a process of its own whose CPU time is the same for every side.
+// It reports each mail that it has taken on its standard output.
+package sink
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/mail"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
+
+// Serve takes mails at an address until its standard input ends. Each mail takes the delay at its final dot.
+func Serve(addr string, delay time.Duration) error {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	server := smtp.NewServer(&backend{delay: delay, out: bufio.NewWriter(os.Stdout)})
+	server.Domain = "sink"
+	server.MaxMessageBytes = 1 << 20
+	server.ErrorLog = silent{}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		_ = server.Close()
+		_ = listener.Close() // where Serve has not begun
+	}()
+	if err := server.Serve(listener); err != nil && !errors.Is(err, smtp.ErrServerClosed) {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}
+
+// backend makes sessions and reports their mails.
+type backend struct {
+	delay time.Duration
+
+	mu  sync.Mutex
+	out *bufio.Writer
+}
+
+// NewSession implements [smtp.Backend].
+func (b *backend) NewSession(*smtp.Conn) (smtp.Session, error) { return &session{backend: b}, nil }
+
+// report writes a line for a mail: the number in the recipient's address, and when it was taken.
+func (b *backend) report(recipient string) error {
+	name, _, _ := strings.Cut(recipient, "@")
+	user, err := strconv.Atoi(strings.TrimPrefix(name, "user"))
+	if err != nil {
+		return fmt.Errorf("recipient is not one of the users: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fmt.Fprintf(b.out, "%d %d\n", user, time.Now().UnixNano())
+	return b.out.Flush()
+}
+
+type session struct {
+	backend   *backend
+	recipient string
+}
+
+func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
+
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.recipient = to
+	return nil
+}
+
+// Data takes a mail that has a text, an HTML part and the recipient whom the envelope names.
+func (s *session) Data(r io.Reader) error {
+	m, err := mail.ReadMessage(r)
+	if err != nil {
+		return fmt.Errorf("reading mail: %w", err)
+	}
+	if _, err := io.Copy(io.Discard, m.Body); err != nil {
+		return fmt.Errorf("reading mail: %w", err)
+	}
+	if !strings.HasPrefix(m.Header.Get("Content-Type"), "multipart/alternative") {
+		return errors.New("the mail has not both a text and an HTML part")
+	}
+	if !strings.Contains(m.Header.Get("To"), s.recipient) {
+		return errors.New("the mail is not to its recipient")
+	}
+	<-time.After(s.backend.delay)
+	return s.backend.report(s.recipient)
+}
+
+func (s *session) Reset()        { s.recipient = "" }
+func (s *session) Logout() error { return nil }
+
+// silent drops what go-smtp logs.
+type silent struct{}
+
+func (silent) Printf(string, ...any) {}
+func (silent) Println(...any)        {}

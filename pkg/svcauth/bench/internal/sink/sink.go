@@ -1,0 +1,95 @@
+package sink
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth/bench/internal/proc"
+)
+
+// Command is the argument by which this program runs as the mail server; address and delay follow.
+const Command = "sink"
+
+// A Sink is the running mail server.
+type Sink struct {
+	Addr string
+
+	cmd   *exec.Cmd
+	stdin io.Closer
+	ended chan error
+
+	mu    sync.Mutex
+	taken func(user int, at time.Time)
+}
+
+// Start starts the mail server in a process of its own.
+func Start(ctx context.Context, delay time.Duration) (*Sink, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding own program: %w", err)
+	}
+	addr, err := proc.FreeAddr()
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{Addr: addr, cmd: exec.Command(program, Command, addr, delay.String()), ended: make(chan error, 1)}
+	s.cmd.Stderr = os.Stderr
+	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("starting mail server: %w", err)
+	}
+	reports, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("starting mail server: %w", err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting mail server: %w", err)
+	}
+	go func() { s.ended <- errors.Join(s.read(reports), s.cmd.Wait()) }()
+	for proc.Listening(addr)(ctx) != nil {
+		select {
+		case err := <-s.ended:
+			return nil, fmt.Errorf("the mail server has ended: %w", err)
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), s.Close())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return s, nil
+}
+
+// Report makes the sink call taken for each mail from now on. Nil: nobody is told.
+func (s *Sink) Report(taken func(user int, at time.Time)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = taken
+}
+
+func (s *Sink) read(reports io.Reader) error {
+	lines := bufio.NewScanner(reports)
+	for lines.Scan() {
+		var user int
+		var at int64
+		if _, err := fmt.Sscanf(lines.Text(), "%d %d", &user, &at); err != nil {
+			return fmt.Errorf("reading the mail server's report: %w", err)
+		}
+		s.mu.Lock()
+		taken := s.taken
+		s.mu.Unlock()
+		if taken != nil {
+			taken(user, time.Unix(0, at))
+		}
+	}
+	return lines.Err()
+}
+
+// Close ends the mail server.
+func (s *Sink) Close() error {
+	return errors.Join(s.stdin.Close(), <-s.ended)
+}

@@ -1,0 +1,238 @@
+package traffic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"example.com/micromachine/pkg/svcauth/bench/internal/sink"
+)
+
+// A Plan is how POSTs are sent.
+type Plan struct {
+	Conns int // keep-alive connections
+	// Outstanding bounds the notifications whose mails have not arrived, in a closed loop. Zero: no bound.
+	Outstanding int
+	// Rate makes POSTs due at regular times, so many in a second, however long the answers take. Zero: a closed loop.
+	Rate float64
+	// Warm goes before the window that is measured.
+	Warm, Window time.Duration
+	// Abandon ends the run with the window, without waiting for the mails that are outstanding.
+	Abandon bool
+	// AtEdge, where set, is called at the beginning and at the end of the window.
+	AtEdge func() error
+}
+
+// How long a run waits for its last mails, and then for mails that come twice.
+const (
+	drainTime = 2 * time.Minute
+	doubtTime = 300 * time.Millisecond
+)
+
+// refusalPause is how long a client waits after it was refused.
+const refusalPause = 20 * time.Millisecond
+
+// A Result is what a window has shown.
+type Result struct {
+	Elapsed  time.Duration
+	Accepted int // POSTs answered 201
+	Mails    int // that arrived
+	// Latencies are the times from when POSTs were due to when their mails arrived, in ascending order: in a closed loop
+	// those of the mails that arrived in the window, at a rate those of the POSTs that were due in the window.
+	Latencies []time.Duration
+
+	// Of the whole run: the POSTs answered 201, and those refused, by status.
+	AllAccepted int
+	Refused     map[int]int // 429 and 503; any other is an error
+}
+
+// Users gives out the users in turn, for all runs.
+type Users struct {
+	Count int
+	given atomic.Int64
+}
+
+func (u *Users) next() int { return int(u.given.Add(1)-1)%u.Count + 1 }
+
+// run is one run of a plan.
+type run struct {
+	Plan
+	target  Target
+	users   *Users
+	tracker *tracker
+	slots   chan struct{}  // of Outstanding
+	due     chan time.Time // of Rate
+}
+
+// Run sends POSTs to the target by the plan. A mail that is lost or comes twice is an error.
+func Run(ctx context.Context, plan Plan, target Target, users *Users, mails *sink.Sink) (Result, error) {
+	r := &run{Plan: plan, target: target, users: users}
+	r.tracker = newTracker(r.release)
+	if plan.Outstanding > 0 {
+		r.slots = make(chan struct{}, plan.Outstanding)
+	}
+	conns, err := DialMany(ctx, target, plan.Conns)
+	if err != nil {
+		return Result{}, err
+	}
+	defer CloseAll(conns)
+	mails.Report(r.tracker.taken)
+	defer mails.Report(nil)
+
+	w, result, err := r.send(ctx, conns)
+	result.AllAccepted, result.Refused = r.tracker.answers()
+	if err != nil || plan.Abandon {
+		return result, err
+	}
+	err = r.drain(ctx)
+	if plan.Rate > 0 {
+		result.Latencies = latencies(r.tracker.dueIn(w))
+	}
+	return result, err
+}
+
+// send sends the POSTs of the plan and returns when they are answered.
+func (r *run) send(ctx context.Context, conns []*Conn) (w window, result Result, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	sending, stop := context.WithCancel(ctx)
+	defer stop()
+	if r.Rate > 0 {
+		r.due = make(chan time.Time, int(r.Rate*(r.Warm+r.Window).Seconds()))
+		group.Go(func() error { return r.pace(ctx) })
+	}
+	for _, c := range conns {
+		group.Go(func() error { return r.client(sending, c) })
+	}
+	w, result, err = r.measure(ctx)
+	if r.Rate == 0 || err != nil {
+		stop() // at a rate the clients send what was due, however late
+	}
+	return w, result, errors.Join(err, group.Wait())
+}
+
+// measure lets the warm-up pass and watches the window.
+func (r *run) measure(ctx context.Context) (w window, result Result, err error) {
+	if err := sleep(ctx, r.Warm); err != nil {
+		return w, result, err
+	}
+	if err := r.edge(); err != nil {
+		return w, result, err
+	}
+	before, _ := r.tracker.answers()
+	w.begin = time.Now()
+	if err := sleep(ctx, r.Window); err != nil {
+		return w, result, err
+	}
+	w.end = time.Now()
+	after, _ := r.tracker.answers()
+	arrived := r.tracker.arrivedIn(w)
+	return w, Result{
+		Elapsed: w.end.Sub(w.begin), Accepted: after - before, Mails: len(arrived), Latencies: latencies(arrived),
+	}, r.edge()
+}
+
+// edge is the beginning or the end of the window.
+func (r *run) edge() error {
+	if r.AtEdge == nil {
+		return nil
+	}
+	return r.AtEdge()
+}
+
+// pace makes all POSTs of the plan due, at regular times.
+func (r *run) pace(ctx context.Context) error {
+	defer close(r.due)
+	start := time.Now()
+	for i := range cap(r.due) {
+		due := start.Add(time.Duration(float64(i) / r.Rate * float64(time.Second)))
+		if err := sleep(ctx, time.Until(due)); err != nil {
+			return err
+		}
+		r.due <- due
+	}
+	return nil
+}
+
+// client sends one POST after the other over its connection until ctx ends.
+func (r *run) client(ctx context.Context, c *Conn) error {
+	for {
+		due, ok := r.next(ctx)
+		if !ok {
+			return nil
+		}
+		user := r.users.next()
+		r.tracker.posting(user, due)
+		status, body, err := c.Call(user)
+		switch {
+		case err != nil:
+			return err
+		case status == http.StatusCreated:
+			r.tracker.accept()
+		case status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests:
+			r.tracker.refuse(user, status)
+			r.release()
+			_ = sleep(ctx, refusalPause) // next sees the end
+		default:
+			return fmt.Errorf("POST was answered %d: %s", status, body)
+		}
+	}
+}
+
+// next waits until another POST may be sent, and returns when it was due.
+func (r *run) next(ctx context.Context) (due time.Time, ok bool) {
+	if r.due != nil {
+		select {
+		case due, ok := <-r.due:
+			return due, ok
+		case <-ctx.Done():
+			return time.Time{}, false
+		}
+	}
+	if r.slots != nil {
+		select {
+		case r.slots <- struct{}{}:
+		case <-ctx.Done():
+			return time.Time{}, false
+		}
+	}
+	return time.Now(), ctx.Err() == nil
+}
+
+// release makes room for another notification. There may be none to release, as a POST that was answered 503 can have been
+// stored all the same.
+func (r *run) release() {
+	select {
+	case <-r.slots:
+	default:
+	}
+}
+
+// drain waits for the mails that are outstanding, and checks that each came once.
+func (r *run) drain(ctx context.Context) error {
+	deadline := time.Now().Add(drainTime)
+	for r.tracker.outstanding() > 0 && time.Now().Before(deadline) {
+		if err := sleep(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if err := sleep(ctx, doubtTime); err != nil {
+		return err
+	}
+	return r.tracker.verdict()
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth/bench/internal/traffic"
+)
+
+// latencyWarm lets the connections open that the rate needs.
+const latencyWarm = 2 * time.Second
+
+// An offer is a rate at which POSTs are due, and what is expected of the pair at it.
+type offer struct {
+	rate     float64
+	beside   goal    // of the ratio to the tuned chain
+	p50, p99 float64 // in milliseconds; zero: no goal
+}
+
+var offers = []offer{{rate: 200, beside: atMost(1)}, {rate: 50, p50: 15, p99: 30}}
+
+// latency measures the time from when a POST was due to when the mail server has taken its mail, at rates that are not
+// the most the pair can bear. A POST that was refused counts as one whose mail never came.
+func latency(ctx context.Context, r *rig) ([]row, error) {
+	var rows []row
+	for _, o := range offers {
+		plan := traffic.Plan{Conns: chainConns, Rate: o.rate, Warm: latencyWarm, Window: r.options.window}
+		names := r.contestants(ours, tuned)
+		t, err := r.compete(ctx, plan, names...)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, heading(fmt.Sprintf("POST to mail: time at %.0f/s offered", o.rate)))
+		for _, p := range []struct {
+			what  string
+			of    float64
+			limit float64
+		}{{"p50", 0.50, o.p50}, {"p99", 0.99, o.p99}} {
+			figure := func(t turn) float64 { return t.percentile(p.of) }
+			value := t.each(ours, figure)
+			line := row{what: "  " + ours + ", " + p.what, figure: showTime(value)}
+			line = line.beside(tuned, t.ratio(ours, tuned, figure), o.beside)
+			if p.limit > 0 {
+				line = line.judged(value, atMost(p.limit))
+			}
+			rows = append(rows, line)
+			for _, name := range names[1:] {
+				rows = append(rows, row{what: "  " + name + ", " + p.what, figure: showTime(t.each(name, figure))})
+			}
+		}
+	}
+	return rows, nil
+}
+
+// showTime shows milliseconds.
+func showTime(ms float64) string {
+	if math.IsInf(ms, 1) {
+		return "never"
+	}
+	return fmt.Sprintf("%.1f ms", ms)
+}
+
+// percentile returns a latency in milliseconds.
+func (t turn) percentile(p float64) float64 {
+	total := len(t.Latencies)
+	for _, refused := range t.Refused {
+		total += refused
+	}
+	i := min(int(p*float64(total)), total-1)
+	if i < 0 || i >= len(t.Latencies) {
+		return math.Inf(1)
+	}
+	return milliseconds(t.Latencies[i])
+}

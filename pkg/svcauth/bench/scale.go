@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/bench/internal/chains"
+	"example.com/micromachine/pkg/svcauth/bench/internal/traffic"
+)
+
+// The two sizes that are compared.
+const (
+	small, large                        = "small", "large"
+	fewNotifications, manyNotifications = 10_000, 500_000
+	fewUsers, manyUsers                 = 1_000, 1_000_000
+)
+
+const (
+	scaleRounds = 21
+	scaleOps    = 1000
+	scalePage   = 50 // users
+	// admin is the user who lists users.
+	admin = 1
+)
+
+// A pairOfSizes is two pairs of Census and Herald that differ in what is stored.
+type pairOfSizes struct{ small, large *chains.Side }
+
+func (p *pairOfSizes) close() error {
+	var errs []error
+	for _, s := range []*chains.Side{p.small, p.large} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// scale compares the pair with itself when much more is stored.
+func scale(ctx context.Context, r *rig) (rows []row, err error) {
+	if err := r.open(ctx); err != nil {
+		return nil, err
+	}
+	var p pairOfSizes
+	defer func() { err = errors.Join(err, p.close()) }()
+	if p.small, err = r.filled(ctx, small, fewUsers, fewNotifications); err != nil {
+		return nil, err
+	}
+	if p.large, err = r.filled(ctx, large, manyUsers, manyNotifications); err != nil {
+		return nil, err
+	}
+	if rows, err = r.scaleChain(ctx, p); err != nil {
+		return nil, err
+	}
+	more, err := p.scaleUsers(ctx)
+	return append(rows, more...), err
+}
+
+// filled starts a pair with so many users and sent notifications, most of which are copies of a few that were sent.
+func (r *rig) filled(ctx context.Context, name string, users, notifications int) (_ *chains.Side, err error) {
+	progress("filling the %s databases", name)
+	site := r.site
+	site.Users = users
+	s, err := site.Built(ctx, name, r.mails.Addr)
+	if err != nil {
+		return nil, err
+	}
+	plan := traffic.Plan{Conns: 1, Rate: 50, Window: 2 * time.Second}
+	if _, err = traffic.Run(ctx, plan, s.Target, &r.users, r.mails); err == nil {
+		err = errors.Join(s.Multiply(ctx, notifications), s.MakeAdmin(ctx, admin))
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// scaleChain compares how fast notifications are delivered and accepted.
+func (r *rig) scaleChain(ctx context.Context, p pairOfSizes) ([]row, error) {
+	rows := []row{heading(fmt.Sprintf("%d old notifications beside %d, %d users beside %d",
+		manyNotifications, fewNotifications, manyUsers, fewUsers))}
+	for _, c := range []struct {
+		what, unit string
+		plan       traffic.Plan
+		figure     func(turn) float64
+	}{
+		{"POST to mail", "mails/s", traffic.Plan{Conns: chainConns, Outstanding: chainOutstanding}, turn.rate},
+		{"POSTs answered 201", "POSTs/s", traffic.Plan{Conns: acceptClients}, turn.acceptRate},
+	} {
+		c.plan.Warm, c.plan.Window = chainWarm, r.options.window
+		t := tournament{}
+		for range r.options.rounds {
+			for _, s := range []*chains.Side{p.large, p.small} {
+				played, err := r.play(ctx, s, c.plan)
+				if err != nil {
+					return nil, err
+				}
+				progress("%s, %s: %.0f %s", c.what, s.Name, c.figure(played), c.unit)
+				t[s.Name] = append(t[s.Name], played)
+			}
+		}
+		line := row{what: "  " + c.what, figure: fmt.Sprintf("%.0f %s", t.each(large, c.figure), c.unit)}
+		rows = append(rows, line.beside(small, t.ratio(large, small, c.figure), atLeast(0.95)))
+	}
+	return rows, nil
+}
+
+// A read is a way of reading users: who calls, and the i-th query where there are so many users.
+type read struct {
+	what, caller string
+	query        func(signer *svcauth.Signer, i, users int) (query, error)
+}
+
+var reads = []read{
+	{"GET of a user", chains.Shop, func(signer *svcauth.Signer, i, users int) (query, error) {
+		return readUser(signer, spread(i, users))
+	}},
+	{"look-up by mail", chains.Office, func(signer *svcauth.Signer, i, users int) (query, error) {
+		user := spread(i, users)
+		return listUsers(signer, fmt.Sprintf("email=user%d%%40example.com", user), user)
+	}},
+	{"list, first page", chains.Office, func(signer *svcauth.Signer, _, _ int) (query, error) {
+		return listUsers(signer, fmt.Sprintf("limit=%d", scalePage), 1)
+	}},
+	{"list, deep page", chains.Office, func(signer *svcauth.Signer, _, users int) (query, error) {
+		after := users / 10 * 9
+		return listUsers(signer, fmt.Sprintf("limit=%d&after=%d", scalePage, after), after+1)
+	}},
+}
+
+// spread returns the users in an order that jumps among all of them.
+func spread(i, users int) int {
+	const prime = 7919
+	return i*prime%users + 1
+}
+
+// listUsers is the query for a page whose first user is known.
+func listUsers(signer *svcauth.Signer, parameters string, first int) (q query, err error) {
+	q.path, q.want = "user/?"+parameters, fmt.Sprintf(`"user%d@example.com"`, first)
+	q.token, err = chains.ReadToken(signer, q.path, admin)
+	return q, err
+}
+
+// scaleUsers compares how fast users are read.
+func (p pairOfSizes) scaleUsers(ctx context.Context) ([]row, error) {
+	rows := make([]row, len(reads))
+	for i, how := range reads {
+		got, err := p.compete(ctx, how)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", how.what, err)
+		}
+		rows[i] = got.rateRow(large)
+		rows[i].what = "  " + how.what
+		rows[i] = rows[i].beside(small, got.ratio(small, large), atLeast(0.95))
+	}
+	return rows, nil
+}
+
+// compete lets the two sizes take turns with one way of reading.
+func (p pairOfSizes) compete(ctx context.Context, how read) (results, error) {
+	l, err := newReading(ctx, how, p.large, manyUsers)
+	if err != nil {
+		return nil, err
+	}
+	defer l.clients.close()
+	s, err := newReading(ctx, how, p.small, fewUsers)
+	if err != nil {
+		return nil, err
+	}
+	defer s.clients.close()
+	c := &contest{
+		rounds: scaleRounds, ops: scaleOps, sides: []side{l.side(large), s.side(small)},
+		fresh: func() error { return errors.Join(l.renew(), s.renew()) },
+	}
+	return c.run(ctx)
+}
+
+// A reading is one way of reading at one Census, with tokens never seen before.
+type reading struct {
+	how     read
+	users   int
+	signer  *svcauth.Signer
+	clients readers
+	queries []query
+	signed  int
+}
+
+func newReading(ctx context.Context, how read, s *chains.Side, users int) (_ *reading, err error) {
+	r := &reading{how: how, users: users}
+	if r.signer, err = s.Signer(how.caller); err != nil {
+		return nil, err
+	}
+	r.clients, err = newReaders(ctx, s, s.CensusAddr)
+	return r, err
+}
+
+// renew signs the queries of a round.
+func (r *reading) renew() (err error) {
+	r.queries, err = signQueries(scaleOps, func(i int) (query, error) { return r.how.query(r.signer, r.signed+i, r.users) })
+	r.signed += scaleOps
+	return err
+}
+
+func (r *reading) side(name string) side {
+	return side{name: name, run: r.clients.run(func(_, i int) query { return r.queries[i] })}
+}
