@@ -27,6 +27,26 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m)
 }
 
+// TestCrash runs all tests on one Census, each with databases and Heralds of its own. The 10,000 mails
+// of a full run are sent while nothing else goes on.
+func TestCrash(t *testing.T) {
+	s := start(t)
+	t.Run("two replicas", func(t *testing.T) {
+		if !*full {
+			t.Parallel()
+		}
+		testTwoReplicas(t, s)
+	})
+	for name, test := range map[string]func(*testing.T, *stack.Stack){
+		"matrix": testMatrix, "schedule": testSchedule, "refused sender": testRefusedSender, "stops": testStops,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
+	}
+}
+
 // start starts what all worlds share: keys, Census and its users.
 func start(t *testing.T) *stack.Stack {
 	t.Helper()

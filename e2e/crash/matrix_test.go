@@ -10,10 +10,8 @@ import (
 	"example.com/micromachine/e2e/stack"
 )
 
-// TestMatrix breaks something at each point, in each way.
-func TestMatrix(t *testing.T) {
-	t.Parallel()
-	s := start(t)
+// testMatrix breaks something at each point, in each way.
+func testMatrix(t *testing.T, s *stack.Stack) {
 	notifications, parallel := 1, 5
 	if *full {
 		notifications, parallel = 25, 3

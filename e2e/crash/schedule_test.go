@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/micromachine/e2e/stack"
 	"example.com/micromachine/pkg/smtptest"
 )
 
@@ -22,16 +23,14 @@ var waits = []Point{
 	AfterFetch, AfterHello, AfterMail, AfterRcpt, AfterData, AfterDot, AfterReply, BeforeOutcome, InOutcome, AfterOutcome,
 }
 
-// TestSchedule has one Herald take jobs and wait at a point. It loses PostgreSQL for 7 s. Another
+// testSchedule has one Herald take jobs and wait at a point. It loses PostgreSQL for 7 s. Another
 // Herald takes over and sends, and its mail server answers late. Then the first one gets its database
 // back, and its conversations fail at some point, or succeed.
-func TestSchedule(t *testing.T) {
-	t.Parallel()
+func testSchedule(t *testing.T, s *stack.Stack) {
 	rounds, parallel := 1, len(waits)
 	if *full {
 		rounds, parallel = 13, 5
 	}
-	s := start(t)
 	var mu sync.Mutex
 	results := map[Point]tally{}
 	failures := map[Point]map[Point]int{}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/micromachine/e2e/stack"
 	"example.com/micromachine/pkg/smtptest"
 )
 
@@ -35,11 +36,9 @@ var stops = []stop{
 // stopWithin is how long Herald may take to end: the grace of conversations, and a little more.
 const stopWithin = 20 * time.Second
 
-// TestStops sends SIGTERM to a Herald in trouble. It ends in time, in whatever trouble it is, and
+// testStops sends SIGTERM to a Herald in trouble. It ends in time, in whatever trouble it is, and
 // the next one goes on.
-func TestStops(t *testing.T) {
-	t.Parallel()
-	system := start(t)
+func testStops(t *testing.T, system *stack.Stack) {
 	var jobs []job
 	var mu sync.Mutex
 	for _, s := range stops {

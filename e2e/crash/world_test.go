@@ -54,6 +54,7 @@ type notification struct {
 	Attempts          []struct {
 		Number          int
 		Outcome, Detail string
+		SMTPCode        int `json:"smtp_code"`
 	}
 }
 

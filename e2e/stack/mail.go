@@ -16,17 +16,13 @@ type Mail struct {
 	server *smtptest.Server
 }
 
-func newMail(certFile, keyFile, dir string) (*Mail, error) {
+func newMail(addr, certFile, keyFile, dir string) (*Mail, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the mail directory: %w", err)
 	}
 	certificate, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("loading the mail server's certificate: %w", err)
-	}
-	addr, err := freeAddr()
-	if err != nil {
-		return nil, err
 	}
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -157,16 +158,26 @@ func (p *Process) logTail() string {
 	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }
 
-// freeAddr returns a loopback address that nothing listens on. Its port lies below the range that the kernel gives to
-// outgoing connections, so that it is still free when a process that was stopped wants it again.
-func freeAddr() (string, error) {
+// freeAddr returns a loopback address that nothing listens on, and that it has not returned before. Its port lies below
+// the range that the kernel gives to outgoing connections, so that it is still free when a process that was stopped
+// wants it again.
+func (s *Stack) freeAddr() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	const low, high, tries = 20000, 30000, 100
 	for range tries {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", low+rand.IntN(high-low)))
 		if err != nil {
 			continue
 		}
-		return l.Addr().String(), l.Close()
+		addr := l.Addr().String()
+		if err := l.Close(); err != nil {
+			return "", err
+		}
+		if !slices.Contains(s.addrs, addr) {
+			s.addrs = append(s.addrs, addr)
+			return addr, nil
+		}
 	}
 	return "", fmt.Errorf("no free port found from %d to %d", low, high)
 }

@@ -52,6 +52,7 @@ type Stack struct {
 
 	mu      sync.Mutex
 	closers []func() error
+	addrs   []string // given out
 }
 
 // Start brings the system up: databases, keys, mail, Census, its users, Herald. When it fails nothing is left behind.
@@ -113,7 +114,11 @@ func (s *Stack) createDatabases(ctx context.Context) error {
 
 func (s *Stack) startMail(context.Context) (err error) {
 	ca := filepath.Join(s.Dir, "callers", "ca")
-	if s.Mail, err = newMail(filepath.Join(ca, "localhost.pem"), filepath.Join(ca, "localhost-key.pem"), s.MailDir); err != nil {
+	addr, err := s.freeAddr()
+	if err != nil {
+		return err
+	}
+	if s.Mail, err = newMail(addr, filepath.Join(ca, "localhost.pem"), filepath.Join(ca, "localhost-key.pem"), s.MailDir); err != nil {
 		return err
 	}
 	s.onClose(s.Mail.Stop)
@@ -122,10 +127,10 @@ func (s *Stack) startMail(context.Context) (err error) {
 
 // chooseAddresses settles where the services listen before either starts, as each is told of the other.
 func (s *Stack) chooseAddresses(context.Context) (err error) {
-	if s.CensusAddr, err = freeAddr(); err != nil {
+	if s.CensusAddr, err = s.freeAddr(); err != nil {
 		return err
 	}
-	if s.HeraldAddr, err = freeAddr(); err != nil {
+	if s.HeraldAddr, err = s.freeAddr(); err != nil {
 		return err
 	}
 	s.censusFromHerald = s.CensusAddr
@@ -188,7 +193,7 @@ func (s *Stack) startService(ctx context.Context, name string, env []string) (*P
 // serve starts one process of a service. Its ready state is asked of the admin listener by the program itself, as
 // compose does it.
 func (s *Stack) serve(ctx context.Context, name, label string, env []string) (*Process, error) {
-	admin, err := freeAddr()
+	admin, err := s.freeAddr()
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +217,7 @@ func (s *Stack) SecondHerald(ctx context.Context) (*Process, string, error) {
 // AnotherHerald starts another Herald, whose log gets a name, and returns it with its address. Its settings,
 // "NAME=value", come before those of the first one. It is safe for concurrent use.
 func (s *Stack) AnotherHerald(ctx context.Context, name string, settings ...string) (*Process, string, error) {
-	addr, err := freeAddr()
+	addr, err := s.freeAddr()
 	if err != nil {
 		return nil, "", err
 	}
