@@ -52,7 +52,6 @@ func testTwoReplicas(t *testing.T, s *stack.Stack) {
 	mails := 200
 	if *full {
 		mails = 10_000 // with the machine to themselves
-	} else {
 	}
 	w := newWorld(t)
 	if err := w.start(t.Context(), s, true); err != nil {
