@@ -26,18 +26,22 @@ demo: build ## play the whole story and stay up until Ctrl-C; ONCE=1 ends after 
 	@exec $(BIN)/demo $(if $(ONCE),-once)
 
 .PHONY: test
-test: build ## run all tests, on PostgreSQL and end to end
-	$(BIN)/withpostgres go test $(UNITS)
-	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test -p 1 ./e2e/...
+test: build ## run the tests, on PostgreSQL and end to end
+	$(BIN)/withpostgres go test -parallel=4 $(UNITS)
+	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test ./e2e ./e2e/cmd/... ./e2e/stack
 	@$(SAY_NOT_RUN)
 	cd $(BENCH) && go test ./...
 
 .PHONY: race
 race: build ## run all tests with the race detector, in the services too (needs a C compiler)
 	go build -race -o $(BIN)/race/ $(PROGRAMS)
-	$(BIN)/withpostgres go test -race $(UNITS)
+	$(BIN)/withpostgres go test -race -parallel=4 $(UNITS)
 	E2E_BIN_DIR=$(CURDIR)/$(BIN)/race $(BIN)/withpostgres go test -race -skip='^TestOverload$$' ./e2e
 	@$(SAY_NOT_RUN)
+
+.PHONY: crash-sample
+crash-sample: build ## break the running pair at every point, a few times each (about 2 minutes)
+	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test -count=1 ./e2e/crash
 
 .PHONY: crash
 crash: build ## break the running pair at every point, 25 times each, and print the tables (about 15 minutes)
