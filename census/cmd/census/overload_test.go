@@ -37,8 +37,9 @@ func TestOverload(t *testing.T) {
 			client = newStreams(t, s.caFile, s.addr)
 		}
 		r := s.request(t, http.MethodGet, "user/1/", "")
+		stream := client
 		requests.Go(func() {
-			switch status, body := exchange(t, client, r); {
+			switch status, body := exchange(t, stream, r); {
 			case status == http.StatusServiceUnavailable && strings.Contains(body, "urn:svcauth:problem:overloaded"):
 				refused.Add(1)
 			case status == http.StatusOK, status == http.StatusServiceUnavailable: // the latter when its time is over

@@ -40,8 +40,9 @@ func TestOverload(t *testing.T) {
 		}
 		r.Header.Set("Content-Type", "application/json")
 		s.shop.Sign(t, r, name, reader)
+		stream := client
 		requests.Go(func() {
-			switch status, body := exchange(t, client, r); {
+			switch status, body := exchange(t, stream, r); {
 			case status == http.StatusServiceUnavailable && strings.Contains(body, "urn:svcauth:problem:overloaded"):
 				refused.Add(1)
 			case status == http.StatusCreated, status == http.StatusServiceUnavailable: // the latter when its time is over
