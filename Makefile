@@ -44,7 +44,7 @@ crash-sample: build ## break the running pair at every point, a few times each (
 	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test -count=1 ./e2e/crash
 
 .PHONY: crash
-crash: build ## break the running pair at every point, 25 times each, and print the tables (about 15 minutes)
+crash: build ## break the running pair at every point, 25 times each, and print the tables (about 10 minutes)
 	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test -count=1 -timeout=30m ./e2e/crash -crash.full
 
 .PHONY: fuzz

@@ -12,7 +12,7 @@ import (
 
 // testMatrix breaks something at each point, in each way.
 func testMatrix(t *testing.T, s *stack.Stack) {
-	notifications, parallel := 1, 5
+	notifications, parallel := 1, 4
 	if *full {
 		notifications, parallel = 25, 3
 	}

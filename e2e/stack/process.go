@@ -23,6 +23,12 @@ const (
 	endWithin   = 30 * time.Second
 )
 
+// The pauses between questions whether a process is ready: the first, and the longest. A busy machine is not made busier.
+const (
+	askFirst = 50 * time.Millisecond
+	askLast  = time.Second
+)
+
 // A Process is one of the built programs, which can be stopped, killed and started again. Its output goes to a file.
 type Process struct {
 	program string
@@ -83,7 +89,7 @@ func (p *Process) name() string { return filepath.Base(p.program) }
 func (p *Process) awaitReady(ctx context.Context, done <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	for {
+	for pause := askFirst; ; pause = min(2*pause, askLast) {
 		err := p.ready(ctx)
 		if err == nil {
 			return nil
@@ -93,7 +99,7 @@ func (p *Process) awaitReady(ctx context.Context, done <-chan struct{}) error {
 			return fmt.Errorf("%s ended instead of starting:\n%s", p.name(), p.logTail())
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("%s is not ready after %v: %w:\n%s", p.name(), readyWithin, err, p.logTail()), p.Kill())
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }
