@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,6 +89,9 @@ func newWorld(tb testing.TB) *world {
 	}
 	tb.Cleanup(verifier.Close)
 	w.verifier = verifier
+	for slices.ContainsFunc(verifier.Stats().KeySets, func(s svcauth.KeySetStats) bool { return s.Fetched.IsZero() }) {
+		time.Sleep(time.Millisecond) // the clock is the test's to set once nothing in the background reads it
+	}
 	protected := verifier.Require(maxBody)(http.HandlerFunc(w.whoAmI))
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, mounted+"/") {

@@ -38,7 +38,7 @@ Settings are taken from the environment; a secret NAME also from the file NAME_F
   CENSUS_DATABASE_URL   serve, migrate, user add; secret, required; pool_max_conns in it
                         is 16 by default and 2 at least
   CENSUS_URL            serve, user add; the service's own name (default https://census.service/)
-  CENSUS_ADMIN_LISTEN   serve, healthcheck; address for /healthz, /readyz and /metrics (default 127.0.0.1:9443)
+  CENSUS_ADMIN_LISTEN   serve, healthcheck; address for /healthz, /readyz, /metrics and /debug/pprof/ (default 127.0.0.1:9443)
 and, for serve alone,
   CENSUS_LISTEN         address for the API (default :8443)
   CENSUS_TLS_CERT_FILE, CENSUS_TLS_KEY_FILE

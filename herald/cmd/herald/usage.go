@@ -16,7 +16,7 @@ Commands:
 Settings are taken from the environment; a secret NAME also from the file NAME_FILE.
   HERALD_DATABASE_URL   serve, migrate; secret, required; pool_max_conns in it
                         is 34 by default and 4 at least
-  HERALD_ADMIN_LISTEN   serve, healthcheck; address for /healthz, /readyz and /metrics (default 127.0.0.1:9444)
+  HERALD_ADMIN_LISTEN   serve, healthcheck; address for /healthz, /readyz, /metrics and /debug/pprof/ (default 127.0.0.1:9444)
 and, for serve alone,
   HERALD_URL            the service's own name (default https://herald.service/)
   HERALD_LISTEN         address for the API (default :8443)
