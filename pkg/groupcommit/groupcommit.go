@@ -5,7 +5,7 @@
 //	}})
 //	first, err := burns.Do(ctx, k)
 //
-// While a batch is written, the next one gathers. A write that comes alone waits for nobody. Each
+// While one batch is written, the next one gathers. A write that comes alone waits for nobody. Each
 // caller gets the result of its own write after the commit of the batch that holds it.
 package groupcommit
 
@@ -25,16 +25,13 @@ var ErrInDoubt = errors.New("the commit is under way and its result is not known
 // A Config says how a [Group] commits.
 type Config[In, Out any] struct {
 	// Commit writes a batch of at least one item, whole or not at all, and returns a result for
-	// each item in the batch's order. It must be safe for concurrent use. Required.
+	// each item in the batch's order. It is called by one goroutine at a time. Required.
 	Commit func(ctx context.Context, batch []In) ([]Out, error)
 	// Rejected reports whether an error of Commit may be the fault of one item alone. The items
 	// of such a batch are then written one by one. The default is never.
 	Rejected func(error) bool
 	// MaxBatch is the largest batch; the default is 256.
 	MaxBatch int
-	// Parallel is how many batches may be written at once; the default is 2. A batch beside another
-	// one has at least Fill items; the default is 32.
-	Parallel, Fill int
 	// Timeout bounds each Commit; the default is 10 s. The callers' own contexts do not bound it,
 	// as a batch belongs to several of them.
 	Timeout time.Duration
@@ -46,7 +43,7 @@ type Group[In, Out any] struct {
 
 	mu      sync.Mutex
 	waiting []*write[In, Out]
-	running int // batches that are being written
+	running bool
 }
 
 // A write is an item with the caller that waits for its result.
@@ -60,7 +57,6 @@ type write[In, Out any] struct {
 // New returns a group.
 func New[In, Out any](config Config[In, Out]) *Group[In, Out] {
 	config.MaxBatch = cmp.Or(config.MaxBatch, 256)
-	config.Parallel, config.Fill = cmp.Or(config.Parallel, 2), cmp.Or(config.Fill, 32)
 	config.Timeout = cmp.Or(config.Timeout, 10*time.Second)
 	return &Group[In, Out]{config: config}
 }
@@ -74,8 +70,8 @@ func (g *Group[In, Out]) Do(ctx context.Context, item In) (Out, error) {
 	}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, w)
-	if g.running == 0 || g.running < g.config.Parallel && len(g.waiting) >= g.config.Fill {
-		g.running++
+	if !g.running {
+		g.running = true
 		go g.run()
 	}
 	g.mu.Unlock()
@@ -108,7 +104,7 @@ func (g *Group[In, Out]) withdraw(w *write[In, Out]) bool {
 	return true
 }
 
-// run commits batches until too little waits.
+// run commits batches until nothing waits.
 func (g *Group[In, Out]) run() {
 	for {
 		batch := g.next()
@@ -129,8 +125,8 @@ func (g *Group[In, Out]) run() {
 func (g *Group[In, Out]) next() []*write[In, Out] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.waiting) == 0 || g.running > 1 && len(g.waiting) < g.config.Fill {
-		g.running--
+	if len(g.waiting) == 0 {
+		g.running = false
 		return nil
 	}
 	n := min(len(g.waiting), g.config.MaxBatch)

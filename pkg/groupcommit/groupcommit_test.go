@@ -83,41 +83,6 @@ func TestContextThatEnds(t *testing.T) {
 	})
 }
 
-// A second batch is written beside the first when enough writes wait, and no third.
-func TestParallelBatches(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		var sizes []int
-		running, most := 0, 0
-		g := groupcommit.New(groupcommit.Config[int, int]{Fill: 4, Commit: func(_ context.Context, batch []int) ([]int, error) {
-			mu.Lock()
-			sizes = append(sizes, len(batch))
-			running++
-			most = max(most, running)
-			mu.Unlock()
-			time.Sleep(time.Second)
-			mu.Lock()
-			running--
-			mu.Unlock()
-			return batch, nil
-		}})
-		var wait sync.WaitGroup
-		for n := range 9 {
-			wait.Go(func() {
-				if got, err := g.Do(t.Context(), n); got != n || err != nil {
-					t.Errorf("%d: got %d, %v", n, got, err)
-				}
-			})
-			synctest.Wait()
-		}
-		wait.Wait()
-		if !slices.Equal(sizes, []int{1, 4, 4}) || most != 2 {
-			t.Errorf("batches of %v, %d at once", sizes, most)
-		}
-	})
-}
-
 var errBad = errors.New("bad item")
 
 // An item that is rejected fails alone; an outage fails the batch, once.
