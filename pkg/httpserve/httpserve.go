@@ -185,13 +185,15 @@ func (s *Server) accept() error {
 // then nearly all have had an answer that asks the client to leave. What Shutdown
 // finds after that is long silent.
 func (s *Server) drain(ctx context.Context, served <-chan error) error {
-	s.draining.Store(true)
 	if err := s.listener.drain(); err != nil {
 		return fmt.Errorf("closing listener %s: %w", s.Addr(), err)
 	}
 	if err := <-served; !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serving %s: %w", s.Addr(), err)
 	}
+	// Not before: clients that are told to leave connect anew at once, and a connection that comes
+	// while the listener is closed is reset.
+	s.draining.Store(true)
 	s.connections.touch() // each connection has the linger from now on
 	ctx, cancel := context.WithTimeout(ctx, s.grace)
 	defer cancel()
