@@ -27,7 +27,7 @@ demo: build ## play the whole story and stay up until Ctrl-C; ONCE=1 ends after 
 
 .PHONY: test
 test: build ## run the tests, on PostgreSQL and end to end
-	$(BIN)/withpostgres go test -parallel=4 $(UNITS)
+	@$(BIN)/withpostgres go test -parallel=4 $(UNITS)
 	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test ./e2e ./e2e/cmd/... ./e2e/stack
 	@$(SAY_NOT_RUN)
 	cd $(BENCH) && go test ./...
@@ -35,7 +35,7 @@ test: build ## run the tests, on PostgreSQL and end to end
 .PHONY: race
 race: build ## run all tests with the race detector, in the services too (needs a C compiler)
 	go build -race -o $(BIN)/race/ $(PROGRAMS)
-	$(BIN)/withpostgres go test -race -parallel=4 $(UNITS)
+	@$(BIN)/withpostgres go test -race -parallel=4 $(UNITS)
 	E2E_BIN_DIR=$(CURDIR)/$(BIN)/race $(BIN)/withpostgres go test -race -skip='^TestOverload$$' ./e2e
 	@$(SAY_NOT_RUN)
 
