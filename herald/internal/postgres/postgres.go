@@ -52,9 +52,8 @@ import (
 // The default of pgx, four, makes calls wait for each other on a small machine.
 const MaxConns = 16
 
-// maxAttempts bounds only what Herald could not even record, such as an outage of
-// the database itself: all else snoozes, which is no attempt to River. It is some
-// forty days of them.
+// maxAttempts is more than a notification has executions in its time: when to give up is the
+// notification's to say, not River's.
 const maxAttempts = 1000
 
 // Connect returns a pool of connections to the database. It does not wait for the
