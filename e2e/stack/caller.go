@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/svcauth"
 )
 
@@ -45,7 +46,7 @@ func ConnectTo(censusAddr, heraldAddr string) string {
 
 // NewCallers returns the callers whose keys [Prepare] made in dir.
 func NewCallers(dir, connectTo string) (another, shop, office *Caller, err error) {
-	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: filepath.Join(dir, "ca.pem"), ConnectTo: connectTo})
+	client, err := httpclient.New(httpclient.Config{CAFile: filepath.Join(dir, "ca.pem"), ConnectTo: connectTo})
 	if err != nil {
 		return nil, nil, nil, err
 	}

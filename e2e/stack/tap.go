@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/svcauth"
 )
 
@@ -29,7 +30,7 @@ type tap struct {
 
 // newTap starts a tap with the certificate of Census, which is in dir.
 func newTap(dir, censusAddr, caFile string, show func(Exchange)) (*tap, error) {
-	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: caFile, ConnectTo: "census.service:443:" + censusAddr})
+	client, err := httpclient.New(httpclient.Config{CAFile: caFile, ConnectTo: "census.service:443:" + censusAddr})
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func ExampleTransport() {
 	transport, err := svcauth.NewTransport(svcauth.TransportConfig{
 		Signer:   signer,
 		Audience: "https://census.service/",
-		Base:     census, // in a service: the transport of NewHTTPClient, or nothing
+		Base:     census, // in a service: the transport of its own client, or nothing
 	})
 	if err != nil {
 		panic(err)

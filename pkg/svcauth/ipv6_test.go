@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
@@ -23,7 +24,7 @@ func TestIPv6ServiceName(t *testing.T) {
 		subject, _ := svcauth.SubjectFrom(r.Context())
 		_, _ = io.WriteString(w, caller.Issuer+" "+string(subject))
 	})))
-	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{
+	client, err := httpclient.New(httpclient.Config{
 		CAFile: server.caFile, ConnectTo: "[2001:db8::1]:8443:" + server.Listener.Addr().String(),
 	})
 	if err != nil {

@@ -30,6 +30,7 @@ package svcauth
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -153,6 +154,14 @@ func checkServiceName(name string) error {
 		return fmt.Errorf("the path of %q is not clean", name)
 	}
 	return nil
+}
+
+// canonicalHost returns the form in which hosts are compared.
+func canonicalHost(host string) string {
+	if address, err := netip.ParseAddr(host); err == nil {
+		return address.String()
+	}
+	return strings.ToLower(host)
 }
 
 func validPort(port string) bool {

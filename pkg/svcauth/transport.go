@@ -18,7 +18,8 @@ type TransportConfig struct {
 	// Audience is the name, the base URL, of the service that is called. A request to any other URL is an error and is
 	// not sent. Required.
 	Audience string
-	// Base sends the signed requests; the default is the transport of what [NewHTTPClient] makes of an empty config.
+	// Base sends the signed requests. The default is [http.DefaultTransport], which waits for response
+	// headers as long as the context of the request allows.
 	Base http.RoundTripper
 }
 
@@ -46,11 +47,7 @@ func NewTransport(config TransportConfig) (*Transport, error) {
 		return nil, fmt.Errorf("svcauth: audience: %w", err)
 	}
 	if config.Base == nil {
-		client, err := NewHTTPClient(HTTPClientConfig{})
-		if err != nil {
-			return nil, err
-		}
-		config.Base = client.Transport
+		config.Base = http.DefaultTransport //nolint:forbidigo // net/http's own default; Base replaces it
 	}
 	return &Transport{config: config}, nil
 }

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
@@ -58,10 +59,10 @@ func newTLSServer(t *testing.T, name string, handler http.Handler) *tlsServer {
 	return s
 }
 
-// client returns the hardened client, pointed at the server.
+// client returns a client that trusts the server and connects to it.
 func (s *tlsServer) client(t *testing.T) *http.Client {
 	t.Helper()
-	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: s.caFile, ConnectTo: s.connectTo})
+	client, err := httpclient.New(httpclient.Config{CAFile: s.caFile, ConnectTo: s.connectTo})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,69 +261,5 @@ func TestNewTransportNeeds(t *testing.T) {
 	}
 	if _, err := svcauth.NewTransport(svcauth.TransportConfig{Signer: signer, Audience: census}); err != nil {
 		t.Error(err)
-	}
-}
-
-// The hardened client verifies certificates against the name called, wherever it connects, and follows no redirect.
-func TestHTTPClient(t *testing.T) {
-	t.Parallel()
-	server := newTLSServer(t, "census.service", http.RedirectHandler("/elsewhere/", http.StatusFound))
-	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		name, caFile, connectTo, url string
-		want                         string // of the error; empty: a redirect that is not followed
-	}{
-		{"name and authority fit", server.caFile, server.connectTo, census, ""},
-		{"several rules", server.caFile, "shop.service:443:127.0.0.1:1, " + server.connectTo, census, ""},
-		{"another name", server.caFile, "shop.service:443:127.0.0.1:" + port, shop, "certificate is valid for census.service, not shop.service"},
-		{"unknown authority", "", server.connectTo, census, "certificate signed by unknown authority"},
-		{"name that is elsewhere", server.caFile, "", "https://127.0.0.1:" + port, "x509: cannot validate certificate for 127.0.0.1"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: tt.caFile, ConnectTo: tt.connectTo})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(client.CloseIdleConnections)
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, tt.url, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			res, err := client.Do(req)
-			if err == nil {
-				res.Body.Close()
-			}
-			switch {
-			case tt.want == "" && (err != nil || res.StatusCode != http.StatusFound):
-				t.Errorf("%v, %v; want a redirect", res, err)
-			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
-				t.Errorf("error %v, want %q", err, tt.want)
-			}
-		})
-	}
-}
-
-func TestHTTPClientFaults(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "ca.pem"), []byte("no certificate"))
-	for _, tt := range []struct {
-		config svcauth.HTTPClientConfig
-		want   string
-	}{
-		{svcauth.HTTPClientConfig{CAFile: filepath.Join(dir, "gone.pem")}, "gone.pem"},
-		{svcauth.HTTPClientConfig{CAFile: filepath.Join(dir, "ca.pem")}, "no certificate in " + filepath.Join(dir, "ca.pem")},
-		{svcauth.HTTPClientConfig{ConnectTo: "census.service"}, `"census.service" is not of the form`},
-		{svcauth.HTTPClientConfig{ConnectTo: "census.service:443:localhost"}, `"census.service:443:localhost" is not of the form`},
-		{svcauth.HTTPClientConfig{ConnectTo: "a:1:b:2,"}, `"" is not of the form`},
-		{svcauth.HTTPClientConfig{ConnectTo: "::b:2"}, `"::b:2" is not of the form`},
-	} {
-		if _, err := svcauth.NewHTTPClient(tt.config); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("error %v, want %q", err, tt.want)
-		}
 	}
 }

@@ -27,8 +27,8 @@ type VerifierConfig struct {
 	// InsecureAllowReplay makes a verifier that keeps no state: a token that was meant to work once works, for the same
 	// request, as often as it is sent until it expires. Not together with Replay.
 	InsecureAllowReplay bool
-	// HTTPClient fetches the key sets that the trust file says to discover. No redirect is followed. The default is
-	// what [NewHTTPClient] makes of an empty config.
+	// HTTPClient fetches the key sets that the trust file says to discover. Redirects are not followed, and a fetch ends
+	// after 10 s, whatever the client allows. The default is a client with [http.DefaultTransport].
 	HTTPClient *http.Client
 	// Logger gets a line for each refused call and for each change of trust or of an issuer's keys. The default is
 	// [slog.Default].
@@ -95,9 +95,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 		client: config.HTTPClient, log: config.Logger, observe: config.Observe, now: config.Now, seen: newSeenTokens(),
 		admission: config.Admission,
 	}
-	if err := v.setDefaults(); err != nil {
-		return nil, err
-	}
+	v.setDefaults()
 	file, err := loadTrust(v.trustFile)
 	if err != nil {
 		return nil, fmt.Errorf("svcauth: %w", err)
@@ -108,9 +106,9 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	return v, nil
 }
 
-func (v *Verifier) setDefaults() (err error) {
+func (v *Verifier) setDefaults() {
 	if v.client == nil {
-		v.client, err = NewHTTPClient(HTTPClientConfig{})
+		v.client = &http.Client{}
 	}
 	if v.log == nil {
 		v.log = slog.Default()
@@ -119,7 +117,6 @@ func (v *Verifier) setDefaults() (err error) {
 	if v.now == nil {
 		v.now = time.Now
 	}
-	return err
 }
 
 // Close ends the work in the background and waits for its end. Calls are still decided afterwards, with the keys that

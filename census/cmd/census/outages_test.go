@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"example.com/micromachine/migrations"
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/pgtest"
-	"example.com/micromachine/pkg/svcauth"
 )
 
 // newUser is the body of a request that writes; the address is taken, so that it can be sent again.
@@ -18,7 +18,7 @@ const newUser = `{"name":"New","email":"admin@example.com"}`
 // exchange sends a request and returns the answer with its body.
 func (s *system) exchange(t *testing.T, r *http.Request) (res *http.Response, body string) {
 	t.Helper()
-	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: s.caFile, ConnectTo: "example.com:443:" + s.addr})
+	client, err := httpclient.New(httpclient.Config{CAFile: s.caFile, ConnectTo: "example.com:443:" + s.addr})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"example.com/micromachine/census/internal/server"
 	"example.com/micromachine/pkg/command"
 	"example.com/micromachine/pkg/database"
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/pgreplay"
@@ -73,7 +74,7 @@ func trust(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (svcau
 	if err != nil {
 		err = fmt.Errorf("CENSUS_KEY_FILE: %w", err)
 	}
-	client, clientErr := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: s.CAFile, ConnectTo: s.ConnectTo})
+	client, clientErr := httpclient.New(httpclient.Config{CAFile: s.CAFile, ConnectTo: s.ConnectTo})
 	if clientErr != nil {
 		return nil, nil, errors.Join(err, fmt.Errorf("CENSUS_CA_FILE, CENSUS_CONNECT_TO: %w", clientErr))
 	}

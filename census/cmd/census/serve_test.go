@@ -18,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
@@ -151,7 +152,7 @@ func (s *system) request(t *testing.T, method, path, body string) *http.Request 
 // send sends a request and returns the status and body of the answer.
 func (s *system) send(t *testing.T, r *http.Request) (status int, body string) {
 	t.Helper()
-	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: s.caFile, ConnectTo: "example.com:443:" + s.addr})
+	client, err := httpclient.New(httpclient.Config{CAFile: s.caFile, ConnectTo: "example.com:443:" + s.addr})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"example.com/micromachine/migrations"
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/pgtest"
-	"example.com/micromachine/pkg/svcauth"
 )
 
 // exchange sends a signed request in the reader's name and returns the answer with its body.
@@ -26,7 +26,7 @@ func (s *system) exchange(t *testing.T, method, path, body string) (res *http.Re
 		r.Header.Set("Content-Type", "application/json")
 	}
 	s.shop.Sign(t, r, name, reader)
-	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: s.file("tls.pem"), ConnectTo: "herald.example.com:443:" + s.addr})
+	client, err := httpclient.New(httpclient.Config{CAFile: s.file("tls.pem"), ConnectTo: "herald.example.com:443:" + s.addr})
 	if err != nil {
 		t.Fatal(err)
 	}

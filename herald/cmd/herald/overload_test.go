@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/micromachine/migrations"
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/svcauth"
 )
@@ -70,7 +71,7 @@ func TestOverload(t *testing.T) {
 // newStreams returns a client with one HTTP/2 connection.
 func newStreams(t *testing.T, caFile, addr string) *http.Client {
 	t.Helper()
-	roots, err := svcauth.LoadRoots(caFile)
+	roots, err := httpclient.LoadRoots(caFile)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"example.com/micromachine/migrations"
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/smtptest"
 	"example.com/micromachine/pkg/svcauth"
@@ -179,7 +180,7 @@ func (s *system) send(t *testing.T, method, path, body string) (status int, answ
 		r.Header.Set("Content-Type", "application/json")
 	}
 	s.shop.Sign(t, r, name, reader)
-	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: s.file("tls.pem"), ConnectTo: "herald.example.com:443:" + s.addr})
+	client, err := httpclient.New(httpclient.Config{CAFile: s.file("tls.pem"), ConnectTo: "herald.example.com:443:" + s.addr})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"example.com/micromachine/herald/internal/mail"
 	"example.com/micromachine/herald/internal/postgres"
 	"example.com/micromachine/pkg/database"
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
 )
@@ -75,7 +76,7 @@ func (o *others) close() {
 // meet prepares to deal with the others. What is wrong with several of them is
 // told at once.
 func meet(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (*others, error) {
-	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: s.CAFile, ConnectTo: s.ConnectTo})
+	client, err := httpclient.New(httpclient.Config{CAFile: s.CAFile, ConnectTo: s.ConnectTo})
 	if err != nil {
 		return nil, fmt.Errorf("HERALD_CA_FILE, HERALD_CONNECT_TO: %w", err)
 	}
@@ -116,7 +117,7 @@ func newCensus(s serveSettings, keys *svcauth.KeyFiles, client *http.Client, log
 }
 
 func newSender(s serveSettings) (*mail.Sender, error) {
-	roots, err := svcauth.LoadRoots(s.CAFile)
+	roots, err := httpclient.LoadRoots(s.CAFile)
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"os"
 
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/httpclient"
 )
 
 // A bodySource is where a request's body comes from, as --body and --body-file say.
@@ -70,8 +70,8 @@ func (c *connection) define(fs *flag.FlagSet) {
 }
 
 func (c *connection) client() (*http.Client, error) {
-	if _, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{ConnectTo: c.connectTo}); err != nil {
+	if _, err := httpclient.New(httpclient.Config{ConnectTo: c.connectTo}); err != nil {
 		return nil, usagef("--connect-to: %v", err)
 	}
-	return svcauth.NewHTTPClient(svcauth.HTTPClientConfig{CAFile: c.ca, ConnectTo: c.connectTo})
+	return httpclient.New(httpclient.Config{CAFile: c.ca, ConnectTo: c.connectTo})
 }

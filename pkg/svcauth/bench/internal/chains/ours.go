@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"example.com/micromachine/e2e/stack"
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/bench/internal/proc"
 	"example.com/micromachine/pkg/svcauth/bench/internal/traffic"
@@ -136,7 +137,7 @@ func run(ctx context.Context, env []string, program string, args ...string) erro
 
 // TLS returns the client's side of a connection to one of our services, by HTTP/1.1.
 func (s *Side) TLS(service string) (*tls.Config, error) {
-	roots, err := svcauth.LoadRoots(filepath.Join(s.dir, "callers", "ca.pem"))
+	roots, err := httpclient.LoadRoots(filepath.Join(s.dir, "callers", "ca.pem"))
 	if err != nil {
 		return nil, err
 	}

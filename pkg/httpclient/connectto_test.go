@@ -1,4 +1,4 @@
-package svcauth_test
+package httpclient_test
 
 import (
 	"io"
@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/httpclient"
 )
 
-// connects reports to which of the listeners at 127.0.0.1 and ::1 a client goes for a URL. Where it goes to a name, that
-// is in its error.
+// connects returns the address that a client connects to for a URL, if a server of sayAddress listens
+// there, and the client's error otherwise.
 func connects(t *testing.T, rules, target string) string {
 	t.Helper()
-	client, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{ConnectTo: rules})
+	client, err := httpclient.New(httpclient.Config{ConnectTo: rules})
 	if err != nil {
 		t.Fatalf("%s: %v", rules, err)
 	}
@@ -34,12 +34,12 @@ func connects(t *testing.T, rules, target string) string {
 	return string(body)
 }
 
-// sayAddress serves HTTP on a free port of host and answers with the address.
+// sayAddress serves HTTP on a free port of host and answers with its address.
 func sayAddress(t *testing.T, host string) (addr string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil && host == "::1" {
-		t.Skip("this machine has no IPv6: ", err)
+		t.Skip("no IPv6 on this machine: ", err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestConnectTo(t *testing.T) {
 			t.Errorf("%s, %s: %s, want %s", tt.rules, tt.target, got, tt.want)
 		}
 	}
-	// To another name than the rules', and to a port that they do not name.
+	// No rule matches the name, or the port.
 	for _, target := range []string{"http://127.0.0.1:1/", "http://census.service.invalid:80/"} {
 		if got := connects(t, "census.service:80:"+four, target); !strings.Contains(got, "dial tcp") {
 			t.Errorf("%s: %s", target, got)
@@ -106,7 +106,7 @@ func TestConnectToFaults(t *testing.T) {
 		"a:1:[::1]x:443", "[::1]x:1:b:2", "a:1:[127.0.0.1]:2", "a:1:[::1%]:443", "a b:1:c:2", "a:1:b\nc:2", "a:1:b:2,,", ",", " ",
 		"fe80::1:2", "https://a:1:b:2", "a/b:1:c:2",
 	} {
-		_, err := svcauth.NewHTTPClient(svcauth.HTTPClientConfig{ConnectTo: rules})
+		_, err := httpclient.New(httpclient.Config{ConnectTo: rules})
 		if err == nil || !strings.Contains(err.Error(), "is not of the form HOST1:PORT1:HOST2:PORT2") {
 			t.Errorf("%q: error %v", rules, err)
 			continue

@@ -1,18 +1,19 @@
-package svcauth
+package httpclient
 
 import (
 	"context"
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// connectTo returns a dial function that sends some addresses elsewhere, as [HTTPClientConfig] describes it.
-func connectTo(list string) (dialFunc, error) {
+// newDial returns a dial function that applies the rules of list, see [Config.ConnectTo].
+func newDial(list string) (dialFunc, error) {
 	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
 	if list == "" {
 		return dialer.DialContext, nil
@@ -26,15 +27,44 @@ func connectTo(list string) (dialFunc, error) {
 		rules = append(rules, rule)
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		return dialer.DialContext(ctx, network, elsewhere(rules, address))
+		return dialer.DialContext(ctx, network, redirect(rules, address))
 	}, nil
+}
+
+// redirect returns the address to which the first matching rule redirects address, or address
+// itself.
+func redirect(rules []connectRule, address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address // the dialer reports the error
+	}
+	for _, rule := range rules {
+		if rule.matches(host, port) {
+			return rule.apply(host, port)
+		}
+	}
+	return address
 }
 
 // A connectRule is one HOST1:PORT1:HOST2:PORT2, without brackets.
 type connectRule struct{ fromHost, fromPort, toHost, toPort string }
 
-// parseConnectRule reads one rule of curl's --connect-to. Unlike curl, it wants all four parts, and takes no rule that is an
-// IPv6 address as a whole, whose brackets were forgotten.
+func (r connectRule) matches(host, port string) bool {
+	return (r.fromHost == "" || r.fromHost == canonicalHost(host)) && (r.fromPort == "" || r.fromPort == port)
+}
+
+func (r connectRule) apply(host, port string) string {
+	if r.toHost != "" {
+		host = r.toHost
+	}
+	if r.toPort != "" {
+		port = r.toPort
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// parseConnectRule parses one rule of curl's --connect-to. Unlike curl, it requires all four parts,
+// and rejects a rule that as a whole is an IPv6 address without brackets.
 func parseConnectRule(text string) (connectRule, bool) {
 	if _, err := netip.ParseAddr(text); err == nil {
 		return connectRule{}, false
@@ -47,8 +77,8 @@ func parseConnectRule(text string) (connectRule, bool) {
 		}
 		parts[i], rest, more = cutPart(rest)
 	}
-	from, fromOK := connectHost(parts[0])
-	to, toOK := connectHost(parts[2])
+	from, fromOK := parseHost(parts[0])
+	to, toOK := parseHost(parts[2])
 	ok := !more && fromOK && toOK
 	for _, port := range []string{parts[1], parts[3]} {
 		ok = ok && (port == "" || validPort(port))
@@ -56,7 +86,7 @@ func parseConnectRule(text string) (connectRule, bool) {
 	return connectRule{from, strings.TrimLeft(parts[1], "0"), to, parts[3]}, ok
 }
 
-// cutPart cuts text after its first part, which ends at a colon that is in no brackets.
+// cutPart cuts text after its first part, which ends at the first colon outside brackets.
 func cutPart(text string) (part, rest string, more bool) {
 	host := 0
 	if strings.HasPrefix(text, "[") {
@@ -66,15 +96,16 @@ func cutPart(text string) (part, rest string, more bool) {
 	return text[:host] + after, rest, more
 }
 
-// connectHost returns a rule's host as it is compared and dialled, and whether it is one: nothing, a name, an IPv4 address,
-// or an IPv6 address in brackets.
-func connectHost(text string) (host string, ok bool) {
+// parseHost returns a rule's host in the form in which it is compared and dialled. ok reports
+// whether it is valid: empty, a name, an IPv4 address, or an IPv6 address in brackets.
+func parseHost(text string) (host string, ok bool) {
+	const nameChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 	if inner, ok := strings.CutPrefix(text, "["); ok {
 		inner, ok := strings.CutSuffix(inner, "]")
-		inner = strings.Replace(inner, "%25", "%", 1) // as URLs write it
+		inner = strings.Replace(inner, "%25", "%", 1) // the zone separator in URLs, RFC 6874
 		return canonicalHost(inner), ok && isIPv6(inner)
 	}
-	return canonicalHost(text), strings.Trim(text, unreserved) == ""
+	return canonicalHost(text), strings.Trim(text, nameChars) == ""
 }
 
 func isIPv6(text string) bool {
@@ -90,23 +121,7 @@ func canonicalHost(host string) string {
 	return strings.ToLower(host)
 }
 
-// elsewhere returns where the first rule that fits an address sends it.
-func elsewhere(rules []connectRule, address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return address // the dialer says what is wrong with it
-	}
-	for _, rule := range rules {
-		if rule.fromHost != "" && rule.fromHost != canonicalHost(host) || rule.fromPort != "" && rule.fromPort != port {
-			continue
-		}
-		if rule.toHost != "" {
-			host = rule.toHost
-		}
-		if rule.toPort != "" {
-			port = rule.toPort
-		}
-		return net.JoinHostPort(host, port)
-	}
-	return address
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
