@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/micromachine/census"
+	"example.com/micromachine/pkg/batch"
 	"example.com/micromachine/pkg/database"
 )
 
@@ -39,12 +40,17 @@ func Connect(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 
 // Store is Census's storage. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	reads *batch.Group[userRead, *census.User]
 }
 
 // New returns a store in the pool's database, which migrations.Census has brought
 // up.
-func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+func New(pool *pgxpool.Pool) *Store {
+	s := &Store{pool: pool}
+	s.reads = batch.New(batch.Config[userRead, *census.User]{Run: s.readUsers})
+	return s
+}
 
 // Ready returns nil when the database has its schema and can be written. It reads
 // the tables, and writes the one that every writing request writes to.

@@ -11,23 +11,52 @@ import (
 	"example.com/micromachine/census"
 )
 
-// userSQL is the statement of User. Its arguments are positional: to name them at each call costs a
-// seventh of Census's work for a GET.
-var userSQL = strings.NewReplacer("@actor", "$1", "@admin", "$2", "@operator", "$3", "@id", "$4").Replace(
-	`select ` + userColumns + ` from users u where u.id = @id and ` + maySee)
+// A userRead asks for one user in the name of an actor.
+type userRead struct {
+	actor census.Actor
+	id    int64
+}
 
 // User returns a user whom the actor may see: their own record, one who made them
-// a viewer, or anybody when they are an administrator.
-func (s *Store) User(ctx context.Context, actor census.Actor, id int64) (u census.User, err error) {
-	err = s.pool.QueryRow(ctx, userSQL, actor.ID, actor.Admin, actor.IsOperator(), id).
-		Scan(&u.ID, &u.Name, &u.Email, &u.Locale, &u.Admin)
+// a viewer, or anybody when they are an administrator. Concurrent calls share a statement.
+func (s *Store) User(ctx context.Context, actor census.Actor, id int64) (census.User, error) {
+	user, err := s.reads.Do(ctx, userRead{actor, id})
 	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return census.User{}, s.refusal(ctx, actor)
 	case err != nil:
 		return census.User{}, fmt.Errorf("querying user: %w", err)
+	case user == nil:
+		return census.User{}, s.refusal(ctx, actor)
 	}
-	return u, nil
+	return *user, nil
+}
+
+// usersSQL finds the user of each read that its actor may see. The limit keeps the planner from
+// turning many look-ups by ID into a scan of the table.
+var usersSQL = strings.NewReplacer("@actor", "r.actor", "@admin", "r.admin", "@operator", "r.operator").Replace(`
+	select r.place, u.id, u.name, u.email, u.locale, u.admin
+	from unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bool[]) with ordinality as r (id, actor, admin, operator, place),
+		lateral (select ` + userColumns + ` from users u where u.id = r.id and ` + maySee + ` limit 1) u`)
+
+// readUsers reads a batch of users. What is not found, or may not be seen, is nil.
+func (s *Store) readUsers(ctx context.Context, batch []userRead) ([]*census.User, error) {
+	n := len(batch)
+	ids, actors, admins, operators := make([]int64, n), make([]int64, n), make([]bool, n), make([]bool, n)
+	for i, r := range batch {
+		ids[i], actors[i], admins[i], operators[i] = r.id, r.actor.ID, r.actor.Admin, r.actor.IsOperator()
+	}
+	rows, err := s.pool.Query(ctx, usersSQL, ids, actors, admins, operators)
+	if err != nil {
+		return nil, err
+	}
+	users := make([]*census.User, n)
+	var place int // in the batch, from 1
+	var u census.User
+	_, err = pgx.ForEachRow(rows, []any{&place, &u.ID, &u.Name, &u.Email, &u.Locale, &u.Admin}, func() error {
+		found := u
+		users[place-1] = &found
+		return nil
+	})
+	return users, err
 }
 
 // Users returns a page of all users to an administrator.

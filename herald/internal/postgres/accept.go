@@ -12,7 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"example.com/micromachine/herald"
-	"example.com/micromachine/pkg/groupcommit"
+	"example.com/micromachine/pkg/batch"
 )
 
 // An acceptance is a notification to be stored with its job.
@@ -39,7 +39,7 @@ func (s *Store) Create(ctx context.Context, claim herald.Claim) (*herald.Notific
 		return nil, fmt.Errorf("creating notification: %w", err)
 	}
 	a, err := s.accepts.Do(ctx, acceptance{id, claim})
-	if errors.Is(err, groupcommit.ErrInDoubt) {
+	if errors.Is(err, batch.ErrInDoubt) {
 		err = fmt.Errorf("%w: %w", herald.ErrInDoubt, err)
 	}
 	if err = errors.Join(err, a.err); err != nil {

@@ -44,8 +44,8 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
+	"example.com/micromachine/pkg/batch"
 	"example.com/micromachine/pkg/database"
-	"example.com/micromachine/pkg/groupcommit"
 )
 
 // MaxConns is the size that a pool may grow to unless pool_max_conns says otherwise.
@@ -75,8 +75,8 @@ type Store struct {
 	pool        *pgxpool.Pool
 	process     string
 	jobs        *river.Client[pgx.Tx]
-	accepts     *groupcommit.Group[acceptance, accepted]
-	conclusions *groupcommit.Group[Conclusion, Concluded]
+	accepts     *batch.Group[acceptance, accepted]
+	conclusions *batch.Group[Conclusion, Concluded]
 }
 
 // New returns a store in the pool's database, which migrations.Herald has brought up. What it
@@ -89,8 +89,8 @@ func New(pool *pgxpool.Pool, process string, log *slog.Logger) (*Store, error) {
 		return nil, fmt.Errorf("preparing job queue: %w", err)
 	}
 	s := &Store{pool: pool, process: process, jobs: jobs}
-	s.accepts = groupcommit.New(groupcommit.Config[acceptance, accepted]{Commit: s.accept, Rejected: rejectsOne})
-	s.conclusions = groupcommit.New(groupcommit.Config[Conclusion, Concluded]{Commit: s.conclude, Rejected: rejectsOne})
+	s.accepts = batch.New(batch.Config[acceptance, accepted]{Run: s.accept, Rejected: rejectsOne})
+	s.conclusions = batch.New(batch.Config[Conclusion, Concluded]{Run: s.conclude, Rejected: rejectsOne})
 	return s, nil
 }
 

@@ -28,7 +28,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"example.com/micromachine/pkg/groupcommit"
+	"example.com/micromachine/pkg/batch"
 	"example.com/micromachine/pkg/logsafe"
 )
 
@@ -44,7 +44,7 @@ const (
 // Concurrent burns of a process share a transaction.
 type Store struct {
 	pool  *pgxpool.Pool
-	burns *groupcommit.Group[burn, bool]
+	burns *batch.Group[burn, bool]
 }
 
 // A burn is the use of a token, to be recorded.
@@ -56,7 +56,7 @@ type burn struct {
 // New returns a store in the pool's database. Its table grows until [Store.Run] runs in one of the replicas, or in all.
 func New(pool *pgxpool.Pool) *Store {
 	s := &Store{pool: pool}
-	s.burns = groupcommit.New(groupcommit.Config[burn, bool]{Commit: s.record})
+	s.burns = batch.New(batch.Config[burn, bool]{Run: s.record})
 	return s
 }
 

@@ -1,4 +1,4 @@
-package groupcommit_test
+package batch_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"example.com/micromachine/pkg/groupcommit"
+	"example.com/micromachine/pkg/batch"
 )
 
 // double is a commit that takes a second and records the batches.
@@ -30,7 +30,7 @@ func TestWritesShareCommits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var batches [][]int
-		g := groupcommit.New(groupcommit.Config[int, int]{Commit: double(&batches), MaxBatch: 4})
+		g := batch.New(batch.Config[int, int]{Run: double(&batches), MaxBatch: 4})
 		start := time.Now()
 		var wait sync.WaitGroup
 		for n := range 10 {
@@ -55,23 +55,23 @@ func TestContextThatEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var batches [][]int
-		g := groupcommit.New(groupcommit.Config[int, int]{Commit: double(&batches)})
+		g := batch.New(batch.Config[int, int]{Run: double(&batches)})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
 		var wait sync.WaitGroup
 		wait.Go(func() {
-			if _, err := g.Do(ctx, 1); !errors.Is(err, groupcommit.ErrInDoubt) || !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := g.Do(ctx, 1); !errors.Is(err, batch.ErrInDoubt) || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("while it is committed: %v", err)
 			}
 		})
 		synctest.Wait()
 		wait.Go(func() {
-			if _, err := g.Do(ctx, 2); errors.Is(err, groupcommit.ErrInDoubt) || !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := g.Do(ctx, 2); errors.Is(err, batch.ErrInDoubt) || !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("while it waits: %v", err)
 			}
 		})
 		wait.Wait()
-		if _, err := g.Do(ctx, 3); errors.Is(err, groupcommit.ErrInDoubt) || !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := g.Do(ctx, 3); errors.Is(err, batch.ErrInDoubt) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("before it begins: %v", err)
 		}
 		if got, err := g.Do(t.Context(), 4); got != 8 || err != nil {
@@ -91,9 +91,9 @@ func TestErrors(t *testing.T) {
 	for _, rejected := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			commits := 0
-			g := groupcommit.New(groupcommit.Config[int, int]{
+			g := batch.New(batch.Config[int, int]{
 				Rejected: func(error) bool { return rejected },
-				Commit: func(_ context.Context, batch []int) ([]int, error) {
+				Run: func(_ context.Context, batch []int) ([]int, error) {
 					commits++
 					time.Sleep(time.Second)
 					if slices.Contains(batch, 3) {
@@ -123,9 +123,9 @@ func TestErrors(t *testing.T) {
 func TestCommitIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := groupcommit.New(groupcommit.Config[int, int]{
+		g := batch.New(batch.Config[int, int]{
 			Timeout: time.Minute,
-			Commit:  func(ctx context.Context, _ []int) ([]int, error) { <-ctx.Done(); return nil, ctx.Err() },
+			Run:     func(ctx context.Context, _ []int) ([]int, error) { <-ctx.Done(); return nil, ctx.Err() },
 		})
 		start := time.Now()
 		if _, err := g.Do(t.Context(), 1); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Minute {

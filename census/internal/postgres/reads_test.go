@@ -1,0 +1,44 @@
+package postgres_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"example.com/micromachine/census"
+)
+
+// Reads that share a statement are told apart: each gets the user that it asked for, if its actor may
+// see that one.
+func TestConcurrentReads(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	type read struct {
+		actor census.Actor
+		id    int64
+		err   error
+	}
+	reads := []read{
+		{census.Actor{ID: subject}, subject, nil},
+		{census.Actor{ID: reader}, subject, nil},
+		{census.Actor{ID: reader}, reader, nil},
+		{census.Actor{ID: admin, Admin: true}, stranger, nil},
+		{census.Operator(), admin, nil},
+		{census.Actor{ID: subject}, reader, census.ErrForbidden},
+		{census.Actor{ID: stranger, Admin: true}, subject, census.ErrForbidden},
+		{census.Actor{ID: admin}, subject, census.ErrForbidden},
+		{census.Actor{ID: admin, Admin: true}, absent, census.ErrNotFound},
+		{census.Actor{ID: absent}, absent, census.ErrForbidden},
+	}
+	var wait sync.WaitGroup
+	for i := range 500 {
+		r := reads[i%len(reads)]
+		wait.Go(func() {
+			user, err := store.User(t.Context(), r.actor, r.id)
+			if !errors.Is(err, r.err) || err == nil && user.ID != r.id {
+				t.Errorf("%+v on %d: %+v, %v", r.actor, r.id, user, err)
+			}
+		})
+	}
+	wait.Wait()
+}
