@@ -49,7 +49,7 @@ const (
 func killAndRestart(ctx context.Context, w *world, at Point, n int) error {
 	for range n {
 		held := w.a.hold(at, true)
-		w.post(ctx, w.a)
+		w.postTo(ctx, w.a, at)
 		if err := kill(ctx, w.a, held); err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func killBesideReplica(ctx context.Context, w *world, at Point, n int) error {
 	for n > 0 {
 		held, notMine := w.a.hold(at, true), w.b.hold(BeforeFetch, true)
 		for range min(n, perKill) {
-			w.post(ctx, w.a)
+			w.postTo(ctx, w.a, at)
 		}
 		n -= perKill
 		err := kill(ctx, w.a, held)
@@ -116,7 +116,7 @@ func cutConnections(ctx context.Context, w *world, at Point, n int) error {
 			close(reached)
 			return !at.ofMail()
 		})
-		w.post(ctx, w.a)
+		w.postTo(ctx, w.a, at)
 		if err := (&hold{reached: reached}).await(ctx); err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func hangDatabase(ctx context.Context, w *world, at Point, n int) error {
 		return false
 	})
 	for range n {
-		w.post(ctx, w.a)
+		w.postTo(ctx, w.a, at)
 	}
 	return (&hold{reached: over}).await(ctx)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"example.com/micromachine/e2e/stack"
+	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/smtptest"
 )
 
@@ -23,16 +24,20 @@ type faulting func(smtptest.Stage) (smtptest.Fault, bool)
 type herald struct {
 	*stack.Process
 
-	caller *stack.Caller
-	proxy  *proxy
-	mail   *smtptest.Server
-	trap   atomic.Pointer[trap]
-	faults atomic.Pointer[faulting]
+	caller   *stack.Caller
+	proxy    *proxy
+	census   *pgtest.Proxy // between it and Census
+	queueing atomic.Bool   // see queueNext
+	mail     *smtptest.Server
+	trap     atomic.Pointer[trap]
+	faults   atomic.Pointer[faulting]
 }
 
-// startHerald starts a Herald on a database.
-func startHerald(ctx context.Context, s *stack.Stack, name, databaseURL string) (h *herald, err error) {
-	h = &herald{}
+// startHerald starts a Herald on a database. It reaches Census through a proxy.
+func startHerald(
+	ctx context.Context, s *stack.Stack, name, databaseURL string, census *pgtest.Proxy,
+) (h *herald, err error) {
+	h = &herald{census: census}
 	h.clear()
 	database, err := url.Parse(databaseURL)
 	if err != nil {
@@ -47,6 +52,7 @@ func startHerald(ctx context.Context, s *stack.Stack, name, databaseURL string) 
 		return nil, err
 	}
 	process, addr, err := s.AnotherHerald(ctx, name, "HERALD_DATABASE_URL="+database.String(),
+		"HERALD_CONNECT_TO=census.service:443:"+census.Addr,
 		"HERALD_SMTP_ADDR="+h.mail.Addr(), "HERALD_SMTP_TLS=insecure-plaintext")
 	if err != nil {
 		return nil, err
@@ -75,7 +81,20 @@ func (h *herald) clear() {
 // fail sets what the mail server does from now on.
 func (h *herald) fail(f faulting) { h.faults.Store(&f) }
 
-func (h *herald) reach(p Point) bool { return (*h.trap.Load())(p) }
+func (h *herald) reach(p Point) bool {
+	if p == AfterFetch && h.queueing.CompareAndSwap(true, false) {
+		h.census.Accept()
+	}
+	return (*h.trap.Load())(p)
+}
+
+// queueNext has the notifications that are accepted before the next fetch go through the job queue:
+// Census is away until then, and so no delivery can begin at once.
+func (h *herald) queueNext() {
+	if h.queueing.CompareAndSwap(false, true) {
+		h.census.Refuse()
+	}
+}
 
 func (h *herald) onStage(at smtptest.Stage, _ smtptest.Mail) (smtptest.Fault, bool) {
 	if p := stagePoints[at]; p != 0 && h.reach(p) {

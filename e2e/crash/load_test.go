@@ -53,7 +53,7 @@ func testTwoReplicas(t *testing.T, s *stack.Stack) {
 	if *full {
 		mails = 10_000 // with the machine to themselves
 	}
-	w := newWorld(t)
+	w := newWorld(t, s)
 	if err := w.start(t.Context(), s, true); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func testTwoReplicas(t *testing.T, s *stack.Stack) {
 // trouble: no mail fails, and none uses up an attempt.
 func testRefusedSender(t *testing.T, s *stack.Stack) {
 	const mails, trouble = 150, 6 * time.Second
-	w := newWorld(t)
+	w := newWorld(t, s)
 	if err := w.start(t.Context(), s, false); err != nil {
 		t.Fatal(err)
 	}

@@ -71,10 +71,11 @@ func start(t *testing.T) *stack.Stack {
 var worlds atomic.Int32
 
 // newWorld returns a world with a database of its own.
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, s *stack.Stack) *world {
 	t.Helper()
 	w := &world{
 		name: fmt.Sprintf("world%d", worlds.Add(1)), databaseURL: pgtest.New(t, migrations.Herald), judged: map[string]bool{},
+		census: [2]*pgtest.Proxy{pgtest.NewProxy(t, s.CensusAddr), pgtest.NewProxy(t, s.CensusAddr)},
 	}
 	t.Cleanup(func() {
 		for _, h := range []*herald{w.a, w.b} {
@@ -93,8 +94,8 @@ func newWorld(t *testing.T) *world {
 
 // start starts a Herald in the world, or two.
 func (w *world) start(ctx context.Context, s *stack.Stack, second bool) (err error) {
-	if w.a, err = startHerald(ctx, s, w.name+"a", w.databaseURL); err == nil && second {
-		w.b, err = startHerald(ctx, s, w.name+"b", w.databaseURL)
+	if w.a, err = startHerald(ctx, s, w.name+"a", w.databaseURL, w.census[0]); err == nil && second {
+		w.b, err = startHerald(ctx, s, w.name+"b", w.databaseURL, w.census[1])
 	}
 	return err
 }
@@ -112,7 +113,7 @@ func runJobs(t *testing.T, s *stack.Stack, parallel int, second bool, jobs []job
 	close(queue)
 	var group errgroup.Group
 	for range min(parallel, len(jobs)) {
-		w := newWorld(t)
+		w := newWorld(t, s)
 		group.Go(func() error {
 			if err := w.start(t.Context(), s, second); err != nil {
 				return err

@@ -8,7 +8,7 @@ type Point int
 // The points, in the order of the way. A commit is broken before its statement has arrived at
 // PostgreSQL, after PostgreSQL has committed but before Herald knows, or when Herald knows.
 const (
-	BeforeFetch Point = iota + 1 // not part of the matrix: it decides which Herald gets a job
+	BeforeFetch Point = iota + 1 // not part of the matrix: it decides which Herald gets a queued job
 	RequestAccepted
 	BeforeAccept
 	InAccept

@@ -62,13 +62,19 @@ func testSchedule(t *testing.T, s *stack.Stack) {
 
 // schedule plays it once, and returns how many conversations of the first Herald failed at each point.
 func schedule(ctx context.Context, w *world, at Point) (map[Point]int, error) {
-	notYet, notMine := w.a.hold(BeforeFetch, true), w.b.hold(BeforeFetch, true)
+	notMine := w.b.hold(BeforeFetch, true)
+	held, notYet := w.a.hold(at, false), (*hold)(nil)
+	if at == AfterFetch { // all jobs in one fetch
+		notYet = w.a.hold(BeforeFetch, true)
+	}
 	for range perRound {
-		w.post(ctx, w.a)
+		w.postTo(ctx, w.a, at)
 	}
 	w.posts.Wait()
-	held := w.a.hold(at, false)
-	notYet.release()
+	if notYet != nil {
+		held = w.a.hold(at, false)
+		notYet.release()
+	}
 	err := held.await(ctx)
 	pause(ctx, gatherFor)
 	w.a.loseDatabase()

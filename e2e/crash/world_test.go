@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"example.com/micromachine/e2e/stack"
+	"example.com/micromachine/pkg/pgtest"
 )
 
 const (
@@ -29,6 +30,7 @@ const (
 type world struct {
 	name        string
 	databaseURL string
+	census      [2]*pgtest.Proxy // one for each Herald
 	a, b        *herald
 
 	posts    sync.WaitGroup
@@ -61,6 +63,14 @@ type notification struct {
 // post sends a request to a Herald in the background.
 func (w *world) post(ctx context.Context, h *herald) {
 	w.posts.Go(func() { w.request(ctx, h) })
+}
+
+// postTo sends a request to a Herald whose notification comes to a point.
+func (w *world) postTo(ctx context.Context, h *herald, at Point) {
+	if at == AfterFetch {
+		h.queueNext()
+	}
+	w.post(ctx, h)
 }
 
 // request sends a request to a Herald until it is accepted.

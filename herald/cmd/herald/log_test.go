@@ -48,11 +48,11 @@ func TestLogThroughOutages(t *testing.T) {
 		database.End(outage)
 		await(t, "readiness", http.StatusOK, s.readiness)
 	}
-	// The job queue logs by itself when it cannot notify the workers of a new job.
-	execSQL(t, databaseURL, `revoke execute on function pg_notify(text, text) from public`)
+	// A notification whose job cannot be stored is not accepted.
+	execSQL(t, databaseURL, `revoke insert on river_job from current_user`)
 	res, body := s.post(t)
 	wantUnavailable(t, "POST", res, body)
-	execSQL(t, databaseURL, `grant execute on function pg_notify(text, text) to public`)
+	execSQL(t, databaseURL, `grant insert on river_job to current_user`)
 	await(t, "POST afterwards", http.StatusCreated, s.post)
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -82,7 +82,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	if errors.Is(sessions, database.ErrTransactionPooling) {
 		return explain(sessions)
 	}
-	db, err := openDatabase(ctx, settings.Database.Config, log)
+	db, err := openDatabase(ctx, settings.Database.Config)
 	if err != nil {
 		return err
 	}
@@ -93,9 +93,9 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 		return command.Misuse(err)
 	}
 	defer others.close()
-	handover, backlog := delivery.NewHandover(), delivery.NewBacklog()
+	backlog := delivery.NewBacklog()
 	deliveries, err := delivery.New(delivery.Config{
-		Pool: db.jobs, Store: db.jobStore, Process: db.process, Handover: handover, Backlog: backlog,
+		Pool: db.jobs, Store: db.jobStore, Requests: db.store, Process: db.process, Backlog: backlog,
 		Census: others.census, Mail: others.mail, Logger: log,
 	})
 	if err != nil {
@@ -103,7 +103,7 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	}
 	api := server.New(server.Config{
 		URL: settings.URL, CensusURL: settings.CensusURL, Store: db.store, Census: others.census,
-		Handover: handover, Backlog: backlog, Verifier: others.verifier, Keys: others.keys, Logger: log,
+		Deliveries: deliveries, Backlog: backlog, Verifier: others.verifier, Keys: others.keys, Logger: log,
 	})
 	clock := database.NewClock(db.requests, svcauth.Leeway)
 	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{

@@ -34,7 +34,7 @@ const otherConns = 2
 const leastConns = otherConns + 2
 
 // openDatabase divides pool_max_conns, when it is set, between the pools.
-func openDatabase(ctx context.Context, config *database.Config, log *slog.Logger) (*databasePools, error) {
+func openDatabase(ctx context.Context, config *database.Config) (*databasePools, error) {
 	pooled := config.MaxConns(2*postgres.MaxConns+otherConns) - otherConns
 	db := &databasePools{process: postgres.NewProcess()}
 	for _, half := range []struct {
@@ -43,13 +43,11 @@ func openDatabase(ctx context.Context, config *database.Config, log *slog.Logger
 		store    **postgres.Store
 	}{{pooled - pooled/2, &db.requests, &db.store}, {pooled / 2, &db.jobs, &db.jobStore}} {
 		var err error
-		if *half.pool, err = config.Open(ctx, half.maxConns); err == nil {
-			*half.store, err = postgres.New(*half.pool, db.process, log)
-		}
-		if err != nil {
+		if *half.pool, err = config.Open(ctx, half.maxConns); err != nil {
 			db.close()
 			return nil, err
 		}
+		*half.store = postgres.New(*half.pool, db.process)
 	}
 	return db, nil
 }

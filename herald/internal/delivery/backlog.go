@@ -26,6 +26,7 @@ type Backlog struct {
 	lateSince time.Time // when the first of the jobs began that have all waited too long; zero for none
 	lastBegun time.Time
 	done      uint64 // jobs that have ended
+	paused    bool   // the circuit breaker is open
 	// Moving averages, in seconds: how long mails wait for a connection to the mail server, and then take.
 	connecting, sending float64
 }
@@ -40,7 +41,7 @@ func (b *Backlog) Lagging() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	late := !b.lateSince.IsZero() && now.Sub(b.lateSince) >= lagInterval && now.Sub(b.lastBegun) < quietTime
-	return late && min(b.connecting, b.sending) < slowServer.Seconds()
+	return late && !b.paused && min(b.connecting, b.sending) < slowServer.Seconds()
 }
 
 // Begun notes that a job begins which has waited for a worker.
@@ -58,6 +59,17 @@ func (b *Backlog) Begun(waited time.Duration) {
 		b.lateSince = now
 	}
 	b.lastBegun = now
+}
+
+// Paused notes whether the circuit breaker keeps mails from being sent. Jobs wait for the mail server
+// then, and more of them wait no longer.
+func (b *Backlog) Paused(paused bool) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.paused, b.lateSince = paused, time.Time{}
 }
 
 // Ended notes that a job has ended.

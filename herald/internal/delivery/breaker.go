@@ -20,8 +20,9 @@ const (
 // nobody sends then but one probe at a time, with exponential backoff and jitter. The first probe
 // that succeeds closes it, and lets go of all who wait.
 type breaker struct {
-	log   *slog.Logger
-	first time.Duration
+	log     *slog.Logger
+	first   time.Duration
+	backlog *Backlog // may be nil
 
 	mu      sync.Mutex
 	opened  time.Time     // zero while it is closed
@@ -32,8 +33,8 @@ type breaker struct {
 	changed chan struct{} // closed at each change
 }
 
-func newBreaker(log *slog.Logger, first time.Duration) *breaker {
-	return &breaker{log: log, first: first, changed: make(chan struct{})}
+func newBreaker(log *slog.Logger, first time.Duration, backlog *Backlog) *breaker {
+	return &breaker{log: log, first: first, backlog: backlog, changed: make(chan struct{})}
 }
 
 // enter waits until the caller may send: when the breaker is closed, or as its probe, whose number it
@@ -83,6 +84,7 @@ func (b *breaker) passed() {
 	}
 	b.log.Info("sending goes on", "paused_for", time.Since(b.opened).Round(time.Millisecond).String())
 	b.opened, b.probe = time.Time{}, 0
+	b.backlog.Paused(false)
 	b.change()
 }
 
@@ -95,6 +97,7 @@ func (b *breaker) tripped(probe int, cause *mail.Error) {
 	switch {
 	case b.opened.IsZero():
 		b.opened, b.backoff = now, b.first
+		b.backlog.Paused(true)
 		b.log.Error("sending is paused: the mail server takes no mail", "error", cause, "smtp_code", cause.Code)
 	case probe == 0 || probe != b.probe:
 		return

@@ -16,7 +16,7 @@ import (
 func TestBreakerHasOneProbeAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := delivery.NewBreaker(slog.New(slog.DiscardHandler), time.Second)
+		b := delivery.NewBreaker(slog.New(slog.DiscardHandler), time.Second, nil)
 		for range 3 {
 			if probe, err := delivery.Enter(b, t.Context()); probe != 0 || err != nil {
 				t.Fatalf("closed: probe %d, %v", probe, err)

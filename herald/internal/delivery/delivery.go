@@ -26,6 +26,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"golang.org/x/sync/errgroup"
 
+	"example.com/micromachine/herald"
 	"example.com/micromachine/herald/internal/census"
 	"example.com/micromachine/herald/internal/mail"
 	"example.com/micromachine/herald/internal/postgres"
@@ -50,10 +51,11 @@ type Config struct {
 	Pool *pgxpool.Pool
 	// Store is where the notifications are, in the same database. Required.
 	Store *postgres.Store
-	// Process is the name in which Store claims. Required.
+	// Requests is the same storage on another pool, so that Accept does not wait for deliveries.
+	// Required.
+	Requests *postgres.Store
+	// Process is the name in which both claim. Required.
 	Process string
-	// Handover is told of notifications that have just been accepted. Required.
-	Handover *Handover
 	// Backlog measures whether deliveries keep up. It may be nil.
 	Backlog *Backlog
 	// Census knows the users. Required.
@@ -65,7 +67,7 @@ type Config struct {
 	// Retry says when to try again. The zero value is the schedule of the
 	// production service.
 	Retry Schedule
-	// Workers is how many jobs are worked at once, 100 by default.
+	// Workers is how many jobs are fetched and worked at once, 100 by default.
 	Workers int
 	// Grace is how long jobs that are under way when Run is to end may take to
 	// finish, 15 s by default: as long as one conversation with the mail server.
@@ -81,7 +83,9 @@ type Config struct {
 // A Service works jobs.
 type Service struct {
 	config   Config
+	worker   *worker
 	jobs     *river.Client[pgx.Tx]
+	direct   *direct
 	stop     context.CancelFunc // tells the worker that the service is to stop
 	presence *presence
 	recovery *recovery
@@ -99,7 +103,7 @@ func New(config Config) (*Service, error) {
 	stopping, stop := context.WithCancel(context.Background())
 	w := &worker{
 		Config: config, executions: newExecutions(), stopping: stopping,
-		breaker: newBreaker(config.Logger, config.FirstProbe),
+		breaker: newBreaker(config.Logger, config.FirstProbe, config.Backlog),
 	}
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, w); err != nil {
@@ -124,7 +128,7 @@ func New(config Config) (*Service, error) {
 		return nil, fmt.Errorf("preparing job queue: %w", err)
 	}
 	s := &Service{
-		config: config, jobs: jobs, stop: stop,
+		config: config, worker: w, jobs: jobs, direct: newDirect(), stop: stop,
 		presence: &presence{
 			id: config.Process, config: config.Pool.Config().ConnConfig, lost: outage.NewLog(config.Logger, "presence"),
 		},
@@ -156,6 +160,27 @@ func (s *Service) Run(ctx context.Context) error {
 		return s.end(context.WithoutCancel(ctx))
 	})
 	return group.Wait()
+}
+
+// Accept stores a new notification as [postgres.Store.Create] does. When this process has room and
+// the queue is not behind, it also starts the first execution in the same transaction, which saves
+// the fetch, and delivers to the recipient, which Census answered when it was asked.
+func (s *Service) Accept(
+	ctx context.Context, claim herald.Claim, recipient herald.Recipient, asked time.Time,
+) (*herald.Notification, error) {
+	if !s.presence.held.Load() || s.worker.fetched.Load() >= int64(s.config.Workers) || !s.direct.reserve() {
+		return s.config.Requests.Create(ctx, claim)
+	}
+	n, e, err := s.config.Requests.CreateStarted(ctx, claim)
+	if err != nil {
+		s.direct.release()
+		return nil, err
+	}
+	go func() {
+		defer s.direct.release()
+		s.worker.execute(s.direct.ctx, e, lookup{notification: n, recipient: recipient, at: asked})
+	}()
+	return n, nil
 }
 
 // Ready returns nil while jobs are worked: they have been begun, and this process is
@@ -203,7 +228,10 @@ func (s *Service) tryDatabase(ctx context.Context) error {
 func (s *Service) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Grace+handBack)
 	defer cancel()
-	if err := s.jobs.Stop(ctx); err != nil {
+	var group errgroup.Group
+	group.Go(func() error { return s.jobs.Stop(ctx) })
+	group.Go(func() error { return s.direct.stop(ctx, s.config.Grace) })
+	if err := group.Wait(); err != nil {
 		return fmt.Errorf("handing jobs back: %w", err)
 	}
 	return nil

@@ -97,9 +97,7 @@ func newWorldIn(t *testing.T, databaseURL string, mails smtptest.Config) *world 
 		t.Fatal(err)
 	}
 	t.Cleanup(w.pool.Close)
-	if w.store, err = postgres.New(w.pool, postgres.NewProcess(), slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
+	w.store = postgres.New(w.pool, postgres.NewProcess())
 	t.Cleanup(func() {
 		if log := w.log.String(); strings.Contains(log, address) {
 			t.Errorf("the address is logged: %s", log)
@@ -156,10 +154,9 @@ func newService(
 	if config.Pool, err = postgres.Connect(ctx, databaseURL); err != nil {
 		return nil, nil, err
 	}
-	config.Process, config.Handover = cmp.Or(config.Process, postgres.NewProcess()), delivery.NewHandover()
-	if config.Store, err = postgres.New(config.Pool, config.Process, log); err != nil {
-		return nil, nil, err
-	}
+	config.Process = cmp.Or(config.Process, postgres.NewProcess())
+	config.Store = postgres.New(config.Pool, config.Process)
+	config.Requests = config.Store
 	service, err := delivery.New(config)
 	return service, func() {
 		config.Mail.Close()
@@ -184,6 +181,13 @@ func trusting(addr string) (*tls.Config, func(context.Context, string, string) (
 // work starts a service in the world and returns what stops it, as SIGTERM would.
 func (w *world) work(t *testing.T, config delivery.Config) (stop func()) {
 	t.Helper()
+	_, stop = w.start(t, config)
+	return stop
+}
+
+// start starts a service in the world and returns it with what stops it, as SIGTERM would.
+func (w *world) start(t *testing.T, config delivery.Config) (service *delivery.Service, stop func()) {
+	t.Helper()
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	service, closeAll, err := newService(t.Context(), w.databaseURL, w.mail.Addr(), w.census.Listener.Addr().String(), log, config)
 	if err != nil {
@@ -200,7 +204,7 @@ func (w *world) work(t *testing.T, config delivery.Config) (stop func()) {
 		closeAll()
 	})
 	t.Cleanup(stop)
-	return stop
+	return service, stop
 }
 
 func (w *world) create(t *testing.T) uuid.UUID {

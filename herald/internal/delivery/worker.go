@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,6 +40,7 @@ type worker struct {
 
 	breaker    *breaker
 	executions *executions
+	fetched    atomic.Int64    // executions under way that were fetched
 	stopping   context.Context //nolint:containedctx // ends when the service is to stop, before its grace
 }
 
@@ -46,41 +48,50 @@ type worker struct {
 // server that takes no mail.
 func (w *worker) Timeout(*river.Job[herald.Delivery]) time.Duration { return -1 }
 
-// Work makes one attempt and records its result. River is never told of an error: what has been
-// tried, and when to try again, is the notification's to say.
+// Work executes a job that was fetched. River is never told of an error: what has been tried, and
+// when to try again, is the notification's to say.
 func (w *worker) Work(ctx context.Context, job *river.Job[herald.Delivery]) error {
-	if !w.executions.begin(job.ID, *job.AttemptedAt) {
-		return nil // the reply to the fetch came too late
-	}
-	defer w.executions.end(job.ID, *job.AttemptedAt)
+	w.fetched.Add(1)
+	defer w.fetched.Add(-1)
 	if job.Attempt == 1 { // others may have been executed before, in the time since they were due
 		w.Backlog.Begun(job.AttemptedAt.Sub(job.ScheduledAt))
 	}
-	defer w.Backlog.Ended()
 	e := postgres.Execution{Job: job.ID, Number: job.Attempt, Process: w.Process, StartedAt: *job.AttemptedAt}
-	n, result, err := w.attempt(ctx, e, job.Args.NotificationID)
+	n := &herald.Notification{ID: job.Args.NotificationID} // to be loaded
+	w.execute(ctx, e, lookup{notification: n})
+	return nil
+}
+
+// execute makes one attempt and records its result. A notification whose lookup has no time is
+// loaded first.
+func (w *worker) execute(ctx context.Context, e postgres.Execution, l lookup) {
+	if !w.executions.begin(e.Job, e.StartedAt) {
+		return // it was given up, as the database's reply came too late
+	}
+	defer w.executions.end(e.Job, e.StartedAt)
+	defer w.Backlog.Ended()
+	id := l.notification.ID
+	n, result, err := w.attempt(ctx, l)
 	switch {
 	case errors.Is(err, herald.ErrNotFound):
-		w.record(ctx, job.Args.NotificationID, func(ctx context.Context) error { return w.Store.Discard(ctx, e, true) })
+		w.record(ctx, id, func(ctx context.Context) error { return w.Store.Discard(ctx, e, true) })
 	case errors.Is(err, errPutOff):
 		pause := time.Duration(0)
 		if busy, ok := errors.AsType[*mail.BusyError](err); ok {
 			pause = busy.RetryAfter
 		}
-		w.record(ctx, job.Args.NotificationID, func(ctx context.Context) error { return w.Store.HandBack(ctx, e, pause) })
+		w.record(ctx, id, func(ctx context.Context) error { return w.Store.HandBack(ctx, e, pause) })
 	case n.Status.Over():
-		w.record(ctx, n.ID, func(ctx context.Context) error { return w.Store.Discard(ctx, e, false) })
+		w.record(ctx, id, func(ctx context.Context) error { return w.Store.Discard(ctx, e, false) })
 	default:
 		w.conclude(ctx, e, n, result)
 	}
-	return nil
 }
 
 // attempt makes one attempt. Its errors are herald.ErrNotFound and errPutOff. A notification that
 // is over is returned as it is.
-func (w *worker) attempt(
-	ctx context.Context, e postgres.Execution, id uuid.UUID,
-) (n *herald.Notification, result herald.Result, err error) {
+func (w *worker) attempt(ctx context.Context, l lookup) (n *herald.Notification, result herald.Result, err error) {
+	id := l.notification.ID
 	defer func() {
 		if cause := recover(); cause != nil {
 			w.Logger.ErrorContext(ctx, "delivery panicked", slog.Any("notification", id), slog.Any("panic", fmt.Errorf("%v", cause)),
@@ -89,12 +100,10 @@ func (w *worker) attempt(
 			result = herald.Result{Outcome: herald.Unknown, Detail: brokenDetail}
 		}
 	}()
-	l, handedOver := w.Handover.take(id)
-	if !handedOver || e.Number > 1 {
+	if l.at.IsZero() {
 		if l.notification, err = w.load(ctx, id); err != nil || l.notification.Status.Over() {
 			return l.notification, result, err
 		}
-		l.at = time.Time{}
 	}
 	err = w.deliver(ctx, &l)
 	if errors.Is(err, errPutOff) {

@@ -17,13 +17,15 @@ import (
 
 // An acceptance is a notification to be stored with its job.
 type acceptance struct {
-	id    uuid.UUID
-	claim herald.Claim
+	id      uuid.UUID
+	claim   herald.Claim
+	started bool // the job's first execution, by this process
 }
 
-// accepted is what came of an acceptance.
+// accepted is the result of an acceptance.
 type accepted struct {
 	createdAt time.Time
+	job       int64
 	err       error
 }
 
@@ -34,100 +36,115 @@ type accepted struct {
 // The error is herald.ErrKeyInUse when the claim is not, or no longer, in force, and
 // herald.ErrInDoubt when the answer to the commit is lost, or ctx ends before it comes.
 func (s *Store) Create(ctx context.Context, claim herald.Claim) (*herald.Notification, error) {
+	n, _, err := s.create(ctx, claim, false)
+	return n, err
+}
+
+// CreateStarted does what Create does, and starts the job's first execution in the same
+// transaction. The caller must hold the presence of the store's process and run the execution. When
+// the error is herald.ErrInDoubt, the job may be running in the name of this process ([Store.Unclaimed]).
+func (s *Store) CreateStarted(ctx context.Context, claim herald.Claim) (*herald.Notification, Execution, error) {
+	return s.create(ctx, claim, true)
+}
+
+func (s *Store) create(
+	ctx context.Context, claim herald.Claim, started bool,
+) (*herald.Notification, Execution, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return nil, fmt.Errorf("creating notification: %w", err)
+		return nil, Execution{}, fmt.Errorf("creating notification: %w", err)
 	}
-	a, err := s.accepts.Do(ctx, acceptance{id, claim})
+	a, err := s.accepts.Do(ctx, acceptance{id, claim, started})
 	if errors.Is(err, batch.ErrInDoubt) {
 		err = fmt.Errorf("%w: %w", herald.ErrInDoubt, err)
 	}
 	if err = errors.Join(err, a.err); err != nil {
-		return nil, fmt.Errorf("creating notification: %w", err)
+		return nil, Execution{}, fmt.Errorf("creating notification: %w", err)
 	}
-	return herald.New(id, claim.Request, a.createdAt.UTC()), nil
+	e := Execution{Job: a.job, Number: 1, Process: s.process, StartedAt: a.createdAt}
+	return herald.New(id, claim.Request, a.createdAt.UTC()), e, nil
 }
 
-// accept stores a batch of notifications in one transaction.
+// acceptSQL stores those notifications of a batch that have no idempotency key or a claim in force,
+// each with its job, and settles the claims.
+const acceptSQL = `
+with input as (
+	select id, creator, user_id, type, key, claimed_at, started, place
+	from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::timestamptz[], $7::bool[])
+		with ordinality as i (id, creator, user_id, type, key, claimed_at, started, place)
+), claims as (
+	select k.creator, k.key
+	from idempotency_keys k join input i on k.creator = i.creator and k.key = i.key and k.claimed_at = i.claimed_at
+	where k.notification_id is null
+	order by k.creator, k.key for update of k
+), valid as materialized (
+	select i.id, i.creator, i.user_id, i.type, i.key, i.started, i.place, nextval('river_job_id_seq') as job_id
+	from input i left join claims c on c.creator = i.creator and c.key = i.key
+	where i.key = '' or c.key is not null
+), settled as (
+	update idempotency_keys k set notification_id = v.id
+	from valid v where v.key <> '' and k.creator = v.creator and k.key = v.key
+), jobs as (
+	insert into river_job (id, kind, args, queue, max_attempts, scheduled_at, state, attempt, attempted_at, attempted_by)
+	select job_id, $8, jsonb_build_object('notification_id', id), $9, $10, now(),
+		case when started then 'running' else 'available' end::river_job_state, started::int,
+		case when started then now() end, case when started then array[$11::text] end
+	from valid
+), notifications as (
+	insert into notifications (id, creator, user_id, type, job_id, status, created_at, updated_at)
+	select id, creator, user_id, type, job_id, 'queued', now(), now() from valid
+)
+select place, job_id, now() from valid`
+
+// notifySQL wakes the workers of the job queue, as River's own insert does.
+const notifySQL = `select pg_notify(current_schema() || '.river_insert', json_build_object('queue', $1::text)::text)`
+
+// accept stores a batch of notifications in one transaction and one round trip.
 func (s *Store) accept(ctx context.Context, batch []acceptance) ([]accepted, error) {
-	tx, err := s.pool.Begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // of no effect after a commit
-	inForce, err := lockClaims(ctx, tx, batch)
-	if err != nil {
-		return nil, err
-	}
-	results := make([]accepted, len(batch))
-	var valid []acceptance
+	n := len(batch)
+	ids, creators, users := make([]uuid.UUID, n), make([]string, n), make([]int64, n)
+	types, keys := make([]herald.Type, n), make([]string, n)
+	claimedAt, started := make([]time.Time, n), make([]bool, n)
+	queued := false
 	for i, a := range batch {
-		if a.claim.Key != "" && !inForce[claimKey{a.claim.Creator, a.claim.Key}] {
-			results[i].err = herald.ErrKeyInUse
-			continue
-		}
-		valid = append(valid, a)
+		ids[i], creators[i], users[i], types[i] = a.id, a.claim.Creator, a.claim.UserID, a.claim.Type
+		keys[i], claimedAt[i], started[i] = a.claim.Key, a.claim.At, a.started
+		queued = queued || !a.started
 	}
-	if len(valid) == 0 {
-		return results, nil
+	results := make([]accepted, n)
+	for i := range results {
+		results[i].err = herald.ErrKeyInUse
 	}
-	createdAt, err := s.insert(ctx, tx, valid)
+	var statements pgx.Batch
+	statements.Queue(acceptSQL, ids, creators, users, types, keys, claimedAt, started,
+		herald.Delivery{}.Kind(), river.QueueDefault, maxAttempts, s.process).Query(func(rows pgx.Rows) error {
+		var place int // in the batch, from 1
+		var a accepted
+		_, err := pgx.ForEachRow(rows, []any{&place, &a.job, &a.createdAt}, func() error {
+			results[place-1] = a
+			return nil
+		})
+		return err
+	})
+	if queued {
+		statements.Queue(notifySQL, river.QueueDefault)
+	}
+	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for i := range results {
-		results[i].createdAt = createdAt
-	}
-	return results, commit(ctx, tx)
+	defer conn.Release()
+	return results, inDoubt(conn.SendBatch(ctx, &statements).Close())
 }
 
-// commit commits. When the database does not say what came of it, the error is herald.ErrInDoubt.
-func commit(ctx context.Context, tx pgx.Tx) error {
-	err := tx.Commit(ctx)
-	if _, refused := errors.AsType[*pgconn.PgError](err); err == nil || refused || errors.Is(err, pgx.ErrTxCommitRollback) {
+// inDoubt wraps an error of a transaction in herald.ErrInDoubt, unless it says that nothing was
+// committed.
+func inDoubt(err error) error {
+	pgErr, answered := errors.AsType[*pgconn.PgError](err)
+	if err == nil || pgconn.SafeToRetry(err) || answered && pgErr.SeverityUnlocalized == "ERROR" {
 		return err
 	}
 	return fmt.Errorf("%w: %w", herald.ErrInDoubt, err)
-}
-
-// insert inserts notifications with their jobs and settles their claims. It returns the time of
-// the transaction, by the database's clock.
-func (s *Store) insert(ctx context.Context, tx pgx.Tx, batch []acceptance) (createdAt time.Time, err error) {
-	params := make([]river.InsertManyParams, 0, len(batch))
-	for _, a := range batch {
-		params = append(params, river.InsertManyParams{Args: herald.Delivery{NotificationID: a.id}})
-	}
-	jobs, err := s.jobs.InsertManyTx(ctx, tx, params)
-	if err != nil {
-		return createdAt, err
-	}
-	var columns struct {
-		ids      []uuid.UUID
-		creators []string
-		users    []int64
-		types    []herald.Type
-		jobs     []int64
-	}
-	for i, a := range batch {
-		columns.ids = append(columns.ids, a.id)
-		columns.creators = append(columns.creators, a.claim.Creator)
-		columns.users = append(columns.users, a.claim.UserID)
-		columns.types = append(columns.types, a.claim.Type)
-		columns.jobs = append(columns.jobs, jobs[i].Job.ID)
-	}
-	err = tx.QueryRow(ctx, `
-		with inserted as (
-			insert into notifications (id, creator, user_id, type, job_id, status, created_at, updated_at)
-			select id, creator, user_id, type, job_id, 'queued', now(), now()
-			from unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::bigint[])
-				as i (id, creator, user_id, type, job_id)
-		)
-		select now()`,
-		columns.ids, columns.creators, columns.users, columns.types, columns.jobs).Scan(&createdAt)
-	if err != nil {
-		return createdAt, err
-	}
-	return createdAt, settleClaims(ctx, tx, batch)
 }
 
 // rejectsOne reports whether an error may lie in one row of a batch: invalid data, a violated

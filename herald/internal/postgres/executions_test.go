@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -285,10 +284,7 @@ func TestPendingOfNothing(t *testing.T) {
 func TestUnclaimed(t *testing.T) {
 	t.Parallel()
 	_, pool := start(t)
-	store, err := postgres.New(pool, "self", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := postgres.New(pool, "self")
 	mine, others := create(t, store).ID, create(t, store).ID
 	e := fetch(t, pool, mine, "self")
 	fetch(t, pool, others, "other")

@@ -72,59 +72,6 @@ func (s *Store) settled(ctx context.Context, claim herald.Claim) (*herald.Notifi
 	return herald.New(id, before, createdAt.UTC()), nil
 }
 
-// A claimKey names a claimed key.
-type claimKey struct{ creator, key string }
-
-// claimColumns returns those of a batch that have a key, column by column.
-func claimColumns(batch []acceptance) (creators, keys []string, at []time.Time, ids []uuid.UUID) {
-	for _, a := range batch {
-		if a.claim.Key != "" {
-			creators, keys = append(creators, a.claim.Creator), append(keys, a.claim.Key)
-			at, ids = append(at, a.claim.At), append(ids, a.id)
-		}
-	}
-	return creators, keys, at, ids
-}
-
-// lockClaims locks the claims of a batch and returns those that are in force.
-func lockClaims(ctx context.Context, tx pgx.Tx, batch []acceptance) (map[claimKey]bool, error) {
-	creators, keys, at, _ := claimColumns(batch)
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	rows, err := tx.Query(ctx, `
-		select k.creator, k.key
-		from idempotency_keys k
-			join unnest($1::text[], $2::text[], $3::timestamptz[]) as i (creator, key, at)
-			on k.creator = i.creator and k.key = i.key and k.claimed_at = i.at
-		where k.notification_id is null
-		order by k.creator, k.key
-		for update of k`, creators, keys, at)
-	if err != nil {
-		return nil, err
-	}
-	inForce := map[claimKey]bool{}
-	var k claimKey
-	_, err = pgx.ForEachRow(rows, []any{&k.creator, &k.key}, func() error {
-		inForce[k] = true
-		return nil
-	})
-	return inForce, err
-}
-
-// settleClaims ties the locked claims of a batch to their notifications for good.
-func settleClaims(ctx context.Context, tx pgx.Tx, batch []acceptance) error {
-	creators, keys, _, ids := claimColumns(batch)
-	if len(keys) == 0 {
-		return nil
-	}
-	_, err := tx.Exec(ctx, `
-		update idempotency_keys k set notification_id = i.id
-		from unnest($1::text[], $2::text[], $3::uuid[]) as i (creator, key, id)
-		where k.creator = i.creator and k.key = i.key`, creators, keys, ids)
-	return err
-}
-
 // Release gives a claim up, so that the key can be claimed again. It leaves alone
 // what has been settled.
 func (s *Store) Release(ctx context.Context, claim herald.Claim) error {

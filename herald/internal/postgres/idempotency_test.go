@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"errors"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -132,10 +131,7 @@ func TestClaimOfADeadProcess(t *testing.T) {
 	t.Parallel()
 	for alive, want := range map[bool]error{false: nil, true: herald.ErrKeyInUse} {
 		store, pool := start(t)
-		owner, err := postgres.New(pool, "owner", slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
+		owner := postgres.New(pool, "owner")
 		dead := claim(t, owner, request, "key")
 		if alive {
 			conn, err := pool.Acquire(t.Context())

@@ -2,13 +2,13 @@
 // jobs that deliver them: whatever is promised is written in one transaction.
 //
 //	pool, err := postgres.Connect(ctx, databaseURL)
-//	store, err := postgres.New(pool, postgres.NewProcess(), log)
+//	store := postgres.New(pool, postgres.NewProcess())
 //	notification, err := store.Create(ctx, herald.Claim{Request: request})
 //
 // Each notification has one job, at least until it is over. The job's state and the notification's
 // change together:
 //
-//	           fetch                    Conclude: accepted
+//	     fetch, CreateStarted           Conclude: accepted
 //	queued ─────────────▶ sending ───────────────────────▶ sent
 //	available ◀────────── running ───────────────────────▶ failed
 //	   Conclude: deferred, unknown      Conclude: refused, or too late to try again
@@ -18,10 +18,11 @@
 // available job, which is fetched when its time has come. Sending is not stored: a notification is
 // being sent while its job is running.
 //
-// A fetch, which River makes, is the durable record that an execution may have begun. Its job,
-// number, process and time are a fencing token ([Execution]): each later write about it holds them in
-// its condition, so that an execution that has lost its job changes nothing. The executions that end
-// without a result are of three kinds:
+// The durable record that an execution may have begun is a fetch, which River makes, or
+// CreateStarted, when the process that accepts a notification delivers it at once. Job, number,
+// process and time are a fencing token ([Execution]): each later write about the execution has them
+// in its condition, so that an execution that has lost its job changes nothing. The executions that
+// end without a result are of three kinds:
 //
 //   - HandBack: nothing was attempted. The execution leaves no trace, and the next one has its number.
 //   - Abandon: its process is gone. An attempt of unknown outcome is recorded, and the notification is
@@ -34,15 +35,11 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"log/slog"
 	"os"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"example.com/micromachine/pkg/batch"
 	"example.com/micromachine/pkg/database"
@@ -66,32 +63,21 @@ func Connect(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	return config.Open(ctx, config.MaxConns(MaxConns))
 }
 
-// notifyInterval is the shortest time between two notifications of River's workers by one process.
-// With a longer one more of them are left out, and their jobs wait for the next poll.
-const notifyInterval = time.Millisecond
-
 // A Store is Herald's storage. It is safe for concurrent use.
 type Store struct {
 	pool        *pgxpool.Pool
 	process     string
-	jobs        *river.Client[pgx.Tx]
 	accepts     *batch.Group[acceptance, accepted]
 	conclusions *batch.Group[Conclusion, Concluded]
 }
 
 // New returns a store in the pool's database, which migrations.Herald has brought up. What it
 // claims, it claims in the name of process, which no other process ever has.
-func New(pool *pgxpool.Pool, process string, log *slog.Logger) (*Store, error) {
-	jobs, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
-		MaxAttempts: maxAttempts, FetchCooldown: notifyInterval, Logger: log,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("preparing job queue: %w", err)
-	}
-	s := &Store{pool: pool, process: process, jobs: jobs}
+func New(pool *pgxpool.Pool, process string) *Store {
+	s := &Store{pool: pool, process: process}
 	s.accepts = batch.New(batch.Config[acceptance, accepted]{Run: s.accept, Rejected: rejectsOne})
 	s.conclusions = batch.New(batch.Config[Conclusion, Concluded]{Run: s.conclude, Rejected: rejectsOne})
-	return s, nil
+	return s
 }
 
 // NewProcess returns a name for this process that no process had before: the host's, for people

@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"testing"
 
 	"github.com/google/uuid"
@@ -29,11 +28,7 @@ func start(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	store, err := postgres.New(pool, postgres.NewProcess(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return store, pool
+	return postgres.New(pool, postgres.NewProcess()), pool
 }
 
 func create(t *testing.T, store *postgres.Store) *herald.Notification {

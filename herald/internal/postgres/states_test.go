@@ -101,12 +101,14 @@ const giveUp = 24 * time.Hour
 // included, and holds the store to the state diagram of the package documentation.
 func TestStateMachine(t *testing.T) {
 	t.Parallel()
-	store, pool := start(t)
+	_, pool := start(t)
+	store := postgres.New(pool, "a")
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &machine{t: t, store: store, pool: pool}
 		m.create(rt)
 		rt.Repeat(map[string]func(*rapid.T){
 			"create":   m.create,
+			"start":    m.createStarted,
 			"fetch":    m.fetch,
 			"conclude": m.conclude,
 			"handBack": m.handBack,
@@ -120,6 +122,16 @@ func TestStateMachine(t *testing.T) {
 
 func (m *machine) create(*rapid.T) {
 	m.notifications = append(m.notifications, &modelNotification{id: create(m.t, m.store).ID, status: herald.Queued})
+}
+
+func (m *machine) createStarted(rt *rapid.T) {
+	n, e, err := m.store.CreateStarted(m.t.Context(), herald.Claim{Request: request})
+	if err != nil {
+		rt.Fatal(err)
+	}
+	m.notifications = append(m.notifications, &modelNotification{
+		id: n.ID, status: herald.Queued, executions: []*modelExecution{{Execution: e}},
+	})
 }
 
 func (m *machine) any(rt *rapid.T) *modelNotification {

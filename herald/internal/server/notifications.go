@@ -48,11 +48,10 @@ func (s *server) create(ctx context.Context, claim herald.Claim) (*herald.Notifi
 	if err != nil {
 		return nil, err
 	}
-	n, err := s.Store.Create(ctx, claim)
-	if err == nil && recipient != nil && s.Handover != nil {
-		s.Handover.Offer(n, *recipient, asked)
+	if recipient == nil || s.Deliveries == nil {
+		return s.Store.Create(ctx, claim)
 	}
-	return n, err
+	return s.Deliveries.Accept(ctx, claim, *recipient, asked)
 }
 
 // lookUp asks Census for what the creator may see of the user. While Census cannot answer, the

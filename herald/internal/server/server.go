@@ -32,9 +32,13 @@ type Store interface {
 	Notification(ctx context.Context, creator string, id uuid.UUID) (*herald.Notification, error)
 }
 
-// A Handover takes what Census said at a time to whoever delivers the notification.
-type Handover interface {
-	Offer(n *herald.Notification, recipient herald.Recipient, at time.Time)
+// Deliveries is what delivers the notifications.
+type Deliveries interface {
+	// Accept does what [Store.Create] does, and delivers the notification at once where it can, to
+	// the recipient that Census answered when it was asked.
+	Accept(
+		ctx context.Context, claim herald.Claim, recipient herald.Recipient, asked time.Time,
+	) (*herald.Notification, error)
 }
 
 // Config is what New needs; every field is required but where it says otherwise.
@@ -47,8 +51,8 @@ type Config struct {
 	Store Store
 	// Census is asked whether the creator may see the user.
 	Census *census.Client
-	// Handover is offered what Census said of a notification's user. It may be nil.
-	Handover Handover
+	// Deliveries accepts the notifications whose recipient is known. It may be nil: Store does then.
+	Deliveries Deliveries
 	// Backlog is the notifications that are not delivered yet. While it lags, fewer are accepted. It may be nil.
 	Backlog httpserve.Backlog
 	// Verifier lets in the calls to all that lies under /notification/. Its

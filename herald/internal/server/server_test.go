@@ -67,9 +67,7 @@ func newAPI(tb testing.TB) *api {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(a.pool.Close)
-	if a.store, err = postgres.New(a.pool, postgres.NewProcess(), log); err != nil {
-		tb.Fatal(err)
-	}
+	a.store = postgres.New(a.pool, postgres.NewProcess())
 	self := svcauthtest.NewIssuer(tb, base)
 	users := []string{censusURL + "user/*"}
 	calls := []string{"POST /notification/", "GET /notification/*"}

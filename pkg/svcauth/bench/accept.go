@@ -91,5 +91,8 @@ func (r *rig) acceptRate(ctx context.Context, smtpAddr string, mails *sink.Sink)
 	if stored < result.AllAccepted {
 		return 0, fmt.Errorf("%d POSTs were answered 201, %d notifications are stored", result.AllAccepted, stored)
 	}
+	if len(result.Refused) > 0 {
+		progress("%d POSTs were accepted, and refused: %v", result.AllAccepted, result.Refused)
+	}
 	return float64(result.Accepted) / result.Elapsed.Seconds(), nil
 }

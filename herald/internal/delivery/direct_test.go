@@ -1,0 +1,144 @@
+package delivery_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"example.com/micromachine/herald"
+	"example.com/micromachine/herald/internal/delivery"
+	"example.com/micromachine/pkg/smtptest"
+)
+
+// startReady starts a service and waits until it delivers.
+func (w *world) startReady(t *testing.T, config delivery.Config) (service *delivery.Service, stop func()) {
+	t.Helper()
+	service, stop = w.start(t, config)
+	awaitTrue(t, "ready", func() bool { return service.Ready(t.Context()) == nil })
+	return service, stop
+}
+
+// accept has a service accept a notification, with what Census answered a while ago.
+func accept(t *testing.T, s *delivery.Service, ago time.Duration) uuid.UUID {
+	t.Helper()
+	claim := herald.Claim{Request: herald.Request{Creator: creator, UserID: 42, Type: herald.WelcomeMessage}}
+	recipient := herald.Recipient{Name: "Census", Email: address, Locale: "en"}
+	n, err := s.Accept(t.Context(), claim, recipient, time.Now().Add(-ago))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n.ID
+}
+
+// TestAcceptDeliversAtOnce accepts notifications in a service that delivers: neither the queue nor
+// Census is asked again, unless Census's answer is old.
+func TestAcceptDeliversAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		ago   time.Duration
+		asked int32
+	}{"fresh": {0, 0}, "old": {time.Minute, 1}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t)
+			w := newWorld(t, smtptest.Config{OnMail: func(smtptest.Mail) { g.pass() }})
+			service, _ := w.startReady(t, quick)
+			id := accept(t, service, test.ago)
+			if n := w.jobs(t, "running"); n != 1 {
+				t.Errorf("%d jobs are running", n)
+			}
+			g.await(t)
+			g.release()
+			n := w.await(t, id, over)
+			if n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
+				t.Errorf("got %+v", n)
+			}
+			if asked := w.asked.Load(); asked != test.asked {
+				t.Errorf("Census was asked %d times", asked)
+			}
+			w.wantMails(t, id, 1)
+		})
+	}
+}
+
+// TestAcceptsManyAtOnce accepts more notifications than are delivered at once. The others go through
+// the queue.
+func TestAcceptsManyAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, smtptest.Config{})
+	service, _ := w.startReady(t, delivery.Config{Workers: 10})
+	ids := make([]uuid.UUID, 600)
+	var wait sync.WaitGroup
+	for i := range ids {
+		wait.Go(func() { ids[i] = accept(t, service, 0) })
+	}
+	wait.Wait()
+	for _, id := range ids {
+		if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate {
+			t.Errorf("got %+v", n)
+		}
+		w.wantMails(t, id, 1)
+	}
+}
+
+// TestStopEndsDirectDeliveries stops a service while the mail server keeps a mail that was accepted
+// and delivered at once: for a moment, or for longer than the grace.
+func TestStopEndsDirectDeliveries(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		grace     time.Duration
+		outcomes  string
+		duplicate bool
+		mails     int
+	}{
+		"a moment": {0, "accepted", false, 1},
+		"too long": {50 * time.Millisecond, "unknown,accepted", true, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t)
+			w := newWorld(t, smtptest.Config{OnMail: func(smtptest.Mail) { g.pass() }})
+			config := quick
+			config.Grace = test.grace
+			service, stop := w.startReady(t, config)
+			id := accept(t, service, 0)
+			g.await(t)
+			if test.grace == 0 {
+				time.AfterFunc(200*time.Millisecond, g.release)
+			}
+			stop()
+			g.release()
+			w.work(t, quick)
+			n := w.await(t, id, over)
+			if n.Status != herald.Sent || n.PossibleDuplicate != test.duplicate || outcomes(n) != test.outcomes {
+				t.Errorf("got %+v", n)
+			}
+			w.wantMails(t, id, test.mails)
+		})
+	}
+}
+
+// TestAcceptAtStop accepts a notification in a service that finishes what it has begun. The next
+// service delivers it.
+func TestAcceptAtStop(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	w := newWorld(t, smtptest.Config{OnMail: func(smtptest.Mail) { g.pass() }})
+	service, stop := w.startReady(t, quick)
+	accept(t, service, 0)
+	g.await(t)
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	time.Sleep(200 * time.Millisecond)
+	late := accept(t, service, 0)
+	if n := w.await(t, late, always); n.Status != herald.Queued {
+		t.Errorf("a service that stops has begun to deliver %+v", n)
+	}
+	g.release()
+	<-stopped
+	w.work(t, quick)
+	w.await(t, late, over)
+	w.wantMails(t, late, 1)
+}
