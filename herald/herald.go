@@ -16,6 +16,7 @@ package herald
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,11 +46,22 @@ var (
 // A Type says what a notification tells the user.
 type Type string
 
-// WelcomeMessage welcomes a new user.
-const WelcomeMessage Type = "welcome-message"
+// The types.
+const (
+	WelcomeMessage Type = "welcome-message" // welcomes a new user
+)
+
+// types are all types. A new one is a row here, its templates in package mail, and its value in
+// openapi.yaml, which a test compares with these.
+var types = []Type{
+	WelcomeMessage,
+}
+
+// Types returns all types.
+func Types() []Type { return slices.Clone(types) }
 
 // Known reports whether Herald can send notifications of the type.
-func (t Type) Known() bool { return t == WelcomeMessage }
+func (t Type) Known() bool { return slices.Contains(types, t) }
 
 // A Status says how far a notification has come.
 type Status string
@@ -100,17 +112,17 @@ func New(id uuid.UUID, r Request, createdAt time.Time) *Notification {
 
 // An Attempt is one try to deliver a notification.
 type Attempt struct {
-	Number     int        `json:"number"` // from 1
-	StartedAt  time.Time  `json:"started_at"`
-	FinishedAt *time.Time `json:"finished_at,omitempty"` // nil while it is under way
+	Number     int // from 1
+	StartedAt  time.Time
+	FinishedAt *time.Time // nil while it is under way
 	Result
 }
 
 // A Result is what came of an attempt.
 type Result struct {
-	Outcome  Outcome `json:"outcome,omitempty"`   // empty while it is under way
-	SMTPCode int     `json:"smtp_code,omitempty"` // the mail server's reply; 0 where there was none
-	Detail   string  `json:"detail,omitempty"`    // for people; it never holds a mail address
+	Outcome  Outcome // empty while it is under way
+	SMTPCode int     // the mail server's reply; 0 where there was none
+	Detail   string  // for people; it never holds a mail address
 }
 
 // An Outcome is the kind of a Result.

@@ -54,6 +54,20 @@ var (
 	matcher = language.NewMatcher(locales)
 )
 
+// checkTemplates returns an error unless each type has its templates in each locale.
+func checkTemplates() error {
+	for _, kind := range herald.Types() {
+		for _, locale := range locales {
+			name := string(kind) + "." + locale.String()
+			if texts.Lookup(name+".subject") == nil || texts.Lookup(name+".txt") == nil || htmls.Lookup(name+".html") == nil {
+				return fmt.Errorf("mail: the type %s has not all its templates %s.txt, with %[2]s.subject in it, and %[2]s.html",
+					kind, name)
+			}
+		}
+	}
+	return nil
+}
+
 // A Message is a mail to be sent.
 type Message struct {
 	ID      string // the Message-ID's part before the @

@@ -77,6 +77,9 @@ type Sender struct {
 // NewSender checks the config; a missing or impossible field is an error that
 // names it. It connects to nobody yet.
 func NewSender(config Config) (*Sender, error) {
+	if err := checkTemplates(); err != nil {
+		return nil, err
+	}
 	s := &Sender{config: withDefaults(config)}
 	host, port, err := ParseAddr(config.Addr)
 	if err != nil {

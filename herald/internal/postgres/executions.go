@@ -51,15 +51,14 @@ func (s *Store) Pending(ctx context.Context, id uuid.UUID) (*herald.Notification
 	if err != nil {
 		return nil, fmt.Errorf("reading notification: %w", err)
 	}
-	n, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByNameLax[herald.Notification])
+	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByNameLax[row])
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, herald.ErrNotFound
 	case err != nil:
 		return nil, fmt.Errorf("reading notification: %w", err)
 	}
-	toUTC(n)
-	return n, nil
+	return r.notification(), nil
 }
 
 // Conclude records what came of an execution, and completes its job or makes it available for the

@@ -41,26 +41,61 @@ func (s *Store) one(ctx context.Context, condition string, args ...any) (*herald
 	if err != nil {
 		return nil, fmt.Errorf("reading notification: %w", err)
 	}
-	n, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[herald.Notification])
+	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[row])
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, herald.ErrNotFound
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading notification: %w", err)
 	}
-	toUTC(n)
-	return n, nil
+	return r.notification(), nil
 }
 
-// toUTC takes the times out of whatever zone the database connection is in.
-func toUTC(n *herald.Notification) {
-	times := []*time.Time{&n.CreatedAt, &n.UpdatedAt, n.NextAttemptAt}
-	for i := range n.Attempts {
-		times = append(times, &n.Attempts[i].StartedAt, n.Attempts[i].FinishedAt)
+// A row is a notification as a query returns it.
+type row struct {
+	ID                uuid.UUID
+	Creator           string
+	UserID            int64
+	Type              herald.Type
+	Status            herald.Status
+	PossibleDuplicate bool
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+	NextAttemptAt     *time.Time
+	Attempts          []attemptRow
+}
+
+// An attemptRow is an element of a row's attempts, which are JSON.
+type attemptRow struct {
+	Number     int            `json:"number"`
+	StartedAt  time.Time      `json:"started_at"`
+	FinishedAt *time.Time     `json:"finished_at"`
+	Outcome    herald.Outcome `json:"outcome"`
+	SMTPCode   int            `json:"smtp_code"`
+	Detail     string         `json:"detail"`
+}
+
+// notification returns the notification. Its times are in UTC, whatever the time zone of the
+// database connection.
+func (r *row) notification() *herald.Notification {
+	n := &herald.Notification{
+		Request: herald.Request{Creator: r.Creator, UserID: r.UserID, Type: r.Type},
+		ID:      r.ID, Status: r.Status, PossibleDuplicate: r.PossibleDuplicate,
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), NextAttemptAt: inUTC(r.NextAttemptAt),
 	}
-	for _, t := range times {
-		if t != nil {
-			*t = t.UTC()
-		}
+	for _, a := range r.Attempts {
+		n.Attempts = append(n.Attempts, herald.Attempt{
+			Number: a.Number, StartedAt: a.StartedAt.UTC(), FinishedAt: inUTC(a.FinishedAt),
+			Result: herald.Result{Outcome: a.Outcome, SMTPCode: a.SMTPCode, Detail: a.Detail},
+		})
 	}
+	return n
+}
+
+func inUTC(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	utc := t.UTC()
+	return &utc
 }

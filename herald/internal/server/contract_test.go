@@ -19,6 +19,20 @@ func TestDescriptionMatchesRoutes(t *testing.T) {
 	}
 }
 
+func TestDescriptionHasTheTypes(t *testing.T) {
+	t.Parallel()
+	var types []string
+	for _, kind := range herald.Types() {
+		types = append(types, string(kind))
+	}
+	if err := description.CheckEnum("Type", types...); err != nil {
+		t.Error(err)
+	}
+	if description.CheckEnum("Type", append(types, "another")...) == nil || description.CheckEnum("None") == nil {
+		t.Error("the checker does not fail")
+	}
+}
+
 // The checker itself can fail.
 func TestContractIsChecked(t *testing.T) {
 	t.Parallel()

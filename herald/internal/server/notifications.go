@@ -91,18 +91,34 @@ func (s *server) getNotification(w http.ResponseWriter, r *http.Request) error {
 
 // A notification is what clients see of one. No mail address is part of it.
 type notification struct {
-	URI               string           `json:"uri"`
-	User              string           `json:"user"`
-	Type              herald.Type      `json:"type"`
-	Status            herald.Status    `json:"status"`
-	PossibleDuplicate bool             `json:"possible_duplicate"`
-	CreatedAt         time.Time        `json:"created_at"`
-	UpdatedAt         time.Time        `json:"updated_at"`
-	NextAttemptAt     *time.Time       `json:"next_attempt_at,omitempty"`
-	Attempts          []herald.Attempt `json:"attempts"`
+	URI               string        `json:"uri"`
+	User              string        `json:"user"`
+	Type              herald.Type   `json:"type"`
+	Status            herald.Status `json:"status"`
+	PossibleDuplicate bool          `json:"possible_duplicate"`
+	CreatedAt         time.Time     `json:"created_at"`
+	UpdatedAt         time.Time     `json:"updated_at"`
+	NextAttemptAt     *time.Time    `json:"next_attempt_at,omitempty"`
+	Attempts          []attempt     `json:"attempts"`
+}
+
+// An attempt is what clients see of one.
+type attempt struct {
+	Number     int            `json:"number"`
+	StartedAt  time.Time      `json:"started_at"`
+	FinishedAt *time.Time     `json:"finished_at,omitempty"`
+	Outcome    herald.Outcome `json:"outcome,omitempty"`
+	SMTPCode   int            `json:"smtp_code,omitempty"`
+	Detail     string         `json:"detail,omitempty"`
 }
 
 func (s *server) resource(n *herald.Notification) notification {
+	attempts := make([]attempt, 0, len(n.Attempts)) // [], not null
+	for _, a := range n.Attempts {
+		attempts = append(attempts, attempt{
+			a.Number, a.StartedAt, a.FinishedAt, a.Outcome, a.SMTPCode, a.Detail,
+		})
+	}
 	return notification{
 		URI:               s.uri(n),
 		User:              herald.UserURI(s.CensusURL, n.UserID),
@@ -112,7 +128,7 @@ func (s *server) resource(n *herald.Notification) notification {
 		CreatedAt:         n.CreatedAt,
 		UpdatedAt:         n.UpdatedAt,
 		NextAttemptAt:     n.NextAttemptAt,
-		Attempts:          append([]herald.Attempt{}, n.Attempts...), // [], not null
+		Attempts:          attempts,
 	}
 }
 

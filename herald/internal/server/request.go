@@ -56,13 +56,22 @@ func (s *server) readRequest(r *http.Request) (request herald.Request, key strin
 		faults = append(faults, httpjson.FieldError{Field: "/user", Detail: "must be the URI of a user, as " + herald.UserURI(s.CensusURL, 42) + " is one"})
 	}
 	if !body.Type.Known() {
-		faults = append(faults, httpjson.FieldError{Field: "/type", Detail: "must be " + string(herald.WelcomeMessage)})
+		faults = append(faults, httpjson.FieldError{Field: "/type", Detail: "must be " + knownTypes()})
 	}
 	if len(faults) > 0 {
 		return request, "", httpjson.InvalidFields(faults...)
 	}
 	key, err = idempotencyKey(r)
 	return herald.Request{Creator: by, UserID: id, Type: body.Type}, key, err
+}
+
+// knownTypes lists the types for an error message.
+func knownTypes() string {
+	var names []string
+	for _, t := range herald.Types() {
+		names = append(names, string(t))
+	}
+	return strings.Join(names, " or ")
 }
 
 // idempotencyKey returns the request's key with the name of the calling service, whose own it is: two services that act

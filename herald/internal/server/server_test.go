@@ -220,11 +220,18 @@ func checkProblem(answer *httptest.ResponseRecorder, status int, name, fields st
 // notification is a notification as callers see it.
 type notification struct {
 	URI, User, Type, Status string
-	PossibleDuplicate       bool             `json:"possible_duplicate"`
-	CreatedAt               time.Time        `json:"created_at"`
-	UpdatedAt               time.Time        `json:"updated_at"`
-	NextAttemptAt           *time.Time       `json:"next_attempt_at"`
-	Attempts                []herald.Attempt `json:"attempts"`
+	PossibleDuplicate       bool       `json:"possible_duplicate"`
+	CreatedAt               time.Time  `json:"created_at"`
+	UpdatedAt               time.Time  `json:"updated_at"`
+	NextAttemptAt           *time.Time `json:"next_attempt_at"`
+	Attempts                []struct {
+		Number     int            `json:"number"`
+		StartedAt  time.Time      `json:"started_at"`
+		FinishedAt *time.Time     `json:"finished_at"`
+		Outcome    herald.Outcome `json:"outcome"`
+		SMTPCode   int            `json:"smtp_code"`
+		Detail     string         `json:"detail"`
+	} `json:"attempts"`
 }
 
 func (n notification) path() string { return "/" + strings.TrimPrefix(n.URI, base) }

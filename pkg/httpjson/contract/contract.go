@@ -72,6 +72,22 @@ func (d *Description) CheckRoutes(ctx context.Context, routes chi.Routes) error 
 	return nil
 }
 
+// CheckEnum checks that the schema of a name allows just these values, in this order.
+func (d *Description) CheckEnum(schema string, values ...string) error {
+	ref := d.doc.Components.Schemas[schema]
+	if ref == nil || ref.Value == nil {
+		return fmt.Errorf("no schema %s", schema)
+	}
+	var described []string
+	for _, v := range ref.Value.Enum {
+		described = append(described, fmt.Sprint(v))
+	}
+	if !slices.Equal(described, values) {
+		return fmt.Errorf("the schema %s allows %q, want %q", schema, described, values)
+	}
+	return nil
+}
+
 // CheckAnswer checks that the description allows the answer to the request. What it does not describe must not be there:
 // 404, or 405 for another method.
 func (d *Description) CheckAnswer(r *http.Request, answer *httptest.ResponseRecorder) error {
