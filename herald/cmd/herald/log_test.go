@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -49,10 +50,15 @@ func TestLogThroughOutages(t *testing.T) {
 		await(t, "readiness", http.StatusOK, s.readiness)
 	}
 	// A notification whose job cannot be stored is not accepted.
-	execSQL(t, databaseURL, `revoke insert on river_job from current_user`)
+	service, err := url.Parse(database.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := service.User.Username()
+	execSQL(t, databaseURL, `revoke insert on river_job from `+role)
 	res, body := s.post(t)
 	wantUnavailable(t, "POST", res, body)
-	execSQL(t, databaseURL, `grant insert on river_job to current_user`)
+	execSQL(t, databaseURL, `grant insert on river_job to `+role)
 	await(t, "POST afterwards", http.StatusCreated, s.post)
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
