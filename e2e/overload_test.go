@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"example.com/micromachine/e2e/stack"
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 const (
@@ -145,7 +145,7 @@ func checkOverloaded(res *stack.Response) error {
 }
 
 func fetchKeys(ctx context.Context, caller *stack.Caller) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, stack.HeraldURL+svcauth.JWKSPath, http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, stack.HeraldURL+keys.JWKSPath, http.NoBody)
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func fetchKeys(ctx context.Context, caller *stack.Caller) error {
 		return err
 	}
 	if res.Status != http.StatusOK {
-		return fmt.Errorf("GET %s: status %d", svcauth.JWKSPath, res.Status)
+		return fmt.Errorf("GET %s: status %d", keys.JWKSPath, res.Status)
 	}
 	select {
 	case <-time.After(20 * time.Millisecond):

@@ -13,13 +13,15 @@ import (
 
 	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // A Caller is a service that calls Census and Herald.
 type Caller struct {
 	URL     string
 	KeyFile string // empty for a key that is on no disk
-	key     *svcauth.PrivateKey
+	key     *keys.Private
 	signer  *svcauth.Signer
 	client  *http.Client
 }
@@ -52,11 +54,11 @@ func NewCallers(dir, connectTo string) (another, shop, office *Caller, err error
 	}
 	client.Timeout = 30 * time.Second
 	made := map[string]*Caller{}
-	for name, profile := range map[string]svcauth.Profile{
-		"another": svcauth.Article, "shop": svcauth.Bound, "office": svcauth.Bound,
+	for name, profile := range map[string]trust.Profile{
+		"another": trust.Article, "shop": trust.Bound, "office": trust.Bound,
 	} {
 		file := filepath.Join(dir, name+".pem")
-		key, err := svcauth.LoadKey(file)
+		key, err := keys.Load(file)
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -68,7 +70,7 @@ func NewCallers(dir, connectTo string) (another, shop, office *Caller, err error
 	return made["another"], made["shop"], made["office"], nil
 }
 
-func newCaller(url string, key *svcauth.PrivateKey, profile svcauth.Profile, client *http.Client) (*Caller, error) {
+func newCaller(url string, key *keys.Private, profile trust.Profile, client *http.Client) (*Caller, error) {
 	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: url, Key: key, Profile: profile})
 	if err != nil {
 		return nil, err
@@ -78,11 +80,11 @@ func newCaller(url string, key *svcauth.PrivateKey, profile svcauth.Profile, cli
 
 // Stranger returns a caller with a key of its own, of whom nobody has heard, that connects as c does.
 func (c *Caller) Stranger(url string) (*Caller, error) {
-	key, err := svcauth.GenerateKey(svcauth.EdDSA)
+	key, err := keys.Generate(keys.EdDSA)
 	if err != nil {
 		return nil, err
 	}
-	return newCaller(url, key, svcauth.Bound, c.client)
+	return newCaller(url, key, trust.Bound, c.client)
 }
 
 // Client returns a client that signs its calls to the service named audience, as services do, and sends them over HTTP/1.1

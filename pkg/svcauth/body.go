@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 var errUnsignedBody = errors.New("a body, and no bdy")
@@ -43,7 +45,7 @@ func (v *verification) matchBody() *Refusal {
 	if err != nil {
 		return refuse(CheckBody, fmt.Errorf("reading body: %w", err))
 	}
-	want := bodyHash(v.issuer.profile, body)
+	want := bodyHash(v.issuer.entry.Profile(), body)
 	if subtle.ConstantTimeCompare([]byte(want), []byte(v.token.claims.Body)) != 1 {
 		return refuse(CheckBody, errors.New("bdy is not the hash of the body"))
 	}
@@ -72,8 +74,8 @@ func (v *verification) checkNoBody() *Refusal {
 
 // bodyHash returns the bdy claim of a body: in the form of RFC 9530 (Content-Digest) for bound
 // tokens, as the article prints it for the others.
-func bodyHash(profile Profile, body []byte) string {
-	if profile == Article {
+func bodyHash(profile trust.Profile, body []byte) string {
+	if profile == trust.Article {
 		sum := md5.Sum(body) //nolint:gosec // see the import
 		return hex.EncodeToString(sum[:])
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // costlyClaims are claims of about 6 KB, as much as a token can hold, each made to take as much
@@ -92,10 +93,10 @@ func (r reading) once() { _, _ = r.verifier.Verify(r.req, 0) }
 // signature is forged.
 func readings(tb testing.TB) (costly map[string]reading, forged reading) {
 	tb.Helper()
-	w := &world{now: time.Now(), herald: newForger(tb, svcauth.EdDSA)}
-	other := newForger(tb, svcauth.EdDSA)
+	w := &world{now: time.Now(), herald: newForger(tb, keys.EdDSA)}
+	other := newForger(tb, keys.EdDSA)
 	for _, f := range []**forger{&w.shopRSA, &w.shopEC, &w.shopEd, &w.another, &w.pairA, &w.ageless, &w.login} {
-		*f = newForger(tb, svcauth.EdDSA)
+		*f = newForger(tb, keys.EdDSA)
 	}
 	w.pairB = other
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{

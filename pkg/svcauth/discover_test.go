@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
@@ -55,13 +56,13 @@ func (n *network) fetches(since time.Time) int {
 
 // publish has the network answer with these keys, cacheable as said.
 func (n *network) publish(cacheControl string, issuers ...*svcauthtest.Issuer) {
-	keys := make([]*svcauth.PrivateKey, 0, len(issuers))
+	published := make([]*keys.Private, 0, len(issuers))
 	for _, i := range issuers {
-		keys = append(keys, i.Key)
+		published = append(published, i.Key)
 	}
 	n.answers(func(r *http.Request) (*http.Response, error) {
 		recorder := httptest.NewRecorder()
-		svcauth.JWKSHandler(keySet(keys)).ServeHTTP(recorder, r)
+		keys.Handler(keySet(published)).ServeHTTP(recorder, r)
 		res := recorder.Result()
 		res.Header.Set("Cache-Control", cacheControl)
 		return res, nil
@@ -204,7 +205,7 @@ func TestFirstLookUpAfterClose(t *testing.T) {
 // Through an outage the keys go on serving for a day, and then fail closed until the set is back.
 func TestOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		key := generateKey(t, svcauth.EdDSA)
+		key := generateKey(t, keys.EdDSA)
 		n := &network{}
 		n.publish("max-age=60", &svcauthtest.Issuer{Key: key})
 		var log logBuffer

@@ -7,12 +7,13 @@ import (
 	"path/filepath"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // newGreeter is a whole service: it lets in those whom its trust file names, knows whom it greets, and publishes the keys
 // with which it would sign calls of its own. In dir are its trust file and the key directory that "svcauth rotate" keeps.
 func newGreeter(dir string) (handler http.Handler, stop func(), err error) {
-	keys, err := svcauth.LoadKeys(filepath.Join(dir, "keys"), nil)
+	own, err := keys.Watch(filepath.Join(dir, "keys"), nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -30,7 +31,7 @@ func newGreeter(dir string) (handler http.Handler, stop func(), err error) {
 		fmt.Fprintf(w, "hello %s, says %s", subject, caller.Issuer)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /"+svcauth.JWKSPath, svcauth.JWKSHandler(keys))
+	mux.Handle("GET /"+keys.JWKSPath, keys.Handler(own))
 	mux.Handle("GET /greeting/", verifier.Require(0)(http.HandlerFunc(greet)))
 	return mux, verifier.Close, nil // to be served over TLS
 }
@@ -45,7 +46,7 @@ issuers:
     act_for: [https://census.service/user/*]
 `)
 	defer remove()
-	if _, err := svcauth.Rotate(filepath.Join(dir, "keys"), svcauth.RotateConfig{}); err != nil {
+	if _, err := keys.Rotate(filepath.Join(dir, "keys"), keys.RotateConfig{}); err != nil {
 		panic(err)
 	}
 	greeter, stop, err := newGreeter(dir)

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // Census lets Herald read users on behalf of Census's users, and its handler asks who calls and for whom.
@@ -133,7 +135,7 @@ issuers:
 	}))
 
 	another, err := svcauth.NewSigner(svcauth.SignerConfig{
-		Issuer: "https://another.service/", Key: key, Profile: svcauth.Article,
+		Issuer: "https://another.service/", Key: key, Profile: trust.Article,
 	})
 	if err != nil {
 		panic(err)
@@ -204,43 +206,9 @@ issuers:
 	// 403 not for you
 }
 
-// A service's keys are rotated from outside while it runs: the next key is published at once, and signs when every
-// receiver has had the time to fetch it.
-func ExampleRotate() {
-	dir, err := os.MkdirTemp("", "keys")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-	if _, err := svcauth.Rotate(dir, svcauth.RotateConfig{}); err != nil { // makes the first key
-		panic(err)
-	}
-	keys, err := svcauth.LoadKeys(dir, nil) // in the service
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(len(keys.PublishedKeys()), "published")
-
-	rotation, err := svcauth.Rotate(dir, svcauth.RotateConfig{}) // as "svcauth rotate" does, from cron
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println("the next key was added:", rotation.Added, rotation.Next != rotation.Signing)
-
-	rotation, err = svcauth.Rotate(dir, svcauth.RotateConfig{}) // does no harm
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println("and another:", rotation.Added)
-	// Output:
-	// 1 published
-	// the next key was added: true true
-	// and another: false
-}
-
 // Census gives a user a token with which to call Herald in person.
 func ExampleSigner_SessionToken() {
-	key, err := svcauth.GenerateKey(svcauth.EdDSA)
+	key, err := keys.Generate(keys.EdDSA)
 	if err != nil {
 		panic(err)
 	}
@@ -261,8 +229,8 @@ func ExampleSigner_SessionToken() {
 }
 
 // exampleFiles makes a key, and in a new directory its public half and the trust.yaml that names it.
-func exampleFiles(keyFile, trust string) (key *svcauth.PrivateKey, dir string, remove func()) {
-	key, err := svcauth.GenerateKey(svcauth.EdDSA)
+func exampleFiles(keyFile, trustText string) (key *keys.Private, dir string, remove func()) {
+	key, err := keys.Generate(keys.EdDSA)
 	if err != nil {
 		panic(err)
 	}
@@ -273,7 +241,7 @@ func exampleFiles(keyFile, trust string) (key *svcauth.PrivateKey, dir string, r
 	if dir, err = os.MkdirTemp("", "svcauth"); err != nil {
 		panic(err)
 	}
-	for name, data := range map[string][]byte{keyFile: public, "trust.yaml": []byte(trust)} {
+	for name, data := range map[string][]byte{keyFile: public, "trust.yaml": []byte(trustText)} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			panic(err)
 		}
@@ -292,7 +260,7 @@ func (l local) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // startCensus returns a Census that says what it got and for whom, and the key of Herald, which it lets post users.
-func startCensus() (census local, heraldKey *svcauth.PrivateKey, stop func()) {
+func startCensus() (census local, heraldKey *keys.Private, stop func()) {
 	key, dir, remove := exampleFiles("herald.pub.pem", `
 issuers:
   - issuer: https://herald.service/

@@ -34,22 +34,6 @@ func said(all map[string]any) map[string]any {
 	return all
 }
 
-// LoadTrust reads a trust file without putting it in force.
-func LoadTrust(file string) error {
-	_, err := loadTrust(file)
-	return err
-}
-
-// ParseJWKS reads a key set and returns the algorithm of each key by its ID, and why it skipped the others.
-func ParseJWKS(data []byte) (algorithms map[string]Algorithm, skipped []error, err error) {
-	keys, skipped, err := parseJWKS(data)
-	algorithms = map[string]Algorithm{}
-	for id, k := range keys {
-		algorithms[id] = k.alg
-	}
-	return algorithms, skipped, err
-}
-
 // MaxSeenTokens is how many tokens a verifier remembers.
 const MaxSeenTokens = maxSeenTokens
 

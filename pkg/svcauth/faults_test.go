@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
@@ -62,12 +62,12 @@ func TestSlowFetchForKid(t *testing.T) {
 		var published atomic.Bool
 		n := &network{answer: func(r *http.Request) (*http.Response, error) {
 			<-time.After(2 * time.Second)
-			keys := keySet{h.Key}
+			set := keySet{h.Key}
 			if published.Load() {
-				keys = append(keys, next.Key)
+				set = append(set, next.Key)
 			}
 			res := httptest.NewRecorder()
-			svcauth.JWKSHandler(keys).ServeHTTP(res, r)
+			keys.Handler(set).ServeHTTP(res, r)
 			return res.Result(), nil
 		}}
 		r := startDiscovery(t, n, s)
@@ -146,7 +146,7 @@ func TestMissingKid(t *testing.T) {
 func TestFaultsAreToldOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
-		set, err := svcauth.MarshalJWKS(h.Key)
+		set, err := keys.MarshalJWKS(h.Key)
 		if err != nil {
 			t.Fatal(err)
 		}

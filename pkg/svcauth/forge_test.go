@@ -23,7 +23,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // A forger signs whatever bytes it is given, as an attacker does who holds a key. It shares nothing with the package's
@@ -37,16 +37,16 @@ type forger struct {
 }
 
 // newForger returns a forger with a new key for alg, whose key ID is what the package says it is.
-func newForger(tb testing.TB, alg svcauth.Algorithm) *forger {
+func newForger(tb testing.TB, alg keys.Algorithm) *forger {
 	tb.Helper()
 	var key crypto.Signer
 	var err error
 	switch alg {
-	case svcauth.EdDSA:
+	case keys.EdDSA:
 		_, key, err = ed25519.GenerateKey(rand.Reader)
-	case svcauth.ES256:
+	case keys.ES256:
 		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case svcauth.RS256:
+	case keys.RS256:
 		key, err = rsa.GenerateKey(rand.Reader, 2048)
 	}
 	if err != nil {
@@ -57,7 +57,7 @@ func newForger(tb testing.TB, alg svcauth.Algorithm) *forger {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	set, err := svcauth.MarshalJWKS(loaded)
+	set, err := keys.MarshalJWKS(loaded)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func newForger(tb testing.TB, alg svcauth.Algorithm) *forger {
 }
 
 // loadKey takes a key through a PEM file into the package.
-func loadKey(tb testing.TB, key crypto.Signer) *svcauth.PrivateKey {
+func loadKey(tb testing.TB, key crypto.Signer) *keys.Private {
 	tb.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -74,7 +74,7 @@ func loadKey(tb testing.TB, key crypto.Signer) *svcauth.PrivateKey {
 	}
 	file := filepath.Join(tb.TempDir(), "key.pem")
 	writeFile(tb, file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	loaded, err := svcauth.LoadKey(file)
+	loaded, err := keys.Load(file)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,14 +1,9 @@
 package svcauth_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"maps"
-	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -57,65 +52,6 @@ func FuzzToken(f *testing.F) {
 		maps.DeleteFunc(want, func(_ string, value any) bool { return value == "" || value == int64(0) })
 		if !maps.Equal(gotClaims, want) {
 			t.Errorf("%q reads %v, encoding/json %v", claims, gotClaims, want)
-		}
-	})
-}
-
-// No trust file makes the reader panic, and each fault names the file.
-func FuzzTrustFile(f *testing.F) {
-	f.Add([]byte(goodTrust))
-	for _, seed := range []string{
-		"", "---", "issuers:", "issuers: [{}]", "issuers: [&a {issuer: *a}]", "? [a]\n: b", "!!binary aXNzdWVycw==: x", "a: !!bool {}",
-		"issuers: [{issuer: https://a/, allow: [GET /*], keys: discover}]", "%YAML 1.1\n---\n", "issuers:\n- *x", "\t", "\xff\xfe",
-		"issuers: [{issuer: https://a/, act_for: ['https://[::1]/*'], keys: 'https://%zz/'}]",
-	} {
-		f.Add([]byte(seed))
-	}
-	file := filepath.Join(f.TempDir(), "trust.yaml")
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if bytes.Contains(data, []byte("/dev/")) || bytes.Contains(data, []byte("/proc/")) {
-			return // a key file without an end is the operator's own doing
-		}
-		writeFile(t, file, data)
-		err := svcauth.LoadTrust(file)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !strings.Contains(err.Error(), file) {
-			t.Errorf("error %q does not name the file", err)
-		}
-	})
-}
-
-// No key set makes the reader panic; of each key that it keeps, the algorithm is one of the three, and encoding/json reads
-// a key of that name and kind, too.
-func FuzzJWKS(f *testing.F) {
-	for _, seed := range []string{
-		`{"keys":[{` + goodX + `}]}`, `{"keys":[{` + goodX + `,` + goodD + `}]}`, `{"keys":[null,1,"",[],{}]}`, `{"keys":{}}`, `{}`,
-		`{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"},{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}]}`, `{"KEYS":[]}`,
-		`{"keys":[{` + goodX + `,"kid":"a","KID":"b"}]}`, `{"keys":[{` + goodX + `}],"KEYS":[]}`, `{"keys":[{` + goodX + `}],"keys":[]}`,
-		`{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"},{"kty":"OKP","crv":"Ed25519","x":"AA"}]}`,
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		keys, _, err := svcauth.ParseJWKS(data)
-		if err == nil && len(keys) == 0 {
-			t.Error("neither a key nor an error")
-		}
-		var loose struct {
-			Keys []struct{ KID, Kty, Crv, Alg, Use string }
-		}
-		if err == nil && json.Unmarshal(data, &loose) != nil {
-			return // a member of another type, in a key that was skipped
-		}
-		for id, alg := range keys {
-			if id == "" || alg != svcauth.EdDSA && alg != svcauth.ES256 && alg != svcauth.RS256 {
-				t.Errorf("key %q for %q", id, alg)
-			}
-			kty := map[svcauth.Algorithm]string{svcauth.EdDSA: "OKP", svcauth.ES256: "EC", svcauth.RS256: "RSA"}[alg]
-			if !slices.ContainsFunc(loose.Keys, func(k struct{ KID, Kty, Crv, Alg, Use string }) bool {
-				return k.Kty == kty && (k.KID == id || k.KID == "") && (k.Alg == "" || k.Alg == string(alg)) && (k.Use == "" || k.Use == "sig")
-			}) {
-				t.Errorf("key %q for %s is none that encoding/json reads: %q", id, alg, data)
-			}
 		}
 	})
 }

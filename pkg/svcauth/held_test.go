@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
@@ -44,7 +45,7 @@ const (
 // have one token of herald.
 func newHeld(t *testing.T, entry string) (r *regular, request func(before func()) *http.Request) {
 	t.Helper()
-	f := newForger(t, svcauth.EdDSA)
+	f := newForger(t, keys.EdDSA)
 	r = &regular{reload: &reload{file: filepath.Join(t.TempDir(), "trust.yaml")}, key: loadKey(t, f.key.(crypto.Signer))}
 	r.trusts(t, entry, r.key)
 	r.reload = startReload(t, r.file)
@@ -115,7 +116,7 @@ func TestHeldCallIsCheckedAgain(t *testing.T) {
 		{"no expiry is no longer allowed", agelessWriter, edit("insecure_no_expiry: true, ", ""), 401, svcauth.CheckTime},
 		{"call is no longer allowed", boundWriter, edit("POST /user/, ", ""), 403, svcauth.CheckAllow},
 		{"subject is no longer allowed", boundWriter, edit("service/user/*'", "service/admin/*'"), 403, svcauth.CheckSubject},
-		{"key is gone", boundWriter, func(t *testing.T, r *regular) { r.trusts(t, boundWriter, generateKey(t, svcauth.EdDSA)) }, 401, svcauth.CheckKey},
+		{"key is gone", boundWriter, func(t *testing.T, r *regular) { r.trusts(t, boundWriter, generateKey(t, keys.EdDSA)) }, 401, svcauth.CheckKey},
 		{"the kid is another key's", boundWriter, underSameKid(boundWriter), 401, svcauth.CheckSignature},
 		{"more is allowed", boundWriter, edit("allow: [", "allow: [PUT /user/, "), 200, ""},
 	} {
@@ -177,7 +178,7 @@ func TestCallWaitsForKeys(t *testing.T) {
 				n := &network{answer: func(req *http.Request) (*http.Response, error) {
 					<-time.After(2900 * time.Millisecond)
 					res := httptest.NewRecorder()
-					svcauth.JWKSHandler(keySet{h.Key}).ServeHTTP(res, req)
+					keys.Handler(keySet{h.Key}).ServeHTTP(res, req)
 					return res.Result(), nil
 				}}
 				file := filepath.Join(t.TempDir(), "trust.yaml")

@@ -8,6 +8,7 @@ import (
 
 	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
@@ -67,7 +68,7 @@ func TestIPv6ServiceNameFaults(t *testing.T) {
 		"https://[2001:db8::1]8443/": "not a URL",
 		"https://[]/":                "not a URL",
 	} {
-		_, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: name, Key: generateKey(t, svcauth.EdDSA)})
+		_, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: name, Key: generateKey(t, keys.EdDSA)})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", name, err, want)
 		}

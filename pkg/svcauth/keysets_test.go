@@ -12,8 +12,12 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
+
+// goodX are the members of the public key of RFC 8037, appendix A.
+const goodX = `"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"`
 
 // answerSet has the network answer with a set as it is, at every URL.
 func (n *network) answerSet(set string) {
@@ -244,7 +248,7 @@ func TestFewWait(t *testing.T) {
 func (n *network) publishFor(sets map[string]keySet) {
 	n.answers(func(r *http.Request) (*http.Response, error) {
 		recorder := httptest.NewRecorder()
-		svcauth.JWKSHandler(sets["https://"+r.URL.Host+"/"]).ServeHTTP(recorder, r)
+		keys.Handler(sets["https://"+r.URL.Host+"/"]).ServeHTTP(recorder, r)
 		res := recorder.Result()
 		res.Header.Set("Cache-Control", "max-age=60")
 		return res, nil
@@ -252,7 +256,7 @@ func (n *network) publishFor(sets map[string]keySet) {
 }
 
 // expectBy checks what the verifier answers to a read in an issuer's name, signed with a key.
-func (r *reload) expectBy(t *testing.T, status int, issuer string, key *svcauth.PrivateKey) {
+func (r *reload) expectBy(t *testing.T, status int, issuer string, key *keys.Private) {
 	t.Helper()
 	signer := newSigner(t, func(c *svcauth.SignerConfig) { c.Issuer, c.Key = issuer, key })
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, census+"user/42/", nil)

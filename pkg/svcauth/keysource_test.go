@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
@@ -33,7 +34,7 @@ func newPublisher(t *testing.T) *publisher {
 	p := &publisher{}
 	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.fetches.Add(1)
-		if r.URL.Path != "/"+svcauth.JWKSPath {
+		if r.URL.Path != "/"+keys.JWKSPath {
 			t.Errorf("fetched %s", r.URL)
 		}
 		(*p.answer.Load()).ServeHTTP(w, r)
@@ -52,8 +53,8 @@ func (p *publisher) start(t *testing.T) {
 
 func (p *publisher) answers(h http.Handler) { p.answer.Store(&h) }
 
-func (p *publisher) publishes(keys ...*svcauth.PrivateKey) {
-	p.answers(svcauth.JWKSHandler(keySet(keys)))
+func (p *publisher) publishes(published ...*keys.Private) {
+	p.answers(keys.Handler(keySet(published)))
 }
 
 // discover returns a verifier that discovers the publisher's keys.
@@ -74,7 +75,7 @@ func (p *publisher) discover(t *testing.T, more string) *svcauth.Verifier {
 }
 
 // signedBy returns a read by the publisher, for itself.
-func (p *publisher) signedBy(t *testing.T, key *svcauth.PrivateKey) *http.Request {
+func (p *publisher) signedBy(t *testing.T, key *keys.Private) *http.Request {
 	t.Helper()
 	signer := newSigner(t, func(c *svcauth.SignerConfig) { c.Issuer, c.Key = p.issuer, key })
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, census+"user/42/", nil)
@@ -112,7 +113,7 @@ func eventually(t *testing.T, status int, request func() int) time.Duration {
 // forgedKids returns reads in an issuer's name with made-up key IDs.
 func forgedKids(t *testing.T, issuer string, n int) []*http.Request {
 	t.Helper()
-	stranger := newForger(t, svcauth.EdDSA)
+	stranger := newForger(t, keys.EdDSA)
 	requests := make([]*http.Request, 0, n)
 	for i := range n {
 		c := newCall(t, &world{now: time.Now()}, issuer, stranger, "svcauth+jwt")
@@ -131,7 +132,7 @@ func forgedKids(t *testing.T, issuer string, n int) []*http.Request {
 func TestUnknownKidFlood(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
-	before, after := generateKey(t, svcauth.EdDSA), generateKey(t, svcauth.EdDSA)
+	before, after := generateKey(t, keys.EdDSA), generateKey(t, keys.EdDSA)
 	p.publishes(before)
 	verifier := p.discover(t, "")
 	if status := statusOf(verifier, p.signedBy(t, before)); status != http.StatusOK {
@@ -178,7 +179,7 @@ func TestUnknownKidFlood(t *testing.T) {
 func TestNoFetch(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
-	key := generateKey(t, svcauth.EdDSA)
+	key := generateKey(t, keys.EdDSA)
 	p.publishes(key)
 	verifier := p.discover(t, "")
 	good := p.signedBy(t, key)
@@ -208,12 +209,12 @@ func TestNoFetch(t *testing.T) {
 func TestBadKeyAmongGood(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
-	key := generateKey(t, svcauth.EdDSA)
-	set, err := svcauth.MarshalJWKS(key)
+	key := generateKey(t, keys.EdDSA)
+	set, err := keys.MarshalJWKS(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bad := `{"keys":[{` + goodX + `,` + goodD + `},{"kty":"oct","k":"c2VjcmV0"},`
+	bad := `{"keys":[{` + goodX + `,"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"},{"kty":"oct","k":"c2VjcmV0"},`
 	p.answers(staticJWKS(bytes.Replace(set, []byte(`{"keys":[`), []byte(bad), 1)))
 	verifier := p.discover(t, "")
 	if status := statusOf(verifier, p.signedBy(t, key)); status != http.StatusOK {
@@ -235,8 +236,8 @@ func staticJWKS(set []byte) http.HandlerFunc {
 // A set that cannot be had fails closed: 503, not 401, and not the set of somebody else.
 func TestNoKeySet(t *testing.T) {
 	t.Parallel()
-	key := generateKey(t, svcauth.EdDSA)
-	set, err := svcauth.MarshalJWKS(key)
+	key := generateKey(t, keys.EdDSA)
+	set, err := keys.MarshalJWKS(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +253,7 @@ func TestNoKeySet(t *testing.T) {
 		answer http.HandlerFunc
 		want   string // in the log
 	}{
-		{"redirect to another host", redirectTo(elsewhere.URL + "/" + svcauth.JWKSPath), "status 307"},
+		{"redirect to another host", redirectTo(elsewhere.URL + "/" + keys.JWKSPath), "status 307"},
 		{"redirect to itself", redirectTo("/keys.json"), "status 307"},
 		{"error", func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, string(set), http.StatusInternalServerError)
@@ -307,7 +308,7 @@ func redirectTo(url string) http.HandlerFunc {
 func TestWrongCertificate(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
-	key := generateKey(t, svcauth.EdDSA)
+	key := generateKey(t, keys.EdDSA)
 	p.publishes(key)
 	p.issuer = strings.Replace(p.issuer, "127.0.0.1", "localhost", 1)
 	verifier := p.discover(t, "")
@@ -323,7 +324,7 @@ func TestWrongCertificate(t *testing.T) {
 func TestPublishedKeyOfAlgorithmLeftOut(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
-	ed, ec := generateKey(t, svcauth.EdDSA), generateKey(t, svcauth.ES256)
+	ed, ec := generateKey(t, keys.EdDSA), generateKey(t, keys.ES256)
 	p.publishes(ed, ec)
 	verifier := p.discover(t, "    algorithms: [ES256]\n")
 	if status := statusOf(verifier, p.signedBy(t, ec)); status != http.StatusOK {
@@ -337,9 +338,9 @@ func TestPublishedKeyOfAlgorithmLeftOut(t *testing.T) {
 // Fetching leaves no connection open, which would outlive the verifier.
 func TestFetchClosesConnection(t *testing.T) {
 	t.Parallel()
-	key := generateKey(t, svcauth.EdDSA)
+	key := generateKey(t, keys.EdDSA)
 	closed := make(chan struct{}, 10)
-	p := &publisher{Server: httptest.NewUnstartedServer(svcauth.JWKSHandler(key))}
+	p := &publisher{Server: httptest.NewUnstartedServer(keys.Handler(key))}
 	p.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateClosed {
 			closed <- struct{}{}
@@ -362,7 +363,7 @@ func TestDiscoveryOfHandler(t *testing.T) {
 	t.Parallel()
 	issuer := svcauthtest.NewIssuer(t, herald)
 	mux := http.NewServeMux()
-	mux.Handle("GET /"+svcauth.JWKSPath, svcauth.JWKSHandler(issuer.Key))
+	mux.Handle("GET /"+keys.JWKSPath, keys.Handler(issuer.Key))
 	server := newTLSServer(t, "herald.service", mux)
 	file := filepath.Join(t.TempDir(), "trust.yaml")
 	writeFile(t, file, []byte("issuers: [{issuer: https://herald.service/, keys: discover, allow: [GET /user/*]}]"))

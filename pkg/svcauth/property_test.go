@@ -14,7 +14,9 @@ import (
 	"pgregory.net/rapid"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // A signedRequest is a request as it goes over the wire, in the parts that its token covers.
@@ -57,10 +59,10 @@ func drawTarget(t *rapid.T) string {
 }
 
 // propertyWorld is a bound issuer for each algorithm that may do everything, and a verifier that trusts them.
-func propertyWorld(t *testing.T) (map[svcauth.Algorithm]*svcauth.Signer, *svcauth.Verifier) {
+func propertyWorld(t *testing.T) (map[keys.Algorithm]*svcauth.Signer, *svcauth.Verifier) {
 	t.Helper()
-	signers := map[svcauth.Algorithm]*svcauth.Signer{}
-	var trust []svcauthtest.Trust
+	signers := map[keys.Algorithm]*svcauth.Signer{}
+	var entries []svcauthtest.Trust
 	for _, alg := range algorithms {
 		key := generateKey(t, alg)
 		issuer := "https://" + strings.ToLower(string(alg)) + ".service/"
@@ -69,16 +71,16 @@ func propertyWorld(t *testing.T) (map[svcauth.Algorithm]*svcauth.Signer, *svcaut
 		for _, method := range []string{"GET", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"} {
 			allow = append(allow, method+" /*/*")
 		}
-		trust = append(trust, svcauthtest.Trust{
-			Issuer: &svcauthtest.Issuer{URL: issuer, Key: key, Profile: svcauth.Bound},
+		entries = append(entries, svcauthtest.Trust{
+			Issuer: &svcauthtest.Issuer{URL: issuer, Key: key, Profile: trust.Bound},
 			Allow:  allow, ActFor: []string{"https://census.service/user/*"},
 		})
 	}
-	return signers, svcauthtest.NewVerifier(t, census, trust...)
+	return signers, svcauthtest.NewVerifier(t, census, entries...)
 }
 
 // drawSigned draws a request and signs it.
-func drawSigned(t *rapid.T, signers map[svcauth.Algorithm]*svcauth.Signer) signedRequest {
+func drawSigned(t *rapid.T, signers map[keys.Algorithm]*svcauth.Signer) signedRequest {
 	s := signedRequest{method: methods.Draw(t, "method"), target: drawTarget(t)}
 	if rapid.Bool().Draw(t, "with body") {
 		s.body = string(rapid.SliceOfN(rapid.Byte(), 1, 200).Draw(t, "body"))

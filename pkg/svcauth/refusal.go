@@ -13,6 +13,7 @@ import (
 	"strconv"
 
 	"example.com/micromachine/pkg/logsafe"
+	"example.com/micromachine/pkg/svcauth/internal/keyset"
 )
 
 // A Check is one step of verification, by the name that logs and metrics give it.
@@ -61,7 +62,7 @@ func refuse(check Check, err error) *Refusal {
 	status := http.StatusUnauthorized
 	var tooLarge *http.MaxBytesError
 	switch {
-	case errors.Is(err, errKeysUnavailable), errors.Is(err, errReplayUnavailable):
+	case errors.Is(err, keyset.ErrUnavailable), errors.Is(err, errReplayUnavailable):
 		status = http.StatusServiceUnavailable
 	case errors.As(err, &tooLarge):
 		status = http.StatusRequestEntityTooLarge

@@ -14,13 +14,14 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
 // A regular is a caller whose token the verifier has let in before.
 type regular struct {
 	*reload
-	key   *svcauth.PrivateKey
+	key   *keys.Private
 	req   *http.Request
 	check svcauth.Check // of the last refusal
 }
@@ -35,7 +36,7 @@ const (
 // newRegular has a token of herald let in under the trust entry.
 func newRegular(t *testing.T, entry string) *regular {
 	t.Helper()
-	f := newForger(t, svcauth.EdDSA)
+	f := newForger(t, keys.EdDSA)
 	r := &regular{reload: &reload{file: filepath.Join(t.TempDir(), "trust.yaml")}, key: loadKey(t, f.key.(crypto.Signer))}
 	r.trusts(t, entry, r.key)
 	r.reload = startReload(t, r.file)
@@ -68,9 +69,9 @@ func tokenFor(t *testing.T, entry string, f *forger) string {
 }
 
 // trusts writes the trust file anew; the verifier has to look.
-func (r *regular) trusts(t *testing.T, entry string, key *svcauth.PrivateKey) {
+func (r *regular) trusts(t *testing.T, entry string, key *keys.Private) {
 	t.Helper()
-	set, err := svcauth.MarshalJWKS(key)
+	set, err := keys.MarshalJWKS(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +116,7 @@ func TestSeenTokenIsChecked(t *testing.T) {
 		{"sessions are no longer believed", sessionHerald, edit("sessions: true, ", ""), 401, svcauth.CheckType},
 		{"call is no longer allowed", boundHerald, edit("/user/*]", "/users/*]"), 403, svcauth.CheckAllow},
 		{"subject is no longer allowed", boundHerald, edit("service/user/*'", "service/admin/*'"), 403, svcauth.CheckSubject},
-		{"key is gone", boundHerald, func(t *testing.T, r *regular) { r.trusts(t, boundHerald, generateKey(t, svcauth.EdDSA)) }, 401, svcauth.CheckKey},
+		{"key is gone", boundHerald, func(t *testing.T, r *regular) { r.trusts(t, boundHerald, generateKey(t, keys.EdDSA)) }, 401, svcauth.CheckKey},
 		{"the kid is another key's", boundHerald, underSameKid(boundHerald), 401, svcauth.CheckSignature},
 		{"the one key is another", agelessHerald, underSameKid(agelessHerald), 401, svcauth.CheckSignature},
 		{"another method", boundHerald, send(func(r *http.Request) { r.Method = http.MethodHead }), 401, svcauth.CheckRequest},
@@ -162,8 +163,8 @@ func edit(from, to string) func(*testing.T, *regular) {
 func underSameKid(entry string) func(*testing.T, *regular) {
 	return func(t *testing.T, r *regular) {
 		t.Helper()
-		other := generateKey(t, svcauth.EdDSA)
-		set, err := svcauth.MarshalJWKS(other)
+		other := generateKey(t, keys.EdDSA)
+		set, err := keys.MarshalJWKS(other)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,13 +13,15 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // newSigner returns a signer with a new EdDSA key, changed as the test wants it.
 func newSigner(tb testing.TB, change func(*svcauth.SignerConfig)) *svcauth.Signer {
 	tb.Helper()
-	config := svcauth.SignerConfig{Issuer: herald, Key: generateKey(tb, svcauth.EdDSA)}
+	config := svcauth.SignerConfig{Issuer: herald, Key: generateKey(tb, keys.EdDSA)}
 	if change != nil {
 		change(&config)
 	}
@@ -34,7 +36,7 @@ func newSigner(tb testing.TB, change func(*svcauth.SignerConfig)) *svcauth.Signe
 func TestSignAndVerify(t *testing.T) {
 	t.Parallel()
 	for _, alg := range algorithms {
-		for _, profile := range []svcauth.Profile{svcauth.Bound, svcauth.Article} {
+		for _, profile := range []trust.Profile{trust.Bound, trust.Article} {
 			t.Run(string(alg)+" "+string(profile), func(t *testing.T) {
 				t.Parallel()
 				key := generateKey(t, alg)
@@ -111,7 +113,7 @@ func tokenOf(t *testing.T, compact string) (header, claims map[string]any) {
 func TestTokenContents(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 999_999_999)
-	key := generateKey(t, svcauth.EdDSA)
+	key := generateKey(t, keys.EdDSA)
 	base := map[string]any{"iss": herald, "aud": census, "sub": user21, "iat": 1.8e9, "exp": 1.8e9 + 30}
 	with := func(more map[string]any) map[string]any {
 		all := maps.Clone(base)
@@ -120,20 +122,20 @@ func TestTokenContents(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name         string
-		profile      svcauth.Profile
+		profile      trust.Profile
 		method, body string
 		typ          string
 		want         map[string]any
 	}{
 		{"bound read", "", "GET", "", "svcauth+jwt", with(map[string]any{"htm": "GET", "htu": user21 + "?x=1"})},
-		{"bound write", svcauth.Bound, "POST", "{}", "svcauth+jwt", with(map[string]any{
+		{"bound write", trust.Bound, "POST", "{}", "svcauth+jwt", with(map[string]any{
 			"htm": "POST", "htu": user21 + "?x=1", "bdy": "sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:",
 		})},
-		{"bound write of nothing", svcauth.Bound, "DELETE", "", "svcauth+jwt", with(map[string]any{
+		{"bound write of nothing", trust.Bound, "DELETE", "", "svcauth+jwt", with(map[string]any{
 			"htm": "DELETE", "htu": user21 + "?x=1", "bdy": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
 		})},
-		{"article read", svcauth.Article, "GET", "", "JWT", base},
-		{"article write", svcauth.Article, "POST", "{}", "JWT", with(map[string]any{"bdy": "99914b932bd37a50b983c5e7c90ae93b"})},
+		{"article read", trust.Article, "GET", "", "JWT", base},
+		{"article write", trust.Article, "POST", "{}", "JWT", with(map[string]any{"bdy": "99914b932bd37a50b983c5e7c90ae93b"})},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -282,7 +284,7 @@ func TestSessionToken(t *testing.T) {
 // NewSigner refuses a config with a field missing or impossible, and names it.
 func TestNewSignerNeeds(t *testing.T) {
 	t.Parallel()
-	good := svcauth.SignerConfig{Issuer: herald, Key: generateKey(t, svcauth.EdDSA)}
+	good := svcauth.SignerConfig{Issuer: herald, Key: generateKey(t, keys.EdDSA)}
 	for _, tt := range []struct {
 		want   string
 		change func(*svcauth.SignerConfig)

@@ -7,8 +7,8 @@
 //
 // The caller wraps its HTTP client:
 //
-//	keys, err := svcauth.LoadKeys("/etc/herald/keys", nil) // as "svcauth rotate" keeps them
-//	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://herald.service/", Key: keys})
+//	own, err := keys.Watch("/etc/herald/keys", nil) // a directory that "svcauth rotate" maintains
+//	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://herald.service/", Key: own})
 //	transport, err := svcauth.NewTransport(svcauth.TransportConfig{Signer: signer, Audience: "https://census.service/"})
 //	client := &http.Client{Transport: transport}
 //	req, err := http.NewRequestWithContext(svcauth.ActFor(ctx, user), "GET", "https://census.service/user/42/", nil)
@@ -29,27 +29,11 @@ package svcauth
 
 import (
 	"context"
-	"fmt"
-	"net/netip"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 )
 
 // Header is the request header that carries the token.
 const Header = "JWT"
-
-// A Profile is a form of service token. A trust entry names one, so that a receiver never guesses.
-type Profile string
-
-const (
-	// Bound tokens are tied to one request: method, URL and body. It is the default.
-	Bound Profile = "bound"
-	// Article tokens are what the article "Why we use JWT instead of oAuth to secure microservice communication" prints:
-	// the body is covered by an MD5 sum, the method and the URL are not covered at all.
-	Article Profile = "article"
-)
 
 // The times that signer and verifier agree on.
 const (
@@ -127,50 +111,4 @@ func SubjectFrom(ctx context.Context) (Subject, bool) {
 // passes its own name: a transport never picks a subject by itself.
 func ActFor(ctx context.Context, subject Subject) context.Context {
 	return context.WithValue(ctx, actForKey{}, subject)
-}
-
-// checkServiceName reports what keeps name from being a service's base URL: https, a lower-case host, a path that ends
-// with a slash, nothing else.
-func checkServiceName(name string) error {
-	u, err := url.Parse(name)
-	switch {
-	case strings.Contains(origin(name), "%"):
-		return fmt.Errorf("%q has a zone, which means nothing on another host, or an encoded host", name)
-	case err != nil:
-		return fmt.Errorf("%q is not a URL", name)
-	case u.Scheme != "https" || u.Hostname() == "" || strings.Contains(u.Host, "*"):
-		return fmt.Errorf("%q is not an https URL of a host", name)
-	case strings.HasPrefix(u.Host, "[") && canonicalHost(u.Hostname()) != u.Hostname():
-		return fmt.Errorf("%q is not in its canonical form", name)
-	case u.Port() != "" && !validPort(u.Port()):
-		return fmt.Errorf("%q has a port that is none", name)
-	case u.String() != name || u.Host != strings.ToLower(u.Host) || strings.HasSuffix(u.Host, ":"):
-		return fmt.Errorf("%q is not in its canonical form", name)
-	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return fmt.Errorf("%q has more than scheme, host and path", name)
-	case !strings.HasSuffix(u.Path, "/"):
-		return fmt.Errorf("%q does not end with a slash", name)
-	case u.Path != "/" && !cleanPath(u.EscapedPath()):
-		return fmt.Errorf("the path of %q is not clean", name)
-	}
-	return nil
-}
-
-// canonicalHost returns the form in which hosts are compared.
-func canonicalHost(host string) string {
-	if address, err := netip.ParseAddr(host); err == nil {
-		return address.String()
-	}
-	return strings.ToLower(host)
-}
-
-func validPort(port string) bool {
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n > 0
-}
-
-// origin returns scheme and host of a URL that passed checkServiceName.
-func origin(name string) string {
-	host, _, _ := strings.Cut(strings.TrimPrefix(name, "https://"), "/")
-	return "https://" + host
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // checkTimes checks that the token is valid now, and bounds how long it can be valid. Its errors tell the operator what
@@ -11,7 +13,7 @@ import (
 func (v *verification) checkTimes() error {
 	c, now := &v.token.claims, v.now()
 	switch {
-	case c.ExpiresAt == 0 && (v.session || !v.issuer.insecureNoExpiry):
+	case c.ExpiresAt == 0 && (v.session || !v.issuer.entry.InsecureNoExpiry()):
 		return errors.New("no exp")
 	case c.ExpiresAt != 0 && !now.Before(time.Unix(c.ExpiresAt, 0).Add(Leeway)):
 		return fmt.Errorf("expired %v ago: %s", away(c.ExpiresAt, now), v.clocks(now))
@@ -55,7 +57,7 @@ func (v *verification) checkLifetime(now time.Time) error {
 	}
 	from := c.IssuedAt
 	if from == 0 {
-		if v.session || v.issuer.profile != Article {
+		if v.session || v.issuer.entry.Profile() != trust.Article {
 			return errors.New("no iat")
 		}
 		from = now.Add(Leeway).Unix()

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"example.com/micromachine/pkg/svcauth/internal/serviceurl"
 )
 
 // A TransportConfig says what a [Transport] needs to know.
@@ -43,7 +45,7 @@ func NewTransport(config TransportConfig) (*Transport, error) {
 	if config.Signer == nil {
 		return nil, errors.New("svcauth: transport without signer")
 	}
-	if err := checkServiceName(config.Audience); err != nil {
+	if err := serviceurl.Check(config.Audience); err != nil {
 		return nil, fmt.Errorf("svcauth: audience: %w", err)
 	}
 	if config.Base == nil {

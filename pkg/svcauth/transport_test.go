@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"log/slog"
 	"math/big"
@@ -49,7 +50,7 @@ func newTLSServer(t *testing.T, name string, handler http.Handler) *tlsServer {
 		t.Fatal(err)
 	}
 	s := &tlsServer{Server: httptest.NewUnstartedServer(handler), caFile: filepath.Join(t.TempDir(), "ca.pem")}
-	writeFile(t, s.caFile, block("CERTIFICATE", der))
+	writeFile(t, s.caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of clients that hang up
 	s.EnableHTTP2 = true                                                        // for the clients that ask for it

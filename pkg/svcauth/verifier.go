@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/logsafe"
+	"example.com/micromachine/pkg/svcauth/internal/keyset"
+	"example.com/micromachine/pkg/svcauth/internal/serviceurl"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // A VerifierConfig says what a [Verifier] needs to know.
@@ -55,8 +58,7 @@ type Outcome struct {
 // A Verifier lets in the calls that its trust file allows. It is safe for concurrent use.
 type Verifier struct {
 	audience  string
-	origin    string // of audience
-	trustFile string
+	origin    string      // of audience
 	replay    ReplayStore // nil with InsecureAllowReplay
 	client    *http.Client
 	log       *slog.Logger
@@ -64,21 +66,20 @@ type Verifier struct {
 	admission Admission // may be nil
 	now       func() time.Time
 
-	trust      atomic.Pointer[trust]  // what is in force; each call sees one, whole
-	owners     keyOwners              // of the keys in force
-	trustFault atomic.Pointer[string] // why the file on disk is not what is in force
-	seen       *seenTokens
-	strangers  counters        // of issuers that the trust file does not name
-	issuers    sync.Map        // name to *counters, of all issuers that ever were in force
-	ctx        context.Context //nolint:containedctx // ends at Close, and with it the work in the background
-	stop       context.CancelFunc
-	work       sync.WaitGroup
+	inForce   atomic.Pointer[issuersInForce] // each call sees one, whole
+	sets      *keyset.Sets
+	watcher   *trust.Watcher
+	seen      *seenTokens
+	strangers counters // of issuers that the trust file does not name
+	issuers   sync.Map // name to *counters, of all issuers that ever were in force
+	stop      context.CancelFunc
+	work      sync.WaitGroup
 }
 
 // NewVerifier reads the trust file and starts to fetch the key sets it names. A missing field or a fault in the trust
 // file is an error that names it. The verifier works in the background until [Verifier.Close].
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
-	if err := checkServiceName(config.Audience); err != nil {
+	if err := serviceurl.Check(config.Audience); err != nil {
 		return nil, fmt.Errorf("svcauth: audience: %w", err)
 	}
 	if config.TrustFile == "" {
@@ -91,18 +92,20 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 		return nil, errors.New("svcauth: a replay store, and replay is allowed: one of the two")
 	}
 	v := &Verifier{
-		audience: config.Audience, origin: origin(config.Audience), trustFile: config.TrustFile, replay: config.Replay,
+		audience: config.Audience, origin: serviceurl.Origin(config.Audience), replay: config.Replay,
 		client: config.HTTPClient, log: config.Logger, observe: config.Observe, now: config.Now, seen: newSeenTokens(),
 		admission: config.Admission,
 	}
 	v.setDefaults()
-	file, err := loadTrust(v.trustFile)
+	watcher, err := trust.Watch(config.TrustFile, v.log)
 	if err != nil {
 		return nil, fmt.Errorf("svcauth: %w", err)
 	}
-	v.ctx, v.stop = context.WithCancel(context.Background())
-	v.apply(file)
-	v.work.Go(v.watchTrust)
+	v.watcher, v.sets = watcher, keyset.NewSets(v.client, v.log, v.now)
+	v.apply(watcher.Policy())
+	var ctx context.Context
+	ctx, v.stop = context.WithCancel(context.Background())
+	v.work.Go(func() { watcher.Run(ctx, v.apply) })
 	return v, nil
 }
 
@@ -124,6 +127,7 @@ func (v *Verifier) setDefaults() {
 func (v *Verifier) Close() {
 	v.stop()
 	v.work.Wait()
+	v.sets.Close()
 }
 
 // Verify checks a request, as [Verifier.Require] does, for those who answer refusals in their own way. It returns the

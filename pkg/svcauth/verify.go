@@ -13,6 +13,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"example.com/micromachine/pkg/logsafe"
+	"example.com/micromachine/pkg/svcauth/keys"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // minTokenID and maxTokenID bound the length of a bound token's jti: 128 random bits take 22 characters of base64url.
@@ -40,7 +42,7 @@ type verification struct {
 	session  bool
 	hasBody  bool   // the token has a bdy, and so can do more than read
 	provedBy string // thumbprint of the key that the signature is of; empty until it is verified
-	key      publicKey
+	key      keys.Public
 	body     io.ReadCloser // for the handler
 	bodyRead bool          // to its end
 }
@@ -89,8 +91,8 @@ func (v *verification) describe(refusal *Refusal) *Refusal {
 // has changed by the end, all are made again.
 func (v *verification) check(ctx context.Context) *Refusal {
 	for {
-		trust := v.trust.Load()
-		refusal := v.identify(trust)
+		inForce := v.inForce.Load()
+		refusal := v.identify(inForce)
 		if refusal == nil && v.provedBy == "" {
 			refusal = v.expect(ctx)
 		}
@@ -100,15 +102,15 @@ func (v *verification) check(ctx context.Context) *Refusal {
 		if refusal == nil {
 			refusal = v.authorize()
 		}
-		if v.trust.Load() == trust {
+		if v.inForce.Load() == inForce {
 			return refusal
 		}
 	}
 }
 
 // identify finds the trust entry of the token's issuer and the kind of token.
-func (v *verification) identify(trust *trust) *Refusal {
-	issuer := trust.issuers[v.token.claims.Issuer]
+func (v *verification) identify(issuers *issuersInForce) *Refusal {
+	issuer := (*issuers)[v.token.claims.Issuer]
 	if issuer == nil {
 		return refuse(CheckIssuer, errors.New("not in the trust file"))
 	}
@@ -129,7 +131,7 @@ func (v *verification) read() *Refusal {
 	}
 	v.sum = sumToken(compact)
 	if seen := v.Verifier.seen.get(v.sum); seen != nil {
-		v.seen, v.token, v.provedBy = true, &seen.token, seen.key.thumbprint
+		v.seen, v.token, v.provedBy = true, &seen.token, seen.key.Thumbprint()
 		return nil
 	}
 	raw, err := decodeCompact(compact)
@@ -155,8 +157,8 @@ func (v *verification) authenticate(ctx context.Context) *Refusal {
 		if refusal := v.checkSignature(); refusal != nil {
 			return refusal
 		}
-		v.provedBy = v.key.thumbprint
-	case v.key.thumbprint:
+		v.provedBy = v.key.Thumbprint()
+	case v.key.Thumbprint():
 	default:
 		return refuse(CheckSignature, errors.New("the key that proved it is no longer the issuer's"))
 	}
@@ -166,7 +168,7 @@ func (v *verification) authenticate(ctx context.Context) *Refusal {
 	if err := v.checkClaims(); err != nil {
 		return refuse(CheckClaims, err)
 	}
-	if v.session || v.issuer.profile == Article {
+	if v.session || v.issuer.entry.Profile() == trust.Article {
 		return nil
 	}
 	if err := v.checkRequest(); err != nil {
@@ -177,7 +179,7 @@ func (v *verification) authenticate(ctx context.Context) *Refusal {
 
 // checkSignature verifies the signature and what golang-jwt knows of the claims.
 func (v *verification) checkSignature() *Refusal {
-	if err := v.key.alg.method().Verify(v.token.signed(), v.token.signature, v.key.key); err != nil {
+	if err := v.key.Verify(v.token.signed(), v.token.signature); err != nil {
 		return refuse(CheckSignature, err)
 	}
 	switch err := v.issuer.validator.Validate(&v.token.claims); {
@@ -194,17 +196,17 @@ func (v *verification) checkSignature() *Refusal {
 }
 
 // findKey returns the issuer's key that the token names, pinned to the algorithm that the token names.
-func (v *verification) findKey(ctx context.Context) (publicKey, error) {
+func (v *verification) findKey(ctx context.Context) (keys.Public, error) {
 	h := &v.token.header
-	if h.kid == "" && (v.session || v.issuer.profile != Article) {
-		return publicKey{}, errors.New("no kid")
+	if h.kid == "" && (v.session || v.issuer.entry.Profile() != trust.Article) {
+		return keys.Public{}, errors.New("no kid")
 	}
-	key, err := v.issuer.source.lookup(ctx, h.kid)
+	key, err := v.issuer.key(ctx, h.kid)
 	if err != nil {
-		return publicKey{}, err
+		return keys.Public{}, err
 	}
-	if string(key.alg) != h.alg || !v.issuer.allowsAlgorithm(key.alg) {
-		return publicKey{}, fmt.Errorf("alg %q is not the key's %s", logsafe.Text(h.alg), key.alg)
+	if string(key.Algorithm()) != h.alg || !v.issuer.entry.AllowsAlgorithm(key.Algorithm()) {
+		return keys.Public{}, fmt.Errorf("alg %q is not the key's %s", logsafe.Text(h.alg), key.Algorithm())
 	}
 	return key, nil
 }
@@ -220,11 +222,11 @@ func (v *verification) checkClaims() error {
 		return errors.New("jti is too long")
 	case v.session && (bound || v.hasBody):
 		return errors.New("a session token with htm, htu or bdy")
-	case v.issuer.profile == Article && bound:
+	case v.issuer.entry.Profile() == trust.Article && bound:
 		return errors.New("an article token with htm or htu")
 	case v.session:
 		return nil
-	case v.issuer.profile == Bound && len(c.ID) < minTokenID:
+	case v.issuer.entry.Profile() == trust.Bound && len(c.ID) < minTokenID:
 		return errors.New("jti is missing or has less than 128 bits")
 	case !v.hasBody && !safeMethod(v.req.Method):
 		return errors.New("no bdy")
@@ -264,10 +266,10 @@ func (v *verification) checkRequest() error {
 
 // authorize checks that the trust entry allows the call and the subject.
 func (v *verification) authorize() *Refusal {
-	if !v.session && (!v.target.ok || !v.issuer.allowsCall(v.req.Method, v.target.path)) {
+	if !v.session && (!v.target.ok || !v.issuer.entry.AllowsCall(v.req.Method, v.target.path)) {
 		return refuse(CheckAllow, errors.New("the trust file does not allow this issuer this call"))
 	}
-	if sub := v.token.claims.Subject; !v.issuer.allowsSubject(sub, v.session) {
+	if sub := v.token.claims.Subject; !v.issuer.entry.AllowsSubject(sub, v.session) {
 		return refuse(CheckSubject, fmt.Errorf("the trust file does not allow this issuer to act for %q", logsafe.Text(sub)))
 	}
 	return nil
@@ -301,7 +303,7 @@ func (v *verification) burn(ctx context.Context) *Refusal {
 func (v *verification) identities() identities {
 	c := &v.token.claims
 	return identities{
-		caller:  Caller{Issuer: c.Issuer, KeyID: v.token.header.kid, Session: v.session, Admin: !v.session && v.issuer.admin},
+		caller:  Caller{Issuer: c.Issuer, KeyID: v.token.header.kid, Session: v.session, Admin: !v.session && v.issuer.entry.Admin()},
 		subject: Subject(c.Subject),
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // The services of the tests' world, by what Census trusts them with.
@@ -65,10 +66,10 @@ func newWorld(tb testing.TB) *world {
 	tb.Helper()
 	w := &world{
 		now:    time.Now().Truncate(time.Second),
-		herald: newForger(tb, svcauth.EdDSA), another: newForger(tb, svcauth.EdDSA), login: newForger(tb, svcauth.EdDSA),
-		pairA: newForger(tb, svcauth.EdDSA), pairB: newForger(tb, svcauth.EdDSA), ageless: newForger(tb, svcauth.EdDSA),
-		shopRSA: newForger(tb, svcauth.RS256), shopEC: newForger(tb, svcauth.ES256), shopEd: newForger(tb, svcauth.EdDSA),
-		vault: newForger(tb, svcauth.EdDSA), emptied: newForger(tb, svcauth.EdDSA),
+		herald: newForger(tb, keys.EdDSA), another: newForger(tb, keys.EdDSA), login: newForger(tb, keys.EdDSA),
+		pairA: newForger(tb, keys.EdDSA), pairB: newForger(tb, keys.EdDSA), ageless: newForger(tb, keys.EdDSA),
+		shopRSA: newForger(tb, keys.RS256), shopEC: newForger(tb, keys.ES256), shopEd: newForger(tb, keys.EdDSA),
+		vault: newForger(tb, keys.EdDSA), emptied: newForger(tb, keys.EdDSA),
 		vaultEven:  newFactored(tb, "even", 2, mersenne(2203)),
 		vaultPrime: newFactored(tb, "prime", 1, mersenne(2203)),
 		vault11:    newFactored(tb, "eleven", 11, mersenne(2203)),
@@ -187,10 +188,10 @@ func (b *breakableReplay) Burn(ctx context.Context, issuer, id string, until tim
 }
 
 // A keySet is signing keys that are all published. The first one signs.
-type keySet []*svcauth.PrivateKey
+type keySet []*keys.Private
 
-func (s keySet) SigningKey() *svcauth.PrivateKey      { return s[0] }
-func (s keySet) PublishedKeys() []*svcauth.PrivateKey { return s }
+func (s keySet) SigningKey() *keys.Private      { return s[0] }
+func (s keySet) PublishedKeys() []*keys.Private { return s }
 
 // A call is a request and its token, in parts that can be tampered with before and after they are signed.
 type call struct {

@@ -16,7 +16,7 @@ import (
 
 	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/pgtest"
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // While the database answers nothing, no more than 512 requests wait for it. The others are refused at once; the keys and
@@ -51,12 +51,12 @@ func TestOverload(t *testing.T) {
 	for end := time.Now().Add(8 * time.Second); refused.Load() < sent-limit && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
-	keys, err := http.NewRequestWithContext(t.Context(), http.MethodGet, name+svcauth.JWKSPath, http.NoBody)
+	jwks, err := http.NewRequestWithContext(t.Context(), http.MethodGet, name+keys.JWKSPath, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, body := s.send(t, keys); status != http.StatusOK {
-		t.Errorf("GET /%s: %d %s", svcauth.JWKSPath, status, body)
+	if status, body := s.send(t, jwks); status != http.StatusOK {
+		t.Errorf("GET /%s: %d %s", keys.JWKSPath, status, body)
 	}
 	if want := `svcauth_calls_refused_total{check="admission",issuer="https://office.service/"} 88`; !strings.Contains(s.metrics(t), want) {
 		t.Errorf("no metric %s", want)

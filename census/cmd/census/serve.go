@@ -17,6 +17,7 @@ import (
 	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/pgreplay"
 	"example.com/micromachine/pkg/svcauth/svcauthprom"
 )
@@ -39,13 +40,13 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 	}
 	defer database.Close(pool)
 	replay := pgreplay.New(pool)
-	keys, verifier, err := trust(settings, replay, log)
+	own, verifier, err := trust(settings, replay, log)
 	if err != nil {
 		return command.Misuse(err)
 	}
 	defer verifier.Close()
 	store := postgres.New(pool)
-	api := server.New(server.Config{URL: settings.Name.URL, Store: store, Verifier: verifier, Keys: keys, Logger: log})
+	api := server.New(server.Config{URL: settings.Name.URL, Store: store, Verifier: verifier, Keys: own, Logger: log})
 	clock := database.NewClock(pool, svcauth.Leeway)
 	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{
 		"database": database.NewCheck(store.Ready).Run, "clock": clock.Check,
@@ -69,8 +70,8 @@ func serve(ctx context.Context, environ []string, stderr io.Writer) error {
 
 // trust loads what says who Census is and whom it trusts. All that is wrong is
 // told at once.
-func trust(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (svcauth.SigningKeys, *svcauth.Verifier, error) {
-	keys, err := svcauth.LoadKeys(s.KeyFile, log)
+func trust(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (keys.Signing, *svcauth.Verifier, error) {
+	own, err := keys.Watch(s.KeyFile, log)
 	if err != nil {
 		err = fmt.Errorf("CENSUS_KEY_FILE: %w", err)
 	}
@@ -89,7 +90,7 @@ func trust(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (svcau
 		verifier.Close()
 		return nil, nil, err
 	}
-	return keys, verifier, nil
+	return own, verifier, nil
 }
 
 func listen(

@@ -21,6 +21,7 @@ import (
 	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
@@ -41,7 +42,7 @@ type system struct {
 func environment(t *testing.T, databaseURL string, office *svcauthtest.Issuer) (environ []string, caFile string) {
 	t.Helper()
 	dir := t.TempDir()
-	key, err := svcauth.GenerateKey(svcauth.EdDSA)
+	key, err := keys.Generate(keys.EdDSA)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +218,7 @@ func TestServe(t *testing.T) {
 	if metrics := s.metrics(t); !strings.Contains(metrics, `svcauth_calls_refused_total{check="replay",issuer="https://office.service/"} 1`) {
 		t.Errorf("metrics %s", metrics)
 	}
-	if status, body := s.send(t, s.request(t, http.MethodGet, svcauth.JWKSPath, "")); status != http.StatusOK || !strings.Contains(body, `"kid"`) {
+	if status, body := s.send(t, s.request(t, http.MethodGet, keys.JWKSPath, "")); status != http.StatusOK || !strings.Contains(body, `"kid"`) {
 		t.Errorf("key set: %d %s", status, body)
 	}
 	s.wantEnd(t)

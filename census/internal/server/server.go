@@ -16,6 +16,7 @@ import (
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // maxBody is the size in bytes that a request's body may have.
@@ -50,7 +51,7 @@ type Config struct {
 	// is URL, its Admission an httpserve.PerRoute.
 	Verifier *svcauth.Verifier
 	// Keys are what Census signs with; their public halves are published.
-	Keys svcauth.SigningKeys
+	Keys keys.Signing
 	// Logger gets a line for each change, each refusal and each failure.
 	Logger *slog.Logger
 }
@@ -72,7 +73,7 @@ func New(c Config) *chi.Mux {
 	r.Use(middleware.GetHead, httpserve.LimitTime(requestTime))
 
 	r.Get("/openapi.yaml", httpserve.ServeText("application/yaml", census.OpenAPI))
-	r.Method(http.MethodGet, "/"+svcauth.JWKSPath, svcauth.JWKSHandler(c.Keys))
+	r.Method(http.MethodGet, "/"+keys.JWKSPath, keys.Handler(c.Keys))
 	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{
 		Name: "all", MinLimit: minInFlight, MaxLimit: maxInFlight, Logger: c.Logger,
 	})

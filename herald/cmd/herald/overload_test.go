@@ -17,7 +17,7 @@ import (
 	"example.com/micromachine/migrations"
 	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/pgtest"
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // While the database stores nothing, no more than 256 POSTs wait for it. The others are refused at once; reads have a
@@ -57,8 +57,8 @@ func TestOverload(t *testing.T) {
 	if status, body := s.send(t, http.MethodGet, "notification/00000000-0000-0000-0000-000000000000/", ""); status != http.StatusNotFound {
 		t.Errorf("GET of a notification: %d %s", status, body)
 	}
-	if status, body := s.send(t, http.MethodGet, svcauth.JWKSPath, ""); status != http.StatusOK {
-		t.Errorf("GET /%s: %d %s", svcauth.JWKSPath, status, body)
+	if status, body := s.send(t, http.MethodGet, keys.JWKSPath, ""); status != http.StatusOK {
+		t.Errorf("GET /%s: %d %s", keys.JWKSPath, status, body)
 	}
 	unlock()
 	requests.Wait()

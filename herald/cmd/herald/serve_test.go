@@ -25,7 +25,7 @@ import (
 	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/smtptest"
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
@@ -75,7 +75,7 @@ func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
 // environment returns what serve needs, for free ports.
 func (w *world) environment(t *testing.T) []string {
 	t.Helper()
-	key, err := svcauth.GenerateKey(svcauth.EdDSA)
+	key, err := keys.Generate(keys.EdDSA)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestServe(t *testing.T) {
 	if status, body := s.send(t, http.MethodGet, path, ""); status != http.StatusOK || !strings.Contains(body, `"status":"sen`) {
 		t.Errorf("GET: %d %s", status, body)
 	}
-	if status, body := s.send(t, http.MethodGet, svcauth.JWKSPath, ""); status != http.StatusOK || !strings.Contains(body, `"kid"`) {
+	if status, body := s.send(t, http.MethodGet, keys.JWKSPath, ""); status != http.StatusOK || !strings.Contains(body, `"kid"`) {
 		t.Errorf("key set: %d %s", status, body)
 	}
 	if metrics := s.metrics(t); !strings.Contains(metrics, "svcauth_calls_passed_total{issuer=") {

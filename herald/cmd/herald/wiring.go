@@ -16,6 +16,7 @@ import (
 	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // databasePools are Herald's database, with a pool for requests and one for jobs, so
@@ -56,7 +57,7 @@ func (db *databasePools) close() { database.Close(db.requests, db.jobs) }
 
 // others are those whom Herald has to do with, and what says who it is.
 type others struct {
-	keys     *svcauth.KeyFiles
+	keys     *keys.Files
 	verifier *svcauth.Verifier
 	census   *census.Client
 	mail     *mail.Sender
@@ -84,7 +85,7 @@ func meet(s serveSettings, replay svcauth.ReplayStore, log *slog.Logger) (*other
 		Audience: s.URL, TrustFile: s.TrustFile, Replay: replay, HTTPClient: client, Logger: log,
 		Admission: httpserve.PerRoute{},
 	})
-	if o.keys, keyErr = svcauth.LoadKeys(s.KeyFile, log); keyErr == nil {
+	if o.keys, keyErr = keys.Watch(s.KeyFile, log); keyErr == nil {
 		o.census, censusErr = newCensus(s, o.keys, client, log)
 	}
 	o.mail, mailErr = newSender(s)
@@ -106,8 +107,8 @@ func about(setting string, err error) error {
 	return fmt.Errorf("%s: %w", setting, err)
 }
 
-func newCensus(s serveSettings, keys *svcauth.KeyFiles, client *http.Client, log *slog.Logger) (*census.Client, error) {
-	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: s.URL, Key: keys})
+func newCensus(s serveSettings, own *keys.Files, client *http.Client, log *slog.Logger) (*census.Client, error) {
+	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: s.URL, Key: own})
 	if err != nil {
 		return nil, err
 	}

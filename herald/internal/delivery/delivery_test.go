@@ -29,6 +29,7 @@ import (
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/smtptest"
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 const (
@@ -129,7 +130,7 @@ func newService(
 	ctx context.Context, databaseURL, mailAddr, censusAddr string, log *slog.Logger, config delivery.Config,
 ) (*delivery.Service, func(), error) {
 	trust, dial := trusting(censusAddr)
-	key, err := svcauth.GenerateKey(svcauth.EdDSA)
+	key, err := keys.Generate(keys.EdDSA)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"example.com/micromachine/herald"
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 func TestPublic(t *testing.T) {
@@ -19,7 +19,7 @@ func TestPublic(t *testing.T) {
 	if answer.Body.String() != herald.OpenAPI {
 		t.Error("/openapi.yaml is not the embedded file")
 	}
-	answer = a.send(t, newRequest(http.MethodGet, "/"+svcauth.JWKSPath, ""))
+	answer = a.send(t, newRequest(http.MethodGet, "/"+keys.JWKSPath, ""))
 	wantStatus(t, answer, http.StatusOK)
 	keys := decode[struct{ Keys []struct{ Kid, D string } }](t, answer).Keys
 	if len(keys) != 1 || keys[0].Kid == "" || keys[0].D != "" {

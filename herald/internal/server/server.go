@@ -18,6 +18,7 @@ import (
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // maxBody is the size in bytes that a request's body may have.
@@ -59,7 +60,7 @@ type Config struct {
 	// audience is URL, its Admission an httpserve.PerRoute.
 	Verifier *svcauth.Verifier
 	// Keys are what Herald signs with; their public halves are published.
-	Keys svcauth.SigningKeys
+	Keys keys.Signing
 	// Logger gets a line for each notification, each refusal and each failure.
 	Logger *slog.Logger
 }
@@ -79,7 +80,7 @@ func New(c Config) *chi.Mux {
 	r.Use(middleware.GetHead, httpserve.LimitTime(requestTime))
 
 	r.Get("/openapi.yaml", httpserve.ServeText("application/yaml", herald.OpenAPI))
-	r.Method(http.MethodGet, "/"+svcauth.JWKSPath, svcauth.JWKSHandler(c.Keys))
+	r.Method(http.MethodGet, "/"+keys.JWKSPath, keys.Handler(c.Keys))
 	verified := func(a *httpserve.Admission) chi.Router {
 		return r.With(httpserve.NoStore, a.Limit, c.Verifier.Require(maxBody), httpserve.Audit(c.Logger))
 	}

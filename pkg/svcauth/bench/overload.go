@@ -7,9 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/bench/internal/chains"
 	"example.com/micromachine/pkg/svcauth/bench/internal/traffic"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // The overload: many connections, so that those who send never wait for each other.
@@ -40,7 +40,7 @@ func overload(ctx context.Context, r *rig) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	polite, err := s.TargetOf(chains.Another, svcauth.Article)
+	polite, err := s.TargetOf(chains.Another, trust.Article)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // Who calls, whom, and on whose behalf.
@@ -41,7 +42,7 @@ const trustYAML = `issuers:
 type world struct {
 	dir     string
 	private ed25519.PrivateKey
-	key     *svcauth.PrivateKey // the same
+	key     *keys.Private // the same
 	signer  *svcauth.Signer
 	users   *svcauth.Signer // signs the session tokens of the receiver's users
 }
@@ -59,7 +60,7 @@ func newWorld() (_ *world, err error) {
 	if err := w.makeKey(); err != nil {
 		return nil, err
 	}
-	usersKey, err := svcauth.GenerateKey(svcauth.EdDSA)
+	usersKey, err := keys.Generate(keys.EdDSA)
 	if err != nil {
 		return nil, err
 	}
@@ -92,11 +93,11 @@ func (w *world) makeKey() (err error) {
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 		return fmt.Errorf("writing key: %w", err)
 	}
-	w.key, err = svcauth.LoadKey(file)
+	w.key, err = keys.Load(file)
 	return err
 }
 
-func (w *world) writePublic(name string, key *svcauth.PrivateKey) error {
+func (w *world) writePublic(name string, key *keys.Private) error {
 	data, err := key.PublicPEM()
 	if err != nil {
 		return err

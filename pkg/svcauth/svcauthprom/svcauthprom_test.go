@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthprom"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
@@ -23,7 +24,7 @@ const census, herald, shop = "https://census.service/", "https://herald.service/
 func TestCollector(t *testing.T) {
 	t.Parallel()
 	h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
-	jwks := httptest.NewTLSServer(svcauth.JWKSHandler(s.Key))
+	jwks := httptest.NewTLSServer(keys.Handler(s.Key))
 	t.Cleanup(jwks.Close)
 	file := svcauthtest.WriteTrustFile(t, svcauthtest.Trust{Issuer: h, Allow: []string{"GET /user/*"}})
 	trust, err := os.ReadFile(file)

@@ -21,31 +21,33 @@ import (
 	"testing"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // An Issuer is a service with a key of its own.
 type Issuer struct {
 	URL     string
-	Key     *svcauth.PrivateKey
-	Profile svcauth.Profile
+	Key     *keys.Private
+	Profile trust.Profile
 	signer  *svcauth.Signer
 }
 
 // NewIssuer returns a service with that base URL, which signs bound tokens with a new Ed25519 key.
 func NewIssuer(tb testing.TB, url string) *Issuer {
 	tb.Helper()
-	return newIssuer(tb, url, svcauth.Bound)
+	return newIssuer(tb, url, trust.Bound)
 }
 
 // NewArticleIssuer returns a service that signs tokens as the article prints them.
 func NewArticleIssuer(tb testing.TB, url string) *Issuer {
 	tb.Helper()
-	return newIssuer(tb, url, svcauth.Article)
+	return newIssuer(tb, url, trust.Article)
 }
 
-func newIssuer(tb testing.TB, url string, profile svcauth.Profile) *Issuer {
+func newIssuer(tb testing.TB, url string, profile trust.Profile) *Issuer {
 	tb.Helper()
-	key, err := svcauth.GenerateKey(svcauth.EdDSA)
+	key, err := keys.Generate(keys.EdDSA)
 	if err != nil {
 		tb.Fatal(err)
 	}

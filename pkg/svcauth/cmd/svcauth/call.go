@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // A call is what the flags of token and request say: a request, who signs it, and for whom.
@@ -39,7 +40,7 @@ func (c *call) define(fs *flag.FlagSet) {
 	fs.StringVar(&c.issuer, "issuer", "", "the calling service's name, its base `URL`")
 	fs.StringVar(&c.audience, "audience", "", "the called service's name, its base `URL`; by default scheme and host of the request's URL")
 	fs.StringVar(&c.subject, "subject", "", "on whose behalf: a user's `URI`, or the issuer's own name")
-	fs.StringVar(&c.profile, "profile", string(svcauth.Bound), "the token's `PROFILE`: bound (the default) or article")
+	fs.StringVar(&c.profile, "profile", string(trust.Bound), "the token's `PROFILE`: bound (the default) or article")
 	fs.DurationVar(&c.lifetime, "lifetime", svcauth.DefaultLifetime, "how long the token is valid: a `DURATION` in whole seconds up to 5m; 60s by default")
 	fs.StringVar(&c.method, "method", "", "the request's `METHOD`; by default GET, or POST when there is a body")
 	fs.Func("header", "a further header `LINE` such as 'Accept: text/html'; may be repeated. A body is application/json unless a Content-Type is given", c.addHeader)
@@ -95,7 +96,7 @@ func (c *call) sign(ctx context.Context, stdin io.Reader, args []string) (*signe
 		return nil, err
 	}
 	signer, err := svcauth.NewSigner(svcauth.SignerConfig{
-		Issuer: c.issuer, Key: key, Profile: svcauth.Profile(c.profile), Lifetime: c.lifetime,
+		Issuer: c.issuer, Key: key, Profile: trust.Profile(c.profile), Lifetime: c.lifetime,
 	})
 	if err != nil {
 		return nil, usagef("%s", oneLine(err))

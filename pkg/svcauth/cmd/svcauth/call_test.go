@@ -17,6 +17,7 @@ import (
 
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 const (
@@ -30,7 +31,7 @@ const (
 // A callee is herald.service over TLS, which lets shop.service in and answers with what it received.
 type callee struct {
 	ca, connectTo, keyFile string
-	profile                svcauth.Profile
+	profile                trust.Profile
 }
 
 // received is the callee's answer.
@@ -41,10 +42,10 @@ type received struct {
 	Subject                 svcauth.Subject
 }
 
-func newCallee(tb testing.TB, profile svcauth.Profile) *callee {
+func newCallee(tb testing.TB, profile trust.Profile) *callee {
 	tb.Helper()
 	issuer := svcauthtest.NewIssuer(tb, shop)
-	if profile == svcauth.Article {
+	if profile == trust.Article {
 		issuer = svcauthtest.NewArticleIssuer(tb, shop)
 	}
 	keyFile := filepath.Join(tb.TempDir(), "shop.pem")
@@ -194,7 +195,7 @@ func (c callTest) check(tb testing.TB, got received) {
 // profiles runs a test with each profile.
 func profiles(t *testing.T, test func(t *testing.T, c *callee)) {
 	t.Helper()
-	for _, profile := range []svcauth.Profile{svcauth.Bound, svcauth.Article} {
+	for _, profile := range []trust.Profile{trust.Bound, trust.Article} {
 		t.Run(string(profile), func(t *testing.T) {
 			t.Parallel()
 			test(t, newCallee(t, profile))
@@ -262,7 +263,7 @@ func TestCurlHead(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")
 	}
-	c := newCallee(t, svcauth.Bound)
+	c := newCallee(t, trust.Bound)
 	head := shell(t, c.curlLine(t, "", "--method", "HEAD", herald+"user/"))
 	if !strings.HasPrefix(head, "HTTP/2 200") || !strings.Contains(head, "x-method: HEAD") {
 		t.Errorf("%q", head)
@@ -276,7 +277,7 @@ func TestCurlKeepsDots(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")
 	}
-	c := newCallee(t, svcauth.Bound)
+	c := newCallee(t, trust.Bound)
 	for _, path := range []string{"user/../user/", "user/%2e%2E/user/", "./user/", "user/.", "a..b/.c/?../"} {
 		if answer := shell(t, c.curlLine(t, "", herald+path)); !strings.Contains(answer, "urn:svcauth:problem:not-allowed") {
 			t.Errorf("%s: %s", path, answer)
@@ -286,7 +287,7 @@ func TestCurlKeepsDots(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	t.Parallel()
-	c := newCallee(t, svcauth.Bound)
+	c := newCallee(t, trust.Bound)
 	args := c.args("token", "--body", "x", "--header", "Host: other.service", herald+"notification/")
 	token := strings.TrimSpace(succeed(t, args...))
 	read, err := readToken(token, time.Now())
@@ -312,7 +313,7 @@ func TestToken(t *testing.T) {
 
 func TestRequestInclude(t *testing.T) {
 	t.Parallel()
-	c := newCallee(t, svcauth.Bound)
+	c := newCallee(t, trust.Bound)
 	for _, flag := range []string{"-i", "--include"} {
 		out := succeed(t, c.args("request", flag, herald+"user/")...)
 		head, body, ok := strings.Cut(out, "\r\n\r\n")
@@ -325,7 +326,7 @@ func TestRequestInclude(t *testing.T) {
 
 func TestRequestJSON(t *testing.T) {
 	t.Parallel()
-	c := newCallee(t, svcauth.Bound)
+	c := newCallee(t, trust.Bound)
 	var out answerOutput
 	if err := json.Unmarshal([]byte(succeed(t, c.args("request", "--json", herald+"user/")...)), &out); err != nil {
 		t.Fatal(err)
@@ -357,7 +358,7 @@ func TestRequestJSONOfBytes(t *testing.T) {
 
 func TestRequestRefused(t *testing.T) {
 	t.Parallel()
-	c := newCallee(t, svcauth.Bound)
+	c := newCallee(t, trust.Bound)
 	r := execute(t, "", c.args("request", "--method", "PATCH", herald+"user/")...)
 	r.mustFail(t, exitFailed, "the answer is 403 Forbidden")
 	if !strings.Contains(r.out, "urn:svcauth:problem:not-allowed") {
@@ -367,7 +368,7 @@ func TestRequestRefused(t *testing.T) {
 
 func TestCallErrors(t *testing.T) {
 	t.Parallel()
-	c := newCallee(t, svcauth.Bound)
+	c := newCallee(t, trust.Bound)
 	for name, test := range map[string]struct {
 		args   []string
 		status int
@@ -428,6 +429,6 @@ func TestCancelledRequest(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var stdout, stderr strings.Builder
-	status := run(ctx, newCallee(t, svcauth.Bound).args("request", herald), nil, &stdout, &stderr)
+	status := run(ctx, newCallee(t, trust.Bound).args("request", herald), nil, &stdout, &stderr)
 	result{status, stdout.String(), stderr.String()}.mustFail(t, exitFailed, "context canceled")
 }

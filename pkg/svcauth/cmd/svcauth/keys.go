@@ -11,7 +11,7 @@ import (
 	"os"
 	"strings"
 
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 var keygenCommand = command{
@@ -40,7 +40,7 @@ type keyPairFiles struct {
 func defineKeygen(fs *flag.FlagSet) action {
 	var files keyPairFiles
 	fs.StringVar(&files.Private, "out", "", "where the private key goes: a new `FILE`")
-	alg := fs.String("alg", string(svcauth.EdDSA), "the `ALGORITHM`: EdDSA (the default), ES256 or RS256")
+	alg := fs.String("alg", string(keys.EdDSA), "the `ALGORITHM`: EdDSA (the default), ES256 or RS256")
 	fs.StringVar(&files.Public, "public", "", "where the public key goes as PEM: a new `FILE`; without --jwks, by default --out with .pub.pem for .pem")
 	fs.StringVar(&files.JWKS, "jwks", "", "where the public key goes as a JWK Set: a new `FILE`")
 	asJSON := fs.Bool("json", false, "print kid, algorithm and file names as JSON")
@@ -51,7 +51,7 @@ func defineKeygen(fs *flag.FlagSet) action {
 		if err := files.complete(); err != nil {
 			return err
 		}
-		return keygen(std, svcauth.Algorithm(*alg), files, *asJSON)
+		return keygen(std, keys.Algorithm(*alg), files, *asJSON)
 	}
 }
 
@@ -73,11 +73,11 @@ func (f *keyPairFiles) complete() error {
 	return nil
 }
 
-func keygen(std stdio, alg svcauth.Algorithm, files keyPairFiles, asJSON bool) error {
+func keygen(std stdio, alg keys.Algorithm, files keyPairFiles, asJSON bool) error {
 	if err := checkAlgorithm(alg); err != nil {
 		return err
 	}
-	key, err := svcauth.GenerateKey(alg)
+	key, err := keys.Generate(alg)
 	if err != nil {
 		return err
 	}
@@ -86,8 +86,8 @@ func keygen(std stdio, alg svcauth.Algorithm, files keyPairFiles, asJSON bool) e
 	}
 	if asJSON {
 		return std.json(struct {
-			KeyID     string            `json:"kid"`
-			Algorithm svcauth.Algorithm `json:"alg"`
+			KeyID     string         `json:"kid"`
+			Algorithm keys.Algorithm `json:"alg"`
 			keyPairFiles
 		}{key.ID(), alg, files})
 	}
@@ -95,29 +95,29 @@ func keygen(std stdio, alg svcauth.Algorithm, files keyPairFiles, asJSON bool) e
 	return err
 }
 
-func checkAlgorithm(alg svcauth.Algorithm) error {
+func checkAlgorithm(alg keys.Algorithm) error {
 	switch alg {
-	case svcauth.EdDSA, svcauth.ES256, svcauth.RS256:
+	case keys.EdDSA, keys.ES256, keys.RS256:
 		return nil
 	default:
-		return usagef("--alg %q: must be %s, %s or %s", alg, svcauth.EdDSA, svcauth.ES256, svcauth.RS256)
+		return usagef("--alg %q: must be %s, %s or %s", alg, keys.EdDSA, keys.ES256, keys.RS256)
 	}
 }
 
 // save writes all files or none.
-func (f *keyPairFiles) save(key *svcauth.PrivateKey) error {
+func (f *keyPairFiles) save(key *keys.Private) error {
 	if err := key.Save(f.Private); err != nil {
 		return err
 	}
 	written := []string{f.Private}
 	for _, public := range []struct {
 		file    string
-		marshal func([]*svcauth.PrivateKey) ([]byte, error)
+		marshal func([]*keys.Private) ([]byte, error)
 	}{{f.Public, marshalPEM}, {f.JWKS, marshalJWKS}} {
 		if public.file == "" {
 			continue
 		}
-		data, err := public.marshal([]*svcauth.PrivateKey{key})
+		data, err := public.marshal([]*keys.Private{key})
 		if err == nil {
 			err = writeNew(public.file, data, 0o644)
 		}
@@ -156,7 +156,7 @@ func defineJWKS(fs *flag.FlagSet) action {
 		if len(args) == 0 {
 			return usagef("no KEY-FILE and no DIR is given")
 		}
-		keys, err := loadKeys(args)
+		loaded, err := loadKeys(args)
 		if err != nil {
 			return err
 		}
@@ -164,7 +164,7 @@ func defineJWKS(fs *flag.FlagSet) action {
 		if *asPEM {
 			marshal = marshalPEM
 		}
-		data, err := marshal(keys)
+		data, err := marshal(loaded)
 		if err != nil {
 			return err
 		}
@@ -175,8 +175,8 @@ func defineJWKS(fs *flag.FlagSet) action {
 
 // loadKeys reads private keys from files and directories, each of them another one: receivers refuse a set that has a key
 // twice.
-func loadKeys(paths []string) ([]*svcauth.PrivateKey, error) {
-	var keys []*svcauth.PrivateKey
+func loadKeys(paths []string) ([]*keys.Private, error) {
+	var all []*keys.Private
 	seen := map[string]string{}
 	for _, path := range paths {
 		loaded, err := openKeys(path)
@@ -188,19 +188,19 @@ func loadKeys(paths []string) ([]*svcauth.PrivateKey, error) {
 				return nil, usagef("%s and %s are the same key", other, path)
 			}
 			seen[key.ID()] = path
-			keys = append(keys, key)
+			all = append(all, key)
 		}
 	}
-	return keys, nil
+	return all, nil
 }
 
 // openKeys reads a key file or a key directory. What becomes of either afterwards is nothing that a command lives to see.
-func openKeys(path string) (*svcauth.KeyFiles, error) {
-	return svcauth.LoadKeys(path, slog.New(slog.DiscardHandler))
+func openKeys(path string) (*keys.Files, error) {
+	return keys.Watch(path, slog.New(slog.DiscardHandler))
 }
 
-func marshalJWKS(keys []*svcauth.PrivateKey) ([]byte, error) {
-	data, err := svcauth.MarshalJWKS(keys...)
+func marshalJWKS(list []*keys.Private) ([]byte, error) {
+	data, err := keys.MarshalJWKS(list...)
 	if err != nil {
 		return nil, err
 	}
@@ -212,9 +212,9 @@ func marshalJWKS(keys []*svcauth.PrivateKey) ([]byte, error) {
 	return indented.Bytes(), nil
 }
 
-func marshalPEM(keys []*svcauth.PrivateKey) ([]byte, error) {
+func marshalPEM(list []*keys.Private) ([]byte, error) {
 	var all []byte
-	for _, key := range keys {
+	for _, key := range list {
 		data, err := key.PublicPEM()
 		if err != nil {
 			return nil, err

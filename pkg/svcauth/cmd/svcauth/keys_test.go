@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 func TestKeygen(t *testing.T) {
@@ -27,7 +27,7 @@ func TestKeygen(t *testing.T) {
 				alg = "EdDSA"
 			}
 			kid := strings.TrimSpace(succeed(t, args...))
-			key, err := svcauth.LoadKey(file)
+			key, err := keys.Load(file)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,7 +54,7 @@ func TestKeygenJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(succeed(t, "keygen", "--json", "--out", private, "--public", public)), &got); err != nil {
 		t.Fatal(err)
 	}
-	key, err := svcauth.LoadKey(private)
+	key, err := keys.Load(private)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,9 +168,9 @@ func TestTokenFromDirectory(t *testing.T) {
 	}
 }
 
-func rotateDir(tb testing.TB, dir string) *svcauth.Rotation {
+func rotateDir(tb testing.TB, dir string) *keys.Rotation {
 	tb.Helper()
-	rotation, err := svcauth.Rotate(dir, svcauth.RotateConfig{})
+	rotation, err := keys.Rotate(dir, keys.RotateConfig{})
 	if err != nil {
 		tb.Fatal(err)
 	}

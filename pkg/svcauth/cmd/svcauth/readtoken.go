@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // A token is what a compact JWS says, read as leniently as it can be understood: inspect is asked about the tokens that
@@ -196,10 +197,10 @@ func (t *token) checkHeader() {
 			t.remark("the header member %s is not allowed", printable(m.name))
 		}
 	}
-	switch alg, _ := text(t.header, "alg"); svcauth.Algorithm(alg) {
-	case svcauth.EdDSA, svcauth.ES256, svcauth.RS256:
+	switch alg, _ := text(t.header, "alg"); keys.Algorithm(alg) {
+	case keys.EdDSA, keys.ES256, keys.RS256:
 	default:
-		t.remark("the algorithm is none of %s, %s and %s", svcauth.EdDSA, svcauth.ES256, svcauth.RS256)
+		t.remark("the algorithm is none of %s, %s and %s", keys.EdDSA, keys.ES256, keys.RS256)
 	}
 	if t.kind() == kindUnknown {
 		t.remark("the typ is that of no kind of token")

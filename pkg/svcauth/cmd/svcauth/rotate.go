@@ -14,7 +14,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 var rotateCommand = command{
@@ -49,15 +49,15 @@ service changes to another key at once, and receivers forget the leaked one when
 }
 
 func defineRotate(fs *flag.FlagSet) action {
-	var config svcauth.RotateConfig
+	var config keys.RotateConfig
 	alg := fs.String("alg", "", "the `ALGORITHM` of a new key: EdDSA, ES256 or RS256; by default the newest key's, EdDSA for the first one")
-	fs.DurationVar(&config.PublishAhead, "ahead", svcauth.DefaultPublishAhead, "how long a new key is published before it signs: a `DURATION`, 20m by default")
-	fs.DurationVar(&config.KeepRetired, "keep", svcauth.DefaultKeepRetired, "how long a key stays published after the next one signs: a `DURATION`, 20m by default; tokens live for 15m at most")
+	fs.DurationVar(&config.PublishAhead, "ahead", keys.DefaultPublishAhead, "how long a new key is published before it signs: a `DURATION`, 20m by default")
+	fs.DurationVar(&config.KeepRetired, "keep", keys.DefaultKeepRetired, "how long a key stays published after the next one signs: a `DURATION`, 20m by default; tokens live for 15m at most")
 	fs.DurationVar(&config.MinAge, "min-age", 0, "how long a key has to have signed before the next one is made: a `DURATION`, none by default")
 	jwks := fs.String("jwks", "", "write the public keys to a JWK Set `FILE`, replacing an older one")
 	asJSON := fs.Bool("json", false, "print what was done and how the directory stands as JSON")
 	return func(_ context.Context, std stdio, args []string) error {
-		config.Algorithm = svcauth.Algorithm(*alg)
+		config.Algorithm = keys.Algorithm(*alg)
 		if len(args) != 1 {
 			return usagef("exactly one DIR is wanted, not %d", len(args))
 		}
@@ -77,7 +77,7 @@ func defineRotate(fs *flag.FlagSet) action {
 }
 
 // checkRotation refuses what the library would read as its default, and what it cannot keep: keys are named for seconds.
-func checkRotation(config svcauth.RotateConfig) error {
+func checkRotation(config keys.RotateConfig) error {
 	switch {
 	case config.PublishAhead < time.Second:
 		return usagef("--ahead %v: must be 1s or more", config.PublishAhead)
@@ -92,13 +92,13 @@ func checkRotation(config svcauth.RotateConfig) error {
 }
 
 // rotate rotates the keys in dir, and publishes them in the file named jwks, unless that is empty.
-func rotate(dir string, config svcauth.RotateConfig, jwks string) (*rotateReport, error) {
+func rotate(dir string, config keys.RotateConfig, jwks string) (*rotateReport, error) {
 	if jwks != "" {
 		if err := preparePublishing(dir, jwks); err != nil {
 			return nil, err
 		}
 	}
-	done, err := svcauth.Rotate(dir, config)
+	done, err := keys.Rotate(dir, config)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func checkKeySet(file string, old []byte) error {
 	if json.Unmarshal(old, &set) != nil || set.Keys == nil {
 		return fmt.Errorf("%s is no JWK Set, and is not replaced", file)
 	}
-	if err := svcauth.CheckPublicJWKS(old); err != nil {
+	if err := keys.CheckPublicJWKS(old); err != nil {
 		return fmt.Errorf("%s has more in it than public keys, and is not replaced: %w", file, err)
 	}
 	return nil
@@ -145,11 +145,11 @@ func checkKeySet(file string, old []byte) error {
 func publishKeys(dir, file string) error {
 	var written []byte
 	for {
-		keys, err := loadKeys([]string{dir})
+		loaded, err := loadKeys([]string{dir})
 		if err != nil {
 			return err
 		}
-		data, err := marshalJWKS(keys)
+		data, err := marshalJWKS(loaded)
 		if err != nil {
 			return err
 		}
@@ -179,7 +179,7 @@ type rotatedKey struct {
 	File  string     `json:"file,omitempty"`
 }
 
-func newRotateReport(dir string, done *svcauth.Rotation, jwks string) *rotateReport {
+func newRotateReport(dir string, done *keys.Rotation, jwks string) *rotateReport {
 	report := &rotateReport{Removed: append([]string{}, done.Removed...), JWKS: jwks}
 	if done.Added {
 		report.Added = cmp.Or(done.Next, done.Signing)
@@ -200,7 +200,7 @@ func keyFiles(dir string) map[string]string {
 	files := map[string]string{}
 	names, _ := filepath.Glob(filepath.Join(dir, "*.pem")) // Rotate has just read the directory
 	for _, name := range names {
-		if key, err := svcauth.LoadKey(name); err == nil {
+		if key, err := keys.Load(name); err == nil {
 			files[key.ID()] = name
 		}
 	}

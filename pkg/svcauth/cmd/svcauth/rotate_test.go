@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // rotateOnce runs rotate --json.
@@ -73,7 +73,7 @@ func TestRotateJSON(t *testing.T) {
 		t.Errorf("the next key signs in %v", wait)
 	}
 	for _, k := range second.Keys {
-		key, err := svcauth.LoadKey(k.File)
+		key, err := keys.Load(k.File)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func TestRotateJSON(t *testing.T) {
 // oldKey puts a key into dir that has signed since a while ago.
 func oldKey(tb testing.TB, dir string, ago time.Duration) string {
 	tb.Helper()
-	key, err := svcauth.GenerateKey(svcauth.RS256)
+	key, err := keys.Generate(keys.RS256)
 	if err != nil {
 		tb.Fatal(err)
 	}

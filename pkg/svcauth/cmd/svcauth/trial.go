@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // A trial is what the flags of verify and inspect say: the receiver that is to judge a token, and the request that the
@@ -81,7 +82,7 @@ func errNoRequest() error {
 
 // judge asks a verifier that has the trust file what it says of the token; read is nil where the token cannot be read.
 func (t *trial) judge(ctx context.Context, compact string, read *token, body content) (*verdict, error) {
-	issuers, err := svcauth.ReadTrustFile(t.trust)
+	policy, err := trust.ReadFile(t.trust)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,8 @@ func (t *trial) judge(ctx context.Context, compact string, read *token, body con
 		return nil, usagef("--url %s is no URL of %s", t.url, t.audience)
 	}
 	v := &verdict{Trust: t.trust, Audience: t.audience, AudienceAssumed: t.assumed, token: read, body: body}
-	if i := slices.IndexFunc(issuers, func(i svcauth.TrustedIssuer) bool { return i.Issuer == read.says("iss") }); i >= 0 {
+	issuers := policy.Issuers()
+	if i := slices.IndexFunc(issuers, func(i trust.Issuer) bool { return i.Name == read.says("iss") }); i >= 0 {
 		entry := newIssuerReport(&issuers[i])
 		v.Entry = &entry
 	}

@@ -11,7 +11,8 @@ import (
 	"strconv"
 	"strings"
 
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 var trustCheckCommand = command{
@@ -60,7 +61,7 @@ type trustReport struct {
 // checkTrust reads a trust file. The error says that there are faults, the report which.
 func checkTrust(file string) (trustReport, error) {
 	report := trustReport{File: file, Issuers: []issuerReport{}, Faults: []string{}}
-	issuers, err := svcauth.ReadTrustFile(file)
+	policy, err := trust.ReadFile(file)
 	if err != nil {
 		report.Faults = faultsIn(err)
 		if n := len(report.Faults); n > 1 {
@@ -68,13 +69,14 @@ func checkTrust(file string) (trustReport, error) {
 		}
 		return report, errors.New("the file is not to be used")
 	}
+	issuers := policy.Issuers()
 	for i := range issuers {
 		report.Issuers = append(report.Issuers, newIssuerReport(&issuers[i]))
 	}
 	return report, nil
 }
 
-// faultsIn returns the faults that were joined in an error of [svcauth.ReadTrustFile], each on one line.
+// faultsIn returns the faults that were joined in an error of [trust.ReadFile], each on one line.
 func faultsIn(err error) []string {
 	faults := []error{err}
 	if joined, ok := errors.AsType[interface {
@@ -109,32 +111,36 @@ func count(n int, noun string) string {
 
 // issuerReport is what a trust file says of one issuer.
 type issuerReport struct {
-	Issuer           string                       `json:"issuer"`
-	Profile          svcauth.Profile              `json:"profile"`
-	Keys             string                       `json:"keys"`
-	KeySetURL        string                       `json:"key_set_url,omitempty"`
-	KeyIDs           map[string]svcauth.Algorithm `json:"key_ids,omitempty"`
-	Algorithms       []svcauth.Algorithm          `json:"algorithms,omitempty"`
-	Allow            []string                     `json:"allow"`
-	ActFor           []string                     `json:"act_for"`
-	Admin            bool                         `json:"admin"`
-	Sessions         bool                         `json:"sessions"`
-	InsecureNoExpiry bool                         `json:"insecure_no_expiry"`
-	Warnings         []string                     `json:"warnings"`
+	Issuer           string                    `json:"issuer"`
+	Profile          trust.Profile             `json:"profile"`
+	Keys             string                    `json:"keys"`
+	KeySetURL        string                    `json:"key_set_url,omitempty"`
+	KeyIDs           map[string]keys.Algorithm `json:"key_ids,omitempty"`
+	Algorithms       []keys.Algorithm          `json:"algorithms,omitempty"`
+	Allow            []string                  `json:"allow"`
+	ActFor           []string                  `json:"act_for"`
+	Admin            bool                      `json:"admin"`
+	Sessions         bool                      `json:"sessions"`
+	InsecureNoExpiry bool                      `json:"insecure_no_expiry"`
+	Warnings         []string                  `json:"warnings"`
 }
 
-func newIssuerReport(i *svcauth.TrustedIssuer) issuerReport {
+func newIssuerReport(i *trust.Issuer) issuerReport {
+	kids := map[string]keys.Algorithm{}
+	for _, key := range i.PublicKeys {
+		kids[key.ID()] = key.Algorithm()
+	}
 	return issuerReport{
-		Issuer: i.Issuer, Profile: i.Profile, Keys: i.Keys, KeySetURL: i.KeySetURL, KeyIDs: i.KeyIDs, Algorithms: i.Algorithms,
+		Issuer: i.Name, Profile: i.Profile, Keys: i.Keys, KeySetURL: i.KeySetURL(), KeyIDs: kids, Algorithms: i.Algorithms,
 		Allow: append([]string{}, i.Allow...), ActFor: append([]string{}, i.ActFor...),
 		Admin: i.Admin, Sessions: i.Sessions, InsecureNoExpiry: i.InsecureNoExpiry, Warnings: warningsFor(i),
 	}
 }
 
 // warningsFor says what is dangerous about an entry.
-func warningsFor(i *svcauth.TrustedIssuer) []string {
+func warningsFor(i *trust.Issuer) []string {
 	warnings := []string{}
-	if i.Profile == svcauth.Article {
+	if i.Profile == trust.Article {
 		warnings = append(warnings, "profile article: a token passes for every allowed call with the same body, "+
 			"of which it has but an MD5 sum; without a jti, again and again")
 	}

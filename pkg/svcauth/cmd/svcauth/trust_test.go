@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // writeTrust writes a trust file with these entries, and a key file shop.pub.pem beside it.
@@ -88,13 +89,13 @@ func TestTrustCheckJSON(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	article, sessions, admin := got.Issuers[0], got.Issuers[1], got.Issuers[2]
-	if article.Profile != svcauth.Article || !article.InsecureNoExpiry || len(article.Warnings) != 2 || len(article.KeyIDs) != 0 {
+	if article.Profile != trust.Article || !article.InsecureNoExpiry || len(article.Warnings) != 2 || len(article.KeyIDs) != 0 {
 		t.Errorf("%+v", article)
 	}
-	if !sessions.Sessions || sessions.Allow == nil || len(sessions.Warnings) != 0 || sessions.KeySetURL != census+svcauth.JWKSPath {
+	if !sessions.Sessions || sessions.Allow == nil || len(sessions.Warnings) != 0 || sessions.KeySetURL != census+keys.JWKSPath {
 		t.Errorf("%+v", sessions)
 	}
-	if !admin.Admin || len(admin.Warnings) != 1 || !maps.Equal(admin.KeyIDs, map[string]svcauth.Algorithm{kid: svcauth.EdDSA}) {
+	if !admin.Admin || len(admin.Warnings) != 1 || !maps.Equal(admin.KeyIDs, map[string]keys.Algorithm{kid: keys.EdDSA}) {
 		t.Errorf("%+v", admin)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/svcauth"
+	"example.com/micromachine/pkg/svcauth/keys"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
@@ -256,7 +257,7 @@ func TestVerifyDiscovers(t *testing.T) {
 	t.Parallel()
 	issuer := svcauthtest.NewIssuer(t, shop)
 	mux := http.NewServeMux()
-	mux.Handle("/.well-known/jwks.json", svcauth.JWKSHandler(issuer.Key))
+	mux.Handle("/.well-known/jwks.json", keys.Handler(issuer.Key))
 	ca, connectTo := serve(t, "shop.service", mux)
 	args := []string{"--trust", discovering(t), "--ca", ca, "--connect-to", connectTo}
 	good, stranger := signedToken(t, issuer), signedToken(t, svcauthtest.NewIssuer(t, shop))

@@ -16,6 +16,8 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/bench/internal/proc"
 	"example.com/micromachine/pkg/svcauth/bench/internal/traffic"
+	"example.com/micromachine/pkg/svcauth/keys"
+	"example.com/micromachine/pkg/svcauth/trust"
 )
 
 // The services that call ours; their keys and their places in the trust files are the demo's. Shop sends the POSTs and
@@ -65,12 +67,12 @@ func (s *Site) startBuilt(ctx context.Context, side *Side, smtpAddr string) erro
 	if side.Target.TLS, err = side.TLS("herald.service"); err != nil {
 		return err
 	}
-	side.Target, err = side.TargetOf(Shop, svcauth.Bound)
+	side.Target, err = side.TargetOf(Shop, trust.Bound)
 	return err
 }
 
 // TargetOf returns the side's Herald as a target of a caller's POSTs.
-func (s *Side) TargetOf(caller string, profile svcauth.Profile) (traffic.Target, error) {
+func (s *Side) TargetOf(caller string, profile trust.Profile) (traffic.Target, error) {
 	target := s.Target
 	signer, err := s.signer(caller, profile)
 	if err != nil {
@@ -145,10 +147,10 @@ func (s *Side) TLS(service string) (*tls.Config, error) {
 }
 
 // Signer returns what a caller signs with.
-func (s *Side) Signer(caller string) (*svcauth.Signer, error) { return s.signer(caller, svcauth.Bound) }
+func (s *Side) Signer(caller string) (*svcauth.Signer, error) { return s.signer(caller, trust.Bound) }
 
-func (s *Side) signer(caller string, profile svcauth.Profile) (*svcauth.Signer, error) {
-	key, err := svcauth.LoadKey(filepath.Join(s.dir, "callers", caller+".pem"))
+func (s *Side) signer(caller string, profile trust.Profile) (*svcauth.Signer, error) {
+	key, err := keys.Load(filepath.Join(s.dir, "callers", caller+".pem"))
 	if err != nil {
 		return nil, err
 	}
