@@ -2,6 +2,7 @@ package svcauth
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -11,60 +12,76 @@ import (
 )
 
 const (
-	// maxSeenTokens bounds the memory that verified tokens take: under 10 MB, unless their URLs are long; 50 MB at the most.
-	maxSeenTokens = 8192
-	// maxSeenHeaders bounds that of their headers, of which each key has one, or a few.
-	maxSeenHeaders = 256
+	// maxCachedTokens bounds the memory of verified tokens: under 10 MB unless they are long, at most
+	// 100 MB.
+	maxCachedTokens = 8192
+	// maxCachedHeaders bounds the memory of their headers. A key has one header, or a few.
+	maxCachedHeaders = 256
 )
 
-// seenTokens remembers read tokens that have passed every check, so that their signature need not be verified again. What
-// may have changed since, from the clock and the trust file to the request, is checked at every use. Tokens that work
-// once are not kept. The keys are hashes: no credential lies in memory for longer than its request. The headers, which many
-// tokens have in common, are remembered as they were sent, and what they say.
-type seenTokens struct {
-	tokens  *lru.Cache[tokenSum, *seenToken]
+// A tokenCache is an LRU cache of read tokens that passed every check, so that their signature need
+// not be verified again. What can change later, such as the clock, the trust policy and the request,
+// is checked at every use. Tokens that work once are not cached. The keys are hashes, so that the
+// cache holds no credentials. A second cache is of the headers, which many tokens have in common.
+type tokenCache struct {
+	tokens  *lru.Cache[tokenSum, *cachedToken]
 	headers *lru.Cache[string, joseHeader]
 }
 
-// A seenToken is what a token says, and the key that proved it.
-type seenToken struct {
+// A cachedToken is what a token says, and the key that proved it.
+type cachedToken struct {
 	token token
 	key   keys.Public
 }
 
-func newSeenTokens() *seenTokens {
-	tokens, err := lru.New[tokenSum, *seenToken](maxSeenTokens)
+func newTokenCache() *tokenCache {
+	tokens, err := lru.New[tokenSum, *cachedToken](maxCachedTokens)
 	if err != nil {
-		panic(err) // a size under 1, which it is not
+		panic(err) // only for a size under 1
 	}
-	headers, err := lru.New[string, joseHeader](maxSeenHeaders)
+	headers, err := lru.New[string, joseHeader](maxCachedHeaders)
 	if err != nil {
-		panic(err) // the same
+		panic(err) // only for a size under 1
 	}
-	return &seenTokens{tokens, headers}
+	return &tokenCache{tokens, headers}
 }
 
-func (s *seenTokens) get(sum tokenSum) *seenToken {
-	seen, _ := s.tokens.Get(sum)
-	return seen
+// get returns the token with that hash; nil if it is not cached.
+func (c *tokenCache) get(sum tokenSum) *cachedToken {
+	cached, _ := c.tokens.Get(sum)
+	return cached
 }
 
-// header returns what the header of a token says, where one like it has been read in another.
-func (s *seenTokens) header(compact string) (joseHeader, bool) {
-	return s.headers.Get(headerPart(compact))
+// readToken reads a token's JSON strictly. It is the only reading of a token. A header that is cached
+// is not read again.
+func (c *tokenCache) readToken(compact string, raw rawToken) (*token, error) {
+	t := &token{compact: compact, signature: raw.signature}
+	var cached bool
+	var err error
+	if t.header, cached = c.headers.Get(headerPart(compact)); !cached {
+		if t.header, err = readHeader(raw.header); err != nil {
+			return nil, fmt.Errorf("header: %w", err)
+		}
+	}
+	if t.claims, err = readClaims(raw.payload); err != nil {
+		return nil, fmt.Errorf("claims: %w", err)
+	}
+	return t, nil
 }
 
-func (s *seenTokens) add(sum tokenSum, t *token, key keys.Public) {
-	s.tokens.Add(sum, &seenToken{token{header: t.header, claims: t.claims}, key})
-	if !t.headerSeen {
-		s.headers.Add(strings.Clone(headerPart(t.compact)), t.header)
+// add caches a token that passed every check.
+func (c *tokenCache) add(sum tokenSum, t *token, key keys.Public) {
+	c.tokens.Add(sum, &cachedToken{token{header: t.header, claims: t.claims}, key})
+	if header := headerPart(t.compact); !c.headers.Contains(header) {
+		c.headers.Add(strings.Clone(header), t.header)
 	}
 }
 
-// A tokenSum is the SHA-256 of a token and stands for it.
+// A tokenSum is the SHA-256 of a token.
 type tokenSum [sha256.Size]byte
 
-// buffers hold the bytes of tokens while they are hashed, which would otherwise be copied to the heap at every call.
+// buffers hold the bytes of tokens while they are hashed. Without them each token would be copied to
+// the heap.
 var buffers = sync.Pool{New: func() any { return new([maxTokenBytes]byte) }}
 
 func sumToken(compact string) tokenSum {

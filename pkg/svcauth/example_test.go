@@ -216,12 +216,12 @@ func ExampleSigner_SessionToken() {
 	if err != nil {
 		panic(err)
 	}
-	token, err := census.SessionToken("https://herald.service/", "https://census.service/user/21/")
+	token, err := census.SessionToken(context.Background(), "https://herald.service/", "https://census.service/user/21/")
 	if err != nil {
 		panic(err)
 	}
 	fmt.Println(strings.Count(token, "."), "dots")
-	_, err = census.SessionToken("https://herald.service/", "https://elsewhere.service/user/21/")
+	_, err = census.SessionToken(context.Background(), "https://herald.service/", "https://elsewhere.service/user/21/")
 	fmt.Println(err)
 	// Output:
 	// 2 dots

@@ -9,7 +9,7 @@ func ReadToken(compact string) (header, claims map[string]any, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := readToken(compact, raw, newSeenTokens())
+	t, err := newTokenCache().readToken(compact, raw)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -34,8 +34,8 @@ func said(all map[string]any) map[string]any {
 	return all
 }
 
-// MaxSeenTokens is how many tokens a verifier remembers.
-const MaxSeenTokens = maxSeenTokens
+// MaxCachedTokens is how many verified tokens a verifier caches.
+const MaxCachedTokens = maxCachedTokens
 
-// SeenTokens returns how many tokens the verifier remembers.
-func (v *Verifier) SeenTokens() int { return v.seen.tokens.Len() }
+// CachedTokens returns how many verified tokens the verifier caches.
+func (v *Verifier) CachedTokens() int { return v.cache.tokens.Len() }

@@ -26,7 +26,7 @@ type publisher struct {
 	fetches  atomic.Int32
 	answer   atomic.Pointer[http.Handler]
 	log      logBuffer // the verifier's
-	refusals atomic.Pointer[svcauth.Refusal]
+	refusals atomic.Pointer[refusal]
 }
 
 func newPublisher(t *testing.T) *publisher {
@@ -64,8 +64,7 @@ func (p *publisher) discover(t *testing.T, more string) *svcauth.Verifier {
 	writeFile(t, file, []byte("issuers:\n  - issuer: "+p.issuer+"\n    keys: discover\n    allow: [GET /user/*]\n"+more))
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: census, TrustFile: file, Replay: svcauth.NewMemoryReplay(), HTTPClient: p.Client(),
-		Logger:  slog.New(slog.NewTextHandler(&p.log, nil)),
-		Observe: tellRefusals(func(r *svcauth.Refusal) { p.refusals.Store(r) }),
+		Logger: slog.New(refusalHandler{slog.NewTextHandler(&p.log, nil), func(r *refusal) { p.refusals.Store(r) }}),
 	})
 	if err != nil {
 		t.Fatal(err)

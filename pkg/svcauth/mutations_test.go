@@ -2,6 +2,7 @@ package svcauth_test
 
 import (
 	"encoding/base64"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -103,11 +104,12 @@ func to(method, target string) mutation {
 	}
 }
 
-// padded8K grows a token with an EdDSA signature to the last byte of padding that fits into 8 KiB, and so many more.
+// padded8K lengthens the URL of a bound read until a token with an EdDSA signature takes 8 KiB, and
+// some bytes more.
 func padded8K(more int) mutation {
 	return func(c *call) {
 		size := func(pad int) int {
-			c.claims.set("pad", quote(strings.Repeat("x", pad)))
+			to(http.MethodGet, readPath+"&pad="+strings.Repeat("x", pad))(c)
 			return len(base64URL([]byte(c.header.String()))) + len(base64URL([]byte(c.claims.String()))) + len("..") + 86
 		}
 		pad := 5 << 10

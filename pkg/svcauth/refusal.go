@@ -16,17 +16,17 @@ import (
 	"example.com/micromachine/pkg/svcauth/internal/keyset"
 )
 
-// A Check is one step of verification, by the name that logs and metrics give it.
+// A Check is one step of verification, by its name in logs and metrics.
 type Check string
 
-// The checks, in the order in which they are made. The client is never told which one failed.
+// The checks, in their order. A client is never told which one failed.
 const (
 	CheckHeader    Check = "header"    // exactly one JWT header, of at most 8 KiB
 	CheckEncoding  Check = "encoding"  // a compact JWS in canonical base64url
-	CheckJSON      Check = "json"      // strict JSON, only the header members and claim types we know
-	CheckIssuer    Check = "issuer"    // the trust file names the issuer
+	CheckJSON      Check = "json"      // strict JSON, with known header members and claim types only
+	CheckIssuer    Check = "issuer"    // the trust policy names the issuer
 	CheckType      Check = "type"      // the kind of token that the trust entry accepts
-	CheckKey       Check = "key"       // a key of that issuer with that kid, pinned to that algorithm
+	CheckKey       Check = "key"       // a key of that issuer with that kid and that algorithm
 	CheckSignature Check = "signature" // the signature
 	CheckAudience  Check = "audience"  // the token is for this service
 	CheckTime      Check = "time"      // iat, exp and nbf
@@ -36,40 +36,41 @@ const (
 	CheckSubject   Check = "subject"   // the trust entry allows this subject
 	CheckBody      Check = "body"      // bdy is the hash of the body
 	CheckReplay    Check = "replay"    // the token was not used before
+	// CheckAdmission is the refusal of a call by an [Admission]. It says nothing about the token, and is
+	// not one of [Checks].
+	CheckAdmission Check = "admission"
 )
 
-// A Refusal is why a call was not let in. Its text is for the operator; the client gets the status and its class alone.
-type Refusal struct {
-	// Check is the check that the call did not pass.
-	Check Check
-	// Status is the HTTP status of the answer: 401, 403, 413, or 503 when a check could not be made.
-	Status int
-	// Issuer and KeyID are what the token says; nothing of it need be true. They are empty where it could not be read.
-	Issuer, KeyID string
-
-	err      error
-	bodyRead bool // no more is to come of the request
+// checks are all checks in their order, each with the answer to a call that does not pass it. The
+// answer to some causes is another: see answerFor.
+var checks = [...]struct {
+	check  Check
+	answer *problem
+}{
+	{CheckHeader, &invalidToken},
+	{CheckEncoding, &invalidToken},
+	{CheckJSON, &invalidToken},
+	{CheckIssuer, &invalidToken},
+	{CheckType, &invalidToken},
+	{CheckKey, &invalidToken},
+	{CheckSignature, &invalidToken},
+	{CheckAudience, &invalidToken},
+	{CheckTime, &invalidToken},
+	{CheckClaims, &invalidToken},
+	{CheckRequest, &invalidToken},
+	{CheckAllow, &notAllowed},
+	{CheckSubject, &notAllowed},
+	{CheckBody, &invalidToken},
+	{CheckReplay, &invalidToken},
 }
 
-// Error implements error.
-func (r *Refusal) Error() string { return fmt.Sprintf("refused by check %s: %v", r.Check, r.err) }
-
-// Unwrap returns the cause.
-func (r *Refusal) Unwrap() error { return r.err }
-
-// refuse returns a refusal with the status that its check stands for.
-func refuse(check Check, err error) *Refusal {
-	status := http.StatusUnauthorized
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.Is(err, keyset.ErrUnavailable), errors.Is(err, errReplayUnavailable):
-		status = http.StatusServiceUnavailable
-	case errors.As(err, &tooLarge):
-		status = http.StatusRequestEntityTooLarge
-	case check == CheckAllow, check == CheckSubject:
-		status = http.StatusForbidden
+// Checks returns all checks, in their order.
+func Checks() []Check {
+	list := make([]Check, 0, len(checks))
+	for _, c := range checks {
+		list = append(list, c.check)
 	}
-	return &Refusal{Check: check, Status: status, err: err}
+	return list
 }
 
 // A problem is the body of a refusal (RFC 9457).
@@ -80,35 +81,80 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
-var problems = map[int]problem{
-	http.StatusUnauthorized: {
-		Type: "urn:svcauth:problem:invalid-token", Title: "Unauthorized",
-		Detail: "The request needs a valid token in its JWT header.",
-	},
-	http.StatusForbidden: {
-		Type: "urn:svcauth:problem:not-allowed", Title: "Forbidden",
-		Detail: "The token is valid, but its issuer may not make this call for this subject.",
-	},
-	http.StatusRequestEntityTooLarge: {
-		Type: "urn:svcauth:problem:body-too-large", Title: "Content Too Large",
-		Detail: "The request's body is larger than this resource accepts.",
-	},
-	http.StatusServiceUnavailable: {
-		Type: "urn:svcauth:problem:unavailable", Title: "Service Unavailable",
-		Detail: "The token could not be checked just now. Try again shortly.",
-	},
+var (
+	invalidToken = problem{
+		"urn:svcauth:problem:invalid-token", "Unauthorized", http.StatusUnauthorized,
+		"The request needs a valid token in its JWT header.",
+	}
+	notAllowed = problem{
+		"urn:svcauth:problem:not-allowed", "Forbidden", http.StatusForbidden,
+		"The token is valid, but its issuer may not make this call for this subject.",
+	}
+	bodyTooLarge = problem{
+		"urn:svcauth:problem:body-too-large", "Content Too Large", http.StatusRequestEntityTooLarge,
+		"The request's body is larger than this resource accepts.",
+	}
+	unavailable = problem{
+		"urn:svcauth:problem:unavailable", "Service Unavailable", http.StatusServiceUnavailable,
+		"The token could not be checked just now. Try again shortly.",
+	}
+	overloaded = problem{
+		"urn:svcauth:problem:overloaded", "Service Unavailable", http.StatusServiceUnavailable,
+		"The service has more calls than it can answer. Try again shortly.",
+	}
+)
+
+// answerFor returns the answer to a call that did not pass a check, for that cause.
+func answerFor(check Check, cause error) *problem {
+	if errors.Is(cause, keyset.ErrUnavailable) || errors.Is(cause, errReplayUnavailable) {
+		return &unavailable
+	}
+	if errors.Is(cause, errNoRoom) {
+		return &overloaded
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](cause); ok {
+		return &bodyTooLarge
+	}
+	for _, c := range checks {
+		if c.check == check {
+			return c.answer
+		}
+	}
+	return &invalidToken
 }
+
+// A Refusal is the error of a call that is not let in. Its text is for the operator. The client gets
+// the status and its class only.
+type Refusal struct {
+	// Check is the check that the call did not pass.
+	Check Check
+	// Status is the HTTP status of the answer: 401, 403, 413, or 503 if a check could not be made.
+	Status int
+	// Issuer and KeyID are what the token claims, and may be false. They are empty if it could not be
+	// read.
+	Issuer, KeyID string
+
+	cause    error
+	answer   *problem
+	bodyRead bool // nothing of the request is left to read
+}
+
+func refuse(check Check, cause error) *Refusal {
+	answer := answerFor(check, cause)
+	return &Refusal{Check: check, Status: answer.Status, cause: cause, answer: answer}
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return fmt.Sprintf("refused by check %s: %v", r.Check, r.cause) }
+
+// Unwrap returns the cause.
+func (r *Refusal) Unwrap() error { return r.cause }
 
 // write answers a refused request.
 func (r *Refusal) write(w http.ResponseWriter, realm string) {
-	p := problems[r.Status]
-	if r.Check == CheckAdmission {
-		p = overloadProblem
-	}
-	p.Status = r.Status
-	body, err := json.Marshal(p)
+	body, err := json.Marshal(r.answer)
 	if err != nil {
-		panic(err) // four strings and a number
+		panic(err) // strings and a number can always be encoded
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
@@ -121,23 +167,23 @@ func (r *Refusal) write(w http.ResponseWriter, realm string) {
 		h.Set("Retry-After", "1")
 	}
 	w.WriteHeader(r.Status)
-	_, _ = w.Write(body) // the client may be gone
+	_, _ = w.Write(body) // an error means that the client is gone
 }
 
-// log tells the operator which check failed. Of the token itself, which is a credential, only a hash is written.
-func (r *Refusal) log(ctx context.Context, log *slog.Logger, req *http.Request) {
+// log writes the refusal of a call to the log. Of the token, which is a credential, it writes a hash.
+func (r *Refusal) log(ctx context.Context, log *slog.Logger, method, path, compact string) {
 	attrs := []any{
-		"check", string(r.Check), "status", r.Status, "reason", r.err.Error(),
+		"check", string(r.Check), "status", r.Status, "reason", r.cause.Error(),
 		"issuer", logsafe.Text(r.Issuer), "kid", logsafe.Text(r.KeyID),
-		"method", logsafe.Text(req.Method), "path", loggedPath(receivedTarget(req).path),
+		"method", logsafe.Text(method), "path", loggedPath(path),
 	}
-	if token := req.Header.Get(Header); token != "" {
-		attrs = append(attrs, "token_sha256", TokenHash(token))
+	if compact != "" {
+		attrs = append(attrs, "token_sha256", TokenHash(compact))
 	}
 	log.WarnContext(ctx, "call refused", attrs...)
 }
 
-// loggedPath returns a path as a log may have it, decoded where it can be.
+// loggedPath returns a path for the log, decoded if it can be.
 func loggedPath(path string) string {
 	if decoded, err := url.PathUnescape(path); err == nil {
 		path = decoded
@@ -145,8 +191,8 @@ func loggedPath(path string) string {
 	return logsafe.Text(path)
 }
 
-// TokenHash returns the name that logs give a token: the first 8 bytes of its SHA-256, in hexadecimal.
-func TokenHash(token string) string {
-	sum := sha256.Sum256([]byte(token))
+// TokenHash returns the name of a token in logs: the first 8 bytes of its SHA-256, in hexadecimal.
+func TokenHash(compact string) string {
+	sum := sha256.Sum256([]byte(compact))
 	return hex.EncodeToString(sum[:8])
 }

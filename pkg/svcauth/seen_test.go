@@ -218,14 +218,14 @@ func TestSeenTokensAreBounded(t *testing.T) {
 	}
 	shop := svcauthtest.NewIssuer(t, shop)
 	verifier := svcauthtest.NewVerifier(t, census, svcauthtest.Trust{Issuer: shop, Allow: []string{"GET /user/*"}, ActFor: []string{census + "user/*"}})
-	for range svcauth.MaxSeenTokens + 100 {
+	for range svcauth.MaxCachedTokens + 100 {
 		req := httptest.NewRequest(http.MethodGet, census+"user/42/", http.NoBody)
 		shop.Sign(t, req, census, user21)
 		if _, err := verifier.Verify(req, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if seen := verifier.SeenTokens(); seen != svcauth.MaxSeenTokens {
-		t.Errorf("%d tokens are remembered, want %d", seen, svcauth.MaxSeenTokens)
+	if seen := verifier.CachedTokens(); seen != svcauth.MaxCachedTokens {
+		t.Errorf("%d tokens are remembered, want %d", seen, svcauth.MaxCachedTokens)
 	}
 }

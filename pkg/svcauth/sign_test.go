@@ -63,7 +63,7 @@ func TestSignAndVerify(t *testing.T) {
 						t.Errorf("%s %s: the handler read %q", call.method, call.target, got)
 					}
 				}
-				token, err := signer.SessionToken(census, herald+"user/21/")
+				token, err := signer.SessionToken(t.Context(), census, herald+"user/21/")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -255,7 +255,7 @@ func TestSessionToken(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	signer := newSigner(t, func(c *svcauth.SignerConfig) { c.Now = func() time.Time { return now } })
-	token, err := signer.SessionToken(census, herald+"user/21/")
+	token, err := signer.SessionToken(t.Context(), census, herald+"user/21/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func TestSessionToken(t *testing.T) {
 		{"census", herald + "user/21/"},
 		{"", herald + "user/21/"},
 	} {
-		if _, err := signer.SessionToken(tt.audience, svcauth.Subject(tt.user)); err == nil {
+		if _, err := signer.SessionToken(t.Context(), tt.audience, svcauth.Subject(tt.user)); err == nil {
 			t.Errorf("a session token for %q at %q", tt.user, tt.audience)
 		}
 	}

@@ -2,6 +2,7 @@ package svcauth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -9,10 +10,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"example.com/micromachine/pkg/svcauth/internal/serviceurl"
 	"example.com/micromachine/pkg/svcauth/keys"
@@ -25,11 +25,12 @@ type SignerConfig struct {
 	Issuer string
 	// Key is the service's private key, or its [keys.Files]. Required.
 	Key keys.Signing
-	// Profile is the form of the tokens; the default is [trust.Bound].
+	// Profile is the form of the tokens. The default is [trust.Bound].
 	Profile trust.Profile
-	// Lifetime is how long a token is valid, in whole seconds; the default is [DefaultLifetime], the most [MaxLifetime].
+	// Lifetime is how long a token is valid, in whole seconds. The default is [DefaultLifetime], the
+	// maximum [MaxLifetime].
 	Lifetime time.Duration
-	// Now is the clock; the default is [time.Now].
+	// Now is the clock. The default is [time.Now].
 	Now func() time.Time
 }
 
@@ -64,40 +65,27 @@ func NewSigner(config SignerConfig) (*Signer, error) {
 	return &Signer{config: config}, nil
 }
 
-// Sign signs a request to the service named audience, on behalf of subject, and sets its JWT header. It reads the body
-// and puts it back, so it must be called after everything else about the request is decided. The request's URL must lie
-// under audience, or it is refused unsigned.
+// Sign signs a request to the service named audience, on behalf of subject, with the claims of
+// [WithClaims], and sets its JWT header. It reads the body and puts it back, so everything else about
+// the request must be decided before. A request whose URL is not under audience is an error. The
+// signing ends with the request's context.
 func (s *Signer) Sign(r *http.Request, audience string, subject Subject) error {
-	if err := serviceurl.Check(audience); err != nil {
-		return fmt.Errorf("svcauth: audience: %w", err)
-	}
-	url := r.URL.Scheme + "://" + r.URL.Host + r.URL.RequestURI()
-	if r.URL.User != nil || !strings.HasPrefix(url, audience) {
-		return fmt.Errorf("svcauth: the request goes to %s, not to %s", r.URL.Redacted(), audience)
+	target := callURL(r.URL)
+	if err := checkTarget(r.URL, target, audience); err != nil {
+		return fmt.Errorf("svcauth: %w", err)
 	}
 	if subject == "" {
-		return errors.New("svcauth: no subject to act for")
+		return errNoSubject
 	}
-	body, err := readBody(r)
+	body, err := rewindBody(r)
 	if err != nil {
 		return err
 	}
-	method := r.Method
-	if method == "" {
-		method = http.MethodGet
+	call := Call{
+		Method: cmp.Or(r.Method, http.MethodGet), URL: target, Body: body,
+		Subject: subject, Claims: claimsToSign(r.Context()),
 	}
-	c := s.claims(audience, subject, s.config.Lifetime)
-	if s.config.Profile == trust.Bound {
-		c.Method, c.URL = method, url
-	}
-	if len(body) > 0 || !safeMethod(method) {
-		c.Body = bodyHash(s.config.Profile, body)
-	}
-	typ := typBound
-	if s.config.Profile == trust.Article {
-		typ = typArticle
-	}
-	compact, err := s.sign(typ, c)
+	compact, err := s.signCall(r.Context(), audience, &call)
 	if err != nil {
 		return err
 	}
@@ -108,9 +96,30 @@ func (s *Signer) Sign(r *http.Request, audience string, subject Subject) error {
 	return nil
 }
 
-// SessionToken returns a token for one of the issuer's own users, with which the user calls the service named audience
-// for [SessionLifetime]. Only an issuer that the service's trust file marks "sessions: true" is believed.
-func (s *Signer) SessionToken(audience string, user Subject) (string, error) {
+// SignCall returns a token for a call to the service named audience that need not be an HTTP request.
+// The method must be set, and the URL must be under audience, in the form in which net/http sends it.
+func (s *Signer) SignCall(ctx context.Context, audience string, call Call) (string, error) {
+	u, err := url.Parse(call.URL)
+	if err == nil {
+		err = checkTarget(u, call.URL, audience)
+	}
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("svcauth: %w", err)
+	case callURL(u) != call.URL:
+		return "", fmt.Errorf("svcauth: the URL %s is not in the form in which it is sent", u.Redacted())
+	case call.Method == "":
+		return "", errors.New("svcauth: no method")
+	case call.Subject == "":
+		return "", errNoSubject
+	}
+	return s.signCall(ctx, audience, &call)
+}
+
+// SessionToken returns a token for one of the issuer's own users, with which the user can call the
+// service named audience for [SessionLifetime], with the claims of [WithClaims]. A service accepts
+// such tokens only from an issuer that its trust policy marks with sessions.
+func (s *Signer) SessionToken(ctx context.Context, audience string, user Subject) (string, error) {
 	if err := serviceurl.Check(audience); err != nil {
 		return "", fmt.Errorf("svcauth: audience: %w", err)
 	}
@@ -118,7 +127,39 @@ func (s *Signer) SessionToken(audience string, user Subject) (string, error) {
 	if !ok || !serviceurl.CleanPath("/"+rest) {
 		return "", fmt.Errorf("svcauth: %q is no user of %s", user, s.config.Issuer)
 	}
-	return s.sign(typSession, s.claims(audience, user, SessionLifetime))
+	c := s.claims(audience, user, SessionLifetime)
+	if err := c.setOwn(claimsToSign(ctx)); err != nil {
+		return "", fmt.Errorf("svcauth: %w", err)
+	}
+	return s.sign(ctx, typSession, c)
+}
+
+var errNoSubject = errors.New("svcauth: no subject to act for")
+
+// checkTarget checks that a call to the URL u, which is text, is one to the service named audience.
+func checkTarget(u *url.URL, text, audience string) error {
+	if err := serviceurl.Check(audience); err != nil {
+		return fmt.Errorf("audience: %w", err)
+	}
+	if u.User != nil || !strings.HasPrefix(text, audience) {
+		return fmt.Errorf("the request goes to %s, not to %s", u.Redacted(), audience)
+	}
+	return nil
+}
+
+// signCall signs a call that was checked.
+func (s *Signer) signCall(ctx context.Context, audience string, call *Call) (string, error) {
+	c, typ := s.claims(audience, call.Subject, s.config.Lifetime), typArticle
+	if s.config.Profile == trust.Bound {
+		c.Method, c.URL, typ = call.Method, call.URL, typBound
+	}
+	if len(call.Body) > 0 || !safeMethod(call.Method) {
+		c.Body = bodyHash(s.config.Profile, call.Body)
+	}
+	if err := c.setOwn(call.Claims); err != nil {
+		return "", fmt.Errorf("svcauth: %w", err)
+	}
+	return s.sign(ctx, typ, c)
 }
 
 func (s *Signer) claims(audience string, subject Subject, lifetime time.Duration) *claims {
@@ -129,16 +170,15 @@ func (s *Signer) claims(audience string, subject Subject, lifetime time.Duration
 	}
 }
 
-func (s *Signer) sign(typ string, c *claims) (string, error) {
-	key := s.config.Key.SigningKey()
-	signed, err := (&jwt.Token{
-		Header: map[string]any{"alg": string(key.Algorithm()), "kid": key.ID(), "typ": typ},
-		Claims: c,
-	}).SigningString()
+// sign returns the token with these claims.
+func (s *Signer) sign(ctx context.Context, typ string, c *claims) (string, error) {
+	payload, err := c.marshal()
 	if err != nil {
-		return "", fmt.Errorf("svcauth: signing: %w", err)
+		return "", fmt.Errorf("svcauth: encoding claims: %w", err)
 	}
-	signature, err := key.Sign(context.Background(), signed)
+	key := s.config.Key.SigningKey()
+	signed := encodeCompact(joseHeader{alg: string(key.Algorithm()), kid: key.ID(), typ: typ}, payload)
+	signature, err := key.Sign(ctx, signed)
 	if err != nil {
 		return "", fmt.Errorf("svcauth: %w", err)
 	}
@@ -156,8 +196,9 @@ func newTokenID() string {
 	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
-// readBody reads a request's body and puts it back, rewindable, with its length known.
-func readBody(r *http.Request) ([]byte, error) {
+// rewindBody reads a request's body and puts it back, with its length known, so that it can be read
+// again.
+func rewindBody(r *http.Request) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}

@@ -52,52 +52,6 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// An observer sees each call once, before and after, and the checks are made in its context.
-func TestObserve(t *testing.T) {
-	t.Parallel()
-	type spanKey struct{}
-	var outcomes []svcauth.Outcome
-	replay := contextReplay{key: spanKey{}}
-	h := svcauthtest.NewIssuer(t, herald)
-	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
-		Audience: census, Replay: &replay, Logger: slog.New(slog.DiscardHandler),
-		TrustFile: svcauthtest.WriteTrustFile(t, svcauthtest.Trust{Issuer: h, Allow: []string{"POST /user/"}}),
-		Observe: func(ctx context.Context) (context.Context, func(svcauth.Outcome)) {
-			return context.WithValue(ctx, spanKey{}, "span"), func(o svcauth.Outcome) { outcomes = append(outcomes, o) }
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(verifier.Close)
-	req := httptest.NewRequest(http.MethodPost, census+"user/", nil)
-	h.Sign(t, req, census, herald)
-	for range 2 {
-		statusOf(verifier, req)
-	}
-	if len(outcomes) != 2 || outcomes[0].Caller.Issuer != herald || outcomes[0].Subject != herald || outcomes[0].Refusal != nil {
-		t.Fatalf("outcomes %+v", outcomes)
-	}
-	if refusal := outcomes[1].Refusal; refusal == nil || refusal.Check != svcauth.CheckReplay || outcomes[1].Caller.Issuer != "" {
-		t.Errorf("second outcome %+v", outcomes[1])
-	}
-	if replay.asked != "span" {
-		t.Error("the replay store does not see the observer's context")
-	}
-}
-
-// A contextReplay remembers a value of the context in which it was asked.
-type contextReplay struct {
-	used       bool
-	key, asked any
-}
-
-func (r *contextReplay) Burn(ctx context.Context, _, _ string, _ time.Time) (bool, error) {
-	first := !r.used
-	r.used, r.asked = true, ctx.Value(r.key)
-	return first, nil
-}
-
 // A verifier without state lets a token in as often as it comes, as long as it is valid; it has to be asked for by name.
 func TestInsecureAllowReplay(t *testing.T) {
 	t.Parallel()

@@ -1,36 +1,45 @@
-// Package svcauth authenticates calls between services with small signed tokens, and nothing else: no token server, no
-// mesh, no shared secret.
+// Package svcauth authenticates calls between services with small signed tokens, without a token
+// server, a mesh or a shared secret.
 //
-// Every service has a key pair and is named by its base URL. For each call it signs a JWT that says who calls, whom, on
-// whose behalf, and which request it is for; the receiver looks up in its trust file whose tokens it accepts and what each
-// issuer may do.
+// Every service has a key pair and is named by its base URL. It signs a JWT for each call, which says
+// who calls whom, on whose behalf, and with which request. The receiver's trust file says whose
+// tokens it accepts, and what each issuer may do. Package [example.com/micromachine/pkg/svcauth/keys]
+// holds a service's keys, package [example.com/micromachine/pkg/svcauth/trust] the trust file.
 //
 // The caller wraps its HTTP client:
 //
-//	own, err := keys.Watch("/etc/herald/keys", nil) // a directory that "svcauth rotate" maintains
+//	own, err := keys.Watch("/etc/herald/keys", nil)
 //	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://herald.service/", Key: own})
-//	transport, err := svcauth.NewTransport(svcauth.TransportConfig{Signer: signer, Audience: "https://census.service/"})
+//	transport, err := svcauth.NewTransport(svcauth.TransportConfig{
+//		Signer: signer, Audience: "https://census.service/",
+//	})
 //	client := &http.Client{Transport: transport}
-//	req, err := http.NewRequestWithContext(svcauth.ActFor(ctx, user), "GET", "https://census.service/user/42/", nil)
+//	ctx = svcauth.ActFor(ctx, "https://census.service/user/21/")
+//	req, err := http.NewRequestWithContext(ctx, "GET", "https://census.service/user/42/", nil)
 //	res, err := client.Do(req)
 //
-// The receiver puts a middleware before its handlers:
+// The receiver puts a middleware before its handlers, which ask [CallerFrom] and [SubjectFrom] who
+// calls, and for whom:
 //
 //	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
-//		Audience:  "https://census.service/",
-//		TrustFile: "trust.yaml",
-//		Replay:    svcauth.NewMemoryReplay(),
+//		Audience: "https://census.service/", TrustFile: "trust.yaml", Replay: pgreplay.New(pool),
 //	})
 //	defer verifier.Close()
 //	mux.Handle("/user/", verifier.Require(64<<10)(handler))
 //
-// and its handlers ask [CallerFrom] and [SubjectFrom] who calls, and for whom. A token travels in the request header "JWT".
+// The token travels in the request header "JWT". For transports other than HTTP, [Signer.SignCall]
+// makes a token and [Verifier.VerifyCall] checks one.
 package svcauth
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
+
+// Each file uses only files below it in this order: transport.go and signer.go for the caller;
+// middleware.go, verify.go, checks.go, verifier.go and cache.go for the receiver; then token.go,
+// claims.go, request.go, stats.go, refusal.go, admission.go, replay.go, svcauth.go.
 
 // Header is the request header that carries the token.
 const Header = "JWT"
@@ -41,7 +50,8 @@ const (
 	DefaultLifetime = time.Minute
 	// MaxLifetime is the longest lifetime of a service token that a verifier accepts.
 	MaxLifetime = 5 * time.Minute
-	// SessionLifetime is how long a user's session token is valid, and the longest that a verifier accepts.
+	// SessionLifetime is how long a user's session token is valid, and the longest that a verifier
+	// accepts.
 	SessionLifetime = 15 * time.Minute
 	// Leeway is how far the clocks of signer and verifier may differ.
 	Leeway = 10 * time.Second
@@ -51,64 +61,107 @@ const (
 type Caller struct {
 	// Issuer is the service's base URL.
 	Issuer string
-	// KeyID names the key that signed the token; empty where an article token names none.
+	// KeyID names the key that signed the token. It is empty if an article token names none.
 	KeyID string
-	// Session says that the token is a user's own session token: no service is acting, and Issuer vouches for the user.
+	// Session says that the token is a user's own session token: no service calls, and Issuer vouches
+	// for the user.
 	Session bool
 	// Admin says that the trust file lets this caller use the subject's administrative power.
 	Admin bool
 }
 
-// A Subject is the URI of the user on whose behalf a call is made, or the caller's own name when it acts for itself.
-// It is what the caller claims and the trust file allows; whether there is such a user is for the receiver to find out.
+// A Subject is the URI of the user on whose behalf a call is made, or the caller's own name when it
+// acts for itself. The caller claims it, and the trust file allows it. Whether the user exists is for
+// the receiver to find out.
 type Subject string
 
-type identities struct {
-	caller  Caller
-	subject Subject
+// Claims are further claims of a caller's own, such as a tenant, by name. Each value is JSON. There
+// are at most [MaxClaims], of [MaxClaimsBytes] in total. No name may be one that svcauth reads (iss,
+// aud, sub, iat, nbf, exp, jti, htm, htu, bdy), in whatever case.
+type Claims map[string]json.RawMessage
+
+// A Call is a call to be signed or verified that need not be an HTTP request.
+type Call struct {
+	// Method is what the call does, in capitals, such as "POST". Calls with a method other than GET,
+	// HEAD and OPTIONS can be used once.
+	Method string
+	// URL is the URL of what is called. It is under the called service's name.
+	URL string
+	// Body is what the call carries. It may be empty.
+	Body []byte
+	// Subject is the user on whose behalf the call is made. It is for signing only.
+	Subject Subject
+	// Claims are further claims. They are for signing only.
+	Claims Claims
+}
+
+// An Identity says who makes a verified call, and for whom.
+type Identity struct {
+	Caller  Caller
+	Subject Subject
+	Claims  Claims // nil if there are none
 }
 
 type (
-	identitiesKey struct{}
-	actForKey     struct{}
+	identityKey struct{}
+	actForKey   struct{}
+	claimsKey   struct{}
 )
 
-// An identityContext carries identities as a value, in one allocation.
+// An identityContext carries an identity as a value, in one allocation.
 type identityContext struct {
 	context.Context //nolint:containedctx // it is one
-	identities
+	identity        Identity
 }
 
 // Value implements [context.Context].
 func (c *identityContext) Value(key any) any {
-	if key == (identitiesKey{}) {
-		return &c.identities
+	if key == (identityKey{}) {
+		return &c.identity
 	}
 	return c.Context.Value(key)
 }
 
-func identitiesFrom(ctx context.Context) (identities, bool) {
-	ids, ok := ctx.Value(identitiesKey{}).(*identities)
-	if !ok {
-		return identities{}, false
-	}
-	return *ids, true
-}
-
-// CallerFrom returns the caller of the request whose context ctx is; false when [Verifier.Require] did not let it in.
+// CallerFrom returns the caller of the request whose context ctx is. It returns false for a request
+// that [Verifier.Require] did not let in.
 func CallerFrom(ctx context.Context) (Caller, bool) {
-	ids, ok := identitiesFrom(ctx)
-	return ids.caller, ok
+	if id, ok := ctx.Value(identityKey{}).(*Identity); ok {
+		return id.Caller, true
+	}
+	return Caller{}, false
 }
 
-// SubjectFrom returns the subject of the request whose context ctx is; false when [Verifier.Require] did not let it in.
+// SubjectFrom returns the subject of the request whose context ctx is. It returns false for a request
+// that [Verifier.Require] did not let in.
 func SubjectFrom(ctx context.Context) (Subject, bool) {
-	ids, ok := identitiesFrom(ctx)
-	return ids.subject, ok
+	if id, ok := ctx.Value(identityKey{}).(*Identity); ok {
+		return id.Subject, true
+	}
+	return "", false
 }
 
-// ActFor returns a context whose requests a [Transport] signs on behalf of subject. A service that acts for itself
-// passes its own name: a transport never picks a subject by itself.
+// ClaimsFrom returns the caller's own claims of the request whose context ctx is; nil if there are
+// none.
+func ClaimsFrom(ctx context.Context) Claims {
+	if id, ok := ctx.Value(identityKey{}).(*Identity); ok {
+		return id.Claims
+	}
+	return nil
+}
+
+// ActFor returns a context whose requests a [Transport] signs on behalf of subject. A service that
+// acts for itself passes its own name.
 func ActFor(ctx context.Context, subject Subject) context.Context {
 	return context.WithValue(ctx, actForKey{}, subject)
+}
+
+// WithClaims returns a context whose requests and session tokens carry claims.
+func WithClaims(ctx context.Context, claims Claims) context.Context {
+	return context.WithValue(ctx, claimsKey{}, claims)
+}
+
+// claimsToSign returns the claims of [WithClaims].
+func claimsToSign(ctx context.Context) Claims {
+	claims, _ := ctx.Value(claimsKey{}).(Claims)
+	return claims
 }

@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"example.com/micromachine/pkg/logsafe"
 	"example.com/micromachine/pkg/svcauth/internal/strictjson"
@@ -21,59 +18,49 @@ const (
 	typSession = "session+jwt"
 )
 
-// maxTokenBytes is the longest token that is looked at.
+// maxTokenBytes is the longest token that is read.
 const maxTokenBytes = 8 << 10
 
-// A joseHeader is the protected header of a token: these members and no other.
+// A joseHeader is the protected header of a token. It has no other members.
 type joseHeader struct {
 	alg, kid, typ string
 	hasTyp        bool
 }
 
-// claims are what a token says, as the strict reader understood it. The zero value of a field means that the claim is absent.
-type claims struct {
-	Issuer    string `json:"iss"`
-	Audience  string `json:"aud"`
-	Subject   string `json:"sub"`
-	IssuedAt  int64  `json:"iat,omitempty"`
-	NotBefore int64  `json:"nbf,omitempty"`
-	ExpiresAt int64  `json:"exp,omitempty"`
-	ID        string `json:"jti,omitempty"`
-	Method    string `json:"htm,omitempty"`
-	URL       string `json:"htu,omitempty"`
-	Body      string `json:"bdy,omitempty"`
-}
-
-// A token is a compact JWS that passed the strict reader. Nothing in it is proved yet.
+// A token is a compact JWS that passed the strict reader. None of its claims is proved yet.
 type token struct {
-	compact    string
-	signature  []byte
-	header     joseHeader
-	headerSeen bool // in another token
-	claims     claims
+	compact   string
+	signature []byte
+	header    joseHeader
+	claims    claims
 }
 
 // headerPart is the header as it was sent.
 func headerPart(compact string) string { return compact[:strings.IndexByte(compact, '.')] }
 
-// signed returns what the signature is of (RFC 7515 section 5.2): header and payload as they were sent.
+// signed returns the signed part (RFC 7515 section 5.2): header and payload as they were sent.
 func (t *token) signed() string { return t.compact[:strings.LastIndexByte(t.compact, '.')] }
 
 // canonicalHeader is [Header] as net/http spells it.
 const canonicalHeader = "Jwt"
 
-// tokenFrom returns the value of the request's one token header: step 1 of verification.
+// tokenFrom returns the value of the request's one token header, or the first value and an error.
 func tokenFrom(h http.Header) (string, error) {
-	values := h[canonicalHeader]
-	switch {
-	case len(values) == 0:
+	switch values := h[canonicalHeader]; len(values) {
+	case 0:
 		return "", errors.New("no JWT header")
-	case len(values) > 1:
-		return "", fmt.Errorf("%d JWT headers", len(values))
-	case len(values[0]) > maxTokenBytes:
-		return "", fmt.Errorf("a token of %d bytes: at most %d are read", len(values[0]), maxTokenBytes)
+	case 1:
+		return values[0], checkLength(values[0])
+	default:
+		return values[0], fmt.Errorf("%d JWT headers", len(values))
 	}
-	return values[0], nil
+}
+
+func checkLength(compact string) error {
+	if len(compact) > maxTokenBytes {
+		return fmt.Errorf("a token of %d bytes: at most %d are read", len(compact), maxTokenBytes)
+	}
+	return nil
 }
 
 // canonicalBase64 refuses spare bits (RFC 4648 section 3.5).
@@ -85,16 +72,16 @@ type rawToken struct {
 	signature       []byte
 }
 
-// decodeCompact takes a compact JWS (RFC 7515 section 7.1) apart. The base64url must be canonical: no padding, no stray
-// characters, no spare bits, so that one token has one spelling.
+// decodeCompact decodes a compact JWS (RFC 7515 section 7.1). The base64url must be canonical, without
+// padding, other characters and spare bits, so that a token has one spelling.
 func decodeCompact(compact string) (raw rawToken, err error) {
 	if dots := strings.Count(compact, "."); dots != 2 {
 		return raw, fmt.Errorf("%d parts where a compact JWS has 3", dots+1)
 	}
-	if strings.IndexByte(compact, '\n') >= 0 || strings.IndexByte(compact, '\r') >= 0 { // which package base64 reads over
+	if strings.IndexByte(compact, '\n') >= 0 || strings.IndexByte(compact, '\r') >= 0 { // package base64 ignores these
 		return raw, errors.New("line break in the token")
 	}
-	decoded := make([]byte, 0, len(compact)*3/4) // all parts, one after the other
+	decoded := make([]byte, 0, len(compact)*3/4) // all parts in one allocation
 	var ends [3]int
 	rest := compact
 	for i := range ends {
@@ -109,22 +96,15 @@ func decodeCompact(compact string) (raw rawToken, err error) {
 	return rawToken{text[:ends[0]], text[ends[0]:], decoded[ends[1]:]}, nil
 }
 
-// readToken reads a token's JSON strictly: step 2 of verification. It is the only reading there is: golang-jwt is shown
-// the claims that it found, not the bytes. A header that seen knows already is not read again.
-func readToken(compact string, raw rawToken, seen *seenTokens) (*token, error) {
-	t := &token{compact: compact, signature: raw.signature}
-	var err error
-	if t.header, t.headerSeen = seen.header(compact); !t.headerSeen {
-		if t.header, err = readHeader(raw.header); err != nil {
-			return nil, fmt.Errorf("header: %w", err)
-		}
-	}
-	if t.claims, err = readClaims(raw.payload); err != nil {
-		return nil, fmt.Errorf("claims: %w", err)
-	}
-	return t, nil
+// encodeCompact returns the part of a compact JWS that is signed.
+func encodeCompact(h joseHeader, payload []byte) string {
+	header := []byte(`{"alg":"` + h.alg + `","kid":"` + h.kid + `","typ":"` + h.typ + `"}`) // none needs JSON's escapes
+	signed := base64.RawURLEncoding.AppendEncode(make([]byte, 0, 2*(len(header)+len(payload))), header)
+	signed = append(signed, '.')
+	return string(base64.RawURLEncoding.AppendEncode(signed, payload))
 }
 
+// readHeader reads the header of a token.
 func readHeader(data string) (joseHeader, error) {
 	members, err := strictjson.Object(data)
 	if err != nil {
@@ -149,92 +129,3 @@ func readHeader(data string) (joseHeader, error) {
 	}
 	return h, nil
 }
-
-func readClaims(data string) (claims, error) {
-	members, err := strictjson.Object(data)
-	if err != nil {
-		return claims{}, err
-	}
-	var c claims
-	for _, m := range members {
-		if text := c.text(m.Name); text != nil {
-			*text, err = m.Text()
-			if err == nil && *text == "" {
-				err = fmt.Errorf("%q is empty", m.Name)
-			}
-		} else if seconds := c.time(m.Name); seconds != nil {
-			*seconds, err = m.Seconds()
-			if err == nil && *seconds == 0 {
-				err = fmt.Errorf("%q is 0", m.Name)
-			}
-		} else {
-			err = checkForeignClaim(m.Name)
-		}
-		if err != nil {
-			return claims{}, err
-		}
-	}
-	return c, nil
-}
-
-// text returns the claim of that name; nil when there is none that is a text.
-func (c *claims) text(name string) *string {
-	switch name {
-	case "iss":
-		return &c.Issuer
-	case "aud":
-		return &c.Audience
-	case "sub":
-		return &c.Subject
-	case "jti":
-		return &c.ID
-	case "htm":
-		return &c.Method
-	case "htu":
-		return &c.URL
-	case "bdy":
-		return &c.Body
-	default:
-		return nil
-	}
-}
-
-// time returns the claim of that name; nil when there is none that is a time.
-func (c *claims) time(name string) *int64 {
-	switch name {
-	case "iat":
-		return &c.IssuedAt
-	case "nbf":
-		return &c.NotBefore
-	case "exp":
-		return &c.ExpiresAt
-	default:
-		return nil
-	}
-}
-
-// checkForeignClaim refuses a claim whose name a reader that ignores case, as encoding/json does, would take for one of ours.
-func checkForeignClaim(name string) error {
-	for _, known := range []string{"iss", "aud", "sub", "iat", "nbf", "exp", "jti", "htm", "htu", "bdy"} {
-		if strings.EqualFold(name, known) {
-			return fmt.Errorf("%q is not spelled %q", name, known)
-		}
-	}
-	return nil
-}
-
-func numericDate(seconds int64) (*jwt.NumericDate, error) {
-	if seconds == 0 {
-		return nil, nil //nolint:nilnil // golang-jwt's way to say that the claim is absent
-	}
-	return jwt.NewNumericDate(time.Unix(seconds, 0)), nil
-}
-
-// GetExpirationTime implements [jwt.Claims], as the five methods below do.
-func (c *claims) GetExpirationTime() (*jwt.NumericDate, error) { return numericDate(c.ExpiresAt) }
-
-func (c *claims) GetIssuedAt() (*jwt.NumericDate, error)  { return numericDate(c.IssuedAt) }
-func (c *claims) GetNotBefore() (*jwt.NumericDate, error) { return numericDate(c.NotBefore) }
-func (c *claims) GetIssuer() (string, error)              { return c.Issuer, nil }
-func (c *claims) GetSubject() (string, error)             { return c.Subject, nil }
-func (c *claims) GetAudience() (jwt.ClaimStrings, error)  { return jwt.ClaimStrings{c.Audience}, nil }

@@ -111,7 +111,7 @@ func rewound(signed *http.Request) (*http.Request, error) {
 	if !hasBody(signed) {
 		return again, nil
 	}
-	body, err := signed.GetBody() // of readBody
+	body, err := signed.GetBody() // of rewindBody
 	if err != nil {
 		return nil, fmt.Errorf("svcauth: reading body again: %w", err)
 	}

@@ -1,309 +1,307 @@
 package svcauth
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
-	"example.com/micromachine/pkg/logsafe"
 	"example.com/micromachine/pkg/svcauth/keys"
-	"example.com/micromachine/pkg/svcauth/trust"
-)
-
-// minTokenID and maxTokenID bound the length of a bound token's jti: 128 random bits take 22 characters of base64url.
-const (
-	minTokenID = 22
-	maxTokenID = 128
 )
 
 // replayTimeout is how long the replay store may take to answer.
 const replayTimeout = 2 * time.Second
 
-var errReplayUnavailable = errors.New("the replay store cannot answer")
+// Verify checks a request, as [Verifier.Require] does, for handlers that answer refusals themselves.
+// It returns the request to handle: its context has the caller, the subject and their claims, and its
+// body can still be read. The error is always a [*Refusal], and has been logged.
+//
+// The body of a request is read after its token has passed all checks before that of the body, and
+// no more of it than maxBody bytes. After it has been read, and again after the replay store has
+// answered, the checks that depend on time, trust and keys are made once more.
+//
+// The handler reads the body of a session token's request, which the token does not cover. Reading it
+// fails with an [http.MaxBytesError] after maxBody bytes, and with a [*Refusal] when the token has
+// expired, or is no longer accepted, before the body has arrived.
+//
+// Method and URL are those that were received, [http.Request.Method] and [http.Request.RequestURI],
+// whatever routers have made of [http.Request.URL]. A request without RequestURI, which was not
+// received, has only its URL.
+func (v *Verifier) Verify(r *http.Request, maxBody int64) (*http.Request, error) {
+	compact, err := tokenFrom(r.Header)
+	check := verification{verifier: v, call: receivedRequest(r), compact: compact, maxBody: maxBody}
+	if refusal := check.decide(r.Context(), err); refusal != nil {
+		return nil, refusal
+	}
+	passed := r.WithContext(&identityContext{r.Context(), check.identity()})
+	passed.Body = check.call.body
+	return passed, nil
+}
 
-// A verification is one pass over one request, step by step.
+// VerifyCall checks the token of a call that need not be an HTTP request, with all checks of
+// [Verifier.Verify]. It compares the token with the call's Method, URL and Body. The error is always
+// a [*Refusal], and has been logged.
+func (v *Verifier) VerifyCall(ctx context.Context, token string, call Call) (Identity, error) {
+	check := verification{verifier: v, call: receivedCall(&call, v.origin), compact: token, maxBody: int64(len(call.Body))}
+	if refusal := check.decide(ctx, checkLength(token)); refusal != nil {
+		return Identity{}, refusal
+	}
+	return check.identity(), nil
+}
+
+// A verification is the state of the checks of one call.
 type verification struct {
-	*Verifier
-	req     *http.Request
-	target  target // of the request
-	maxBody int64
+	verifier *Verifier
+	call     received
+	compact  string // the token as it was sent
+	maxBody  int64
 
 	sum      tokenSum
-	seen     bool // the token has passed before
 	token    *token
+	cached   bool // the token was verified for another call
 	issuer   *issuer
 	session  bool
-	hasBody  bool   // the token has a bdy, and so can do more than read
-	provedBy string // thumbprint of the key that the signature is of; empty until it is verified
 	key      keys.Public
-	body     io.ReadCloser // for the handler
-	bodyRead bool          // to its end
+	provedBy string // the thumbprint of the key that verified the signature; empty if none has
+	bodyRead bool   // to its end
+	refusal  *Refusal
 }
 
-// run makes the checks in their order and stops at the first that fails. Time and trust are checked
-// again after each wait for the body or the replay store.
-func (v *verification) run(ctx context.Context) *Refusal {
-	refusal := v.read()
-	if refusal == nil {
-		refusal = v.check(ctx)
-	}
-	if refusal == nil {
-		refusal = v.takeBody(ctx)
-	}
-	if refusal == nil && v.bodyRead {
-		refusal = v.check(ctx)
-	}
-	if refusal == nil {
-		refusal = v.admit(ctx)
-	}
-	if refusal == nil && v.mustBurn() {
-		if refusal = v.burn(ctx); refusal == nil {
-			refusal = v.check(ctx)
-		}
-	}
-	if refusal == nil && !v.seen && !v.hasBody {
-		v.Verifier.seen.add(v.sum, v.token, v.key)
-	}
-	return v.describe(refusal)
+// run makes the checks in their order and stops at the first that fails.
+func (v *verification) run(ctx context.Context) bool {
+	return v.read() &&
+		v.check(ctx) &&
+		v.checkBody(ctx) &&
+		(!v.bodyRead || v.check(ctx)) && // reading can take any time
+		v.passes(CheckAdmission, v.admitted(ctx)) &&
+		(!v.worksOnce() || v.passes(CheckReplay, v.burn(ctx)) && v.check(ctx))
 }
 
-// describe adds to a refusal what is known of the call.
-func (v *verification) describe(refusal *Refusal) *Refusal {
-	if refusal == nil {
-		return nil
-	}
-	refusal.bodyRead = v.bodyRead
-	if v.token != nil {
-		refusal.Issuer, refusal.KeyID = v.token.claims.Issuer, v.token.header.kid
-	}
-	return refusal
+// checkWith makes all checks whose result can change with time, with the policy p.
+func (v *verification) checkWith(ctx context.Context, p *policy) bool {
+	c, config := &v.token.claims, &v.verifier.config
+	return v.passes(CheckIssuer, v.findIssuer(p)) &&
+		v.passes(CheckType, v.findType()) &&
+		v.passes(CheckAdmission, v.expected(ctx)) &&
+		v.passes(CheckKey, v.findKey(ctx)) &&
+		v.passes(CheckSignature, v.checkSignature()) &&
+		v.passes(CheckAudience, checkAudience(c, config.Audience)) &&
+		v.passes(CheckTime, checkTimes(c, v.issuer.entry, v.session, config.Now())) &&
+		v.passes(CheckClaims, checkClaims(c, v.issuer.entry, v.session, &v.call)) &&
+		v.passes(CheckRequest, checkRequest(c, v.issuer.entry, v.session, &v.call, v.verifier.origin)) &&
+		v.passes(CheckAllow, checkAllow(v.issuer.entry, v.session, &v.call)) &&
+		v.passes(CheckSubject, checkSubject(c, v.issuer.entry, v.session))
 }
 
-// check makes all checks whose result can change with time: those of the trust entry, the key, the
-// claims and the call. A look-up of the key can wait for the network: if the trust file in force
-// has changed by the end, all are made again.
-func (v *verification) check(ctx context.Context) *Refusal {
+// passes notes the result of a check, and reports whether the call passed it.
+func (v *verification) passes(check Check, err error) bool {
+	if err != nil {
+		v.refusal = refuse(check, err)
+	}
+	return err == nil
+}
+
+// read decodes and reads the token, unless it is cached.
+func (v *verification) read() bool {
+	v.sum = sumToken(v.compact)
+	if cached := v.verifier.cache.get(v.sum); cached != nil {
+		v.cached, v.token, v.provedBy = true, &cached.token, cached.key.Thumbprint()
+		return true
+	}
+	raw, err := decodeCompact(v.compact)
+	if !v.passes(CheckEncoding, err) {
+		return false
+	}
+	v.token, err = v.verifier.cache.readToken(v.compact, raw)
+	return v.passes(CheckJSON, err)
+}
+
+// check makes all checks whose result can change with time, with the policy in force. The look-up of
+// a key can wait for the network. If another policy is in force afterwards, all are made again.
+func (v *verification) check(ctx context.Context) bool {
 	for {
-		inForce := v.inForce.Load()
-		refusal := v.identify(inForce)
-		if refusal == nil && v.provedBy == "" {
-			refusal = v.expect(ctx)
-		}
-		if refusal == nil {
-			refusal = v.authenticate(ctx)
-		}
-		if refusal == nil {
-			refusal = v.authorize()
-		}
-		if v.inForce.Load() == inForce {
-			return refusal
+		v.refusal = nil
+		p := v.verifier.policy.Load()
+		passed := v.checkWith(ctx, p)
+		if v.verifier.policy.Load() == p {
+			return passed
 		}
 	}
 }
 
-// identify finds the trust entry of the token's issuer and the kind of token.
-func (v *verification) identify(issuers *issuersInForce) *Refusal {
-	issuer := (*issuers)[v.token.claims.Issuer]
+// findIssuer finds the token's issuer in the policy.
+func (v *verification) findIssuer(p *policy) error {
+	issuer := p.issuers[v.token.claims.Issuer]
 	if issuer == nil {
-		return refuse(CheckIssuer, errors.New("not in the trust file"))
+		return errors.New("not in the trust file")
 	}
 	v.issuer = issuer
-	var ok bool
-	if v.session, ok = v.issuer.accepts(v.token.header); !ok {
-		return refuse(CheckType, fmt.Errorf("typ %q is not accepted from this issuer", logsafe.Text(v.token.header.typ)))
-	}
-	v.hasBody = v.token.claims.Body != ""
 	return nil
 }
 
-// read takes the token from the request and reads it strictly, unless that was done before.
-func (v *verification) read() *Refusal {
-	compact, err := tokenFrom(v.req.Header)
-	if err != nil {
-		return refuse(CheckHeader, err)
-	}
-	v.sum = sumToken(compact)
-	if seen := v.Verifier.seen.get(v.sum); seen != nil {
-		v.seen, v.token, v.provedBy = true, &seen.token, seen.key.Thumbprint()
-		return nil
-	}
-	raw, err := decodeCompact(compact)
-	if err != nil {
-		return refuse(CheckEncoding, err)
-	}
-	if v.token, err = readToken(compact, raw, v.Verifier.seen); err != nil {
-		return refuse(CheckJSON, err)
-	}
-	return nil
+func (v *verification) findType() (err error) {
+	v.session, err = checkType(v.token.header, v.issuer.entry)
+	return err
 }
 
-// authenticate checks signature and claims with golang-jwt, and what golang-jwt does not know of.
-// The signature of a token that was verified before, for this request or another, is not verified
-// again while the key that it names is the same; the clock goes on.
-func (v *verification) authenticate(ctx context.Context) *Refusal {
-	var err error
-	if v.key, err = v.findKey(ctx); err != nil {
-		return refuse(CheckKey, err)
+// findKey finds the issuer's key that the token names.
+func (v *verification) findKey(ctx context.Context) error {
+	h := &v.token.header
+	err := checkKeyID(h, v.issuer.entry, v.session)
+	if err == nil {
+		v.key, err = v.issuer.key(ctx, h.kid)
 	}
+	if err == nil {
+		err = checkAlgorithm(h, v.issuer.entry, v.key.Algorithm())
+	}
+	return err
+}
+
+// checkSignature verifies the signature, unless the key has verified it before, for this call or
+// another.
+func (v *verification) checkSignature() error {
 	switch v.provedBy {
+	case v.key.Thumbprint():
+		return nil
 	case "":
-		if refusal := v.checkSignature(); refusal != nil {
-			return refusal
+		if err := v.key.Verify(v.token.signed(), v.token.signature); err != nil {
+			return err //nolint:wrapcheck // the error is complete
 		}
 		v.provedBy = v.key.Thumbprint()
-	case v.key.Thumbprint():
-	default:
-		return refuse(CheckSignature, errors.New("the key that proved it is no longer the issuer's"))
-	}
-	if err := v.checkTimes(); err != nil {
-		return refuse(CheckTime, err)
-	}
-	if err := v.checkClaims(); err != nil {
-		return refuse(CheckClaims, err)
-	}
-	if v.session || v.issuer.entry.Profile() == trust.Article {
 		return nil
-	}
-	if err := v.checkRequest(); err != nil {
-		return refuse(CheckRequest, err)
-	}
-	return nil
-}
-
-// checkSignature verifies the signature and what golang-jwt knows of the claims.
-func (v *verification) checkSignature() *Refusal {
-	if err := v.key.Verify(v.token.signed(), v.token.signature); err != nil {
-		return refuse(CheckSignature, err)
-	}
-	switch err := v.issuer.validator.Validate(&v.token.claims); {
-	case err == nil:
-		return nil
-	case errors.Is(err, jwt.ErrTokenInvalidAudience), v.token.claims.Audience == "":
-		return refuse(CheckAudience, fmt.Errorf("%w: aud is %q", err, logsafe.Text(v.token.claims.Audience)))
-	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet),
-		errors.Is(err, jwt.ErrTokenUsedBeforeIssued), errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		return refuse(CheckTime, cmp.Or(v.checkTimes(), err))
 	default:
-		return refuse(CheckClaims, err)
+		return errors.New("the key that proved it is no longer the issuer's")
 	}
 }
 
-// findKey returns the issuer's key that the token names, pinned to the algorithm that the token names.
-func (v *verification) findKey(ctx context.Context) (keys.Public, error) {
-	h := &v.token.header
-	if h.kid == "" && (v.session || v.issuer.entry.Profile() != trust.Article) {
-		return keys.Public{}, errors.New("no kid")
-	}
-	key, err := v.issuer.key(ctx, h.kid)
-	if err != nil {
-		return keys.Public{}, err
-	}
-	if string(key.Algorithm()) != h.alg || !v.issuer.entry.AllowsAlgorithm(key.Algorithm()) {
-		return keys.Public{}, fmt.Errorf("alg %q is not the key's %s", logsafe.Text(h.alg), key.Algorithm())
-	}
-	return key, nil
-}
-
-// checkClaims checks that the token has the claims of its kind, and none that belong to another.
-func (v *verification) checkClaims() error {
-	c := &v.token.claims
-	bound := c.Method != "" || c.URL != ""
-	switch {
-	case c.Subject == "":
-		return errors.New("no sub")
-	case len(c.ID) > maxTokenID:
-		return errors.New("jti is too long")
-	case v.session && (bound || v.hasBody):
-		return errors.New("a session token with htm, htu or bdy")
-	case v.issuer.entry.Profile() == trust.Article && bound:
-		return errors.New("an article token with htm or htu")
+// checkBody checks the body and sets the one that the handler reads.
+func (v *verification) checkBody(ctx context.Context) bool {
+	body := v.call.body
+	switch bdy := v.token.claims.Body; {
+	case !v.passes(CheckBody, checkBodyLength(&v.call, v.maxBody)):
+		return false
+	case bdy != "":
+		data, err := readBody(body, v.maxBody, v.issuer.entry.Profile(), bdy)
+		v.call.body, v.bodyRead = io.NopCloser(bytes.NewReader(data)), err == nil
+		return v.passes(CheckBody, err)
 	case v.session:
+		if body != http.NoBody {
+			v.call.body = v.held(ctx)
+		}
+		return true
+	}
+	v.call.body = http.NoBody
+	if v.call.length >= 0 {
+		return true // checkClaims refuses a length of more than 0
+	}
+	err := checkNoBody(body)
+	v.bodyRead = err == nil
+	if errors.Is(err, errUnsignedBody) {
+		return v.passes(CheckClaims, err)
+	}
+	return v.passes(CheckBody, err)
+}
+
+// held returns the body of a session token's request. All checks of check are made again for each
+// part of it.
+func (v *verification) held(ctx context.Context) *heldBody {
+	again := *v
+	return &heldBody{body: http.MaxBytesReader(nil, v.call.body, v.maxBody), recheck: func() *Refusal {
+		if !again.check(ctx) {
+			again.report(ctx)
+		}
+		return again.refusal
+	}}
+}
+
+// expected asks the Admission whether to verify the signature. One that was verified costs nothing.
+func (v *verification) expected(ctx context.Context) error {
+	admission := v.verifier.config.Admission
+	if admission == nil || v.provedBy != "" || admission.Expect(ctx, v.caller()) {
 		return nil
-	case v.issuer.entry.Profile() == trust.Bound && len(c.ID) < minTokenID:
-		return errors.New("jti is missing or has less than 128 bits")
-	case !v.hasBody && !safeMethod(v.req.Method):
-		return errors.New("no bdy")
-	case !v.hasBody && v.req.ContentLength > 0:
-		return errUnsignedBody
 	}
-	return nil
+	return errNoRoom
 }
 
-// safeMethod reports whether a request with that method can only read (RFC 9110 section 9.2.1), and so needs no bdy.
-func safeMethod(method string) bool {
-	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+// admitted asks the Admission whether to admit the verified caller.
+func (v *verification) admitted(ctx context.Context) error {
+	admission := v.verifier.config.Admission
+	if admission == nil || admission.Admit(ctx, v.caller()) {
+		return nil
+	}
+	return errNoRoom
 }
 
-// checkRequest compares htm and htu with the request. Scheme and host are this service's own name, which a proxy in
-// between cannot change; path and query are as received.
-func (v *verification) checkRequest() error {
+// worksOnce reports whether the token can be used only once.
+func (v *verification) worksOnce() bool {
 	c := &v.token.claims
-	if c.Method != v.req.Method {
-		return fmt.Errorf("htm %q is not the method", logsafe.Text(c.Method))
-	}
-	rest, underOrigin := strings.CutPrefix(c.URL, v.origin)
-	query, samePath := strings.CutPrefix(rest, v.target.path)
-	switch {
-	case !v.target.ok:
-		return errors.New("the URL is not in the form in which it could be signed")
-	case !underOrigin:
-		return fmt.Errorf("htu is not under %s", v.origin)
-	case !samePath:
-		path, _, _ := strings.Cut(rest, "?")
-		return fmt.Errorf("htu has another path, %q", loggedPath(path))
-	case query != v.target.query:
-		return errors.New("htu has another query or a longer path") // which may be nobody's business, in a log
-	}
-	return nil
+	return c.Body != "" && c.ID != "" && v.verifier.config.Replay != nil
 }
 
-// authorize checks that the trust entry allows the call and the subject.
-func (v *verification) authorize() *Refusal {
-	if !v.session && (!v.target.ok || !v.issuer.entry.AllowsCall(v.req.Method, v.target.path)) {
-		return refuse(CheckAllow, errors.New("the trust file does not allow this issuer this call"))
-	}
-	if sub := v.token.claims.Subject; !v.issuer.entry.AllowsSubject(sub, v.session) {
-		return refuse(CheckSubject, fmt.Errorf("the trust file does not allow this issuer to act for %q", logsafe.Text(sub)))
-	}
-	return nil
-}
-
-// mustBurn reports whether the token works once.
-func (v *verification) mustBurn() bool {
-	return v.hasBody && v.token.claims.ID != "" && v.replay != nil
-}
-
-// burn uses up the token.
-func (v *verification) burn(ctx context.Context) *Refusal {
-	c := &v.token.claims
+// burn records in the replay store that the token was used.
+func (v *verification) burn(ctx context.Context) error {
+	c, config := &v.token.claims, &v.verifier.config
 	var until time.Time
 	if c.ExpiresAt != 0 {
 		until = time.Unix(c.ExpiresAt, 0).Add(Leeway)
 	}
-	ctx, cancel := context.WithTimeout(withClock(ctx, v.now), replayTimeout)
+	ctx, cancel := context.WithTimeout(withClock(ctx, config.Now), replayTimeout)
 	defer cancel()
-	first, err := v.replay.Burn(ctx, c.Issuer, c.ID, until)
+	first, err := config.Replay.Burn(ctx, c.Issuer, c.ID, until)
 	if err != nil {
-		return refuse(CheckReplay, fmt.Errorf("%w: %w", errReplayUnavailable, err))
+		return fmt.Errorf("%w: %w", errReplayUnavailable, err)
 	}
 	if !first {
-		return refuse(CheckReplay, errors.New("the token was used before, or has expired by the clock of the replay store"))
+		return errors.New("the token was used before, or has expired by the clock of the replay store")
 	}
 	return nil
 }
 
-// identities returns whom the checks have established.
-func (v *verification) identities() identities {
-	c := &v.token.claims
-	return identities{
-		caller:  Caller{Issuer: c.Issuer, KeyID: v.token.header.kid, Session: v.session, Admin: !v.session && v.issuer.entry.Admin()},
-		subject: Subject(c.Subject),
+// decide makes all checks, of which err is the first, and counts the call. It logs and returns the
+// refusal; nil if the call is let in.
+func (v *verification) decide(ctx context.Context, err error) *Refusal {
+	if v.passes(CheckHeader, err) && v.run(ctx) && !v.cached && v.token.claims.Body == "" {
+		v.verifier.cache.add(v.sum, v.token, v.key)
 	}
+	counts := &v.verifier.counts.unknown
+	if v.issuer != nil {
+		counts = v.issuer.counts
+	}
+	if v.refusal == nil {
+		counts.add("")
+		return nil
+	}
+	counts.add(v.refusal.Check)
+	v.report(ctx)
+	return v.refusal
+}
+
+// report completes the refusal with what is known of the call, and logs it. A refusal by the
+// Admission is not logged, as there can be thousands in a second.
+func (v *verification) report(ctx context.Context) {
+	r := v.refusal
+	r.bodyRead = v.bodyRead
+	if v.token != nil {
+		r.Issuer, r.KeyID = v.token.claims.Issuer, v.token.header.kid
+	}
+	if r.Check != CheckAdmission {
+		r.log(ctx, v.verifier.config.Logger, v.call.method, v.call.path, v.compact)
+	}
+}
+
+// caller returns the token's issuer.
+func (v *verification) caller() Caller {
+	return Caller{
+		Issuer: v.token.claims.Issuer, KeyID: v.token.header.kid,
+		Session: v.session, Admin: !v.session && v.issuer.entry.Admin(),
+	}
+}
+
+// identity returns the result of the checks.
+func (v *verification) identity() Identity {
+	c := &v.token.claims
+	return Identity{Caller: v.caller(), Subject: Subject(c.Subject), Claims: c.ownClaims()}
 }

@@ -57,7 +57,7 @@ type world struct {
 	vault, emptied, vaultEven, vaultPrime, vault11 *forger
 
 	replay   *breakableReplay
-	refusals chan *svcauth.Refusal
+	refusals chan *refusal
 	log      logBuffer
 	reached  atomic.Int32 // how many requests got to the handler
 }
@@ -74,14 +74,13 @@ func newWorld(tb testing.TB) *world {
 		vaultPrime: newFactored(tb, "prime", 1, mersenne(2203)),
 		vault11:    newFactored(tb, "eleven", 11, mersenne(2203)),
 		replay:     &breakableReplay{ReplayStore: svcauth.NewMemoryReplay()},
-		refusals:   make(chan *svcauth.Refusal, 100),
+		refusals:   make(chan *refusal, 100),
 	}
 	w.sets.publish(vault, w.vault, w.herald, w.vaultEven, w.vaultPrime, w.vault11)
 	w.sets.publish(emptied, w.emptied)
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: census, TrustFile: w.trustFile(tb), Replay: w.replay,
-		Logger:     slog.New(slog.NewJSONHandler(&w.log, nil)),
-		Observe:    tellRefusals(func(r *svcauth.Refusal) { w.refusals <- r }),
+		Logger:     slog.New(refusalHandler{slog.NewJSONHandler(&w.log, nil), func(r *refusal) { w.refusals <- r }}),
 		Now:        func() time.Time { return w.now.Add(time.Duration(w.ahead.Load())) },
 		HTTPClient: &http.Client{Transport: &w.sets},
 	})
@@ -106,15 +105,36 @@ func newWorld(tb testing.TB) *world {
 	return w
 }
 
-// tellRefusals returns an observer that tells of each refusal.
-func tellRefusals(tell func(*svcauth.Refusal)) func(context.Context) (context.Context, func(svcauth.Outcome)) {
-	return func(ctx context.Context) (context.Context, func(svcauth.Outcome)) {
-		return ctx, func(o svcauth.Outcome) {
-			if o.Refusal != nil {
-				tell(o.Refusal)
-			}
-		}
+// A refusal is a [svcauth.Refusal] as the log has it.
+type refusal struct {
+	Check  svcauth.Check
+	Reason string
+}
+
+// A refusalHandler handles log records with another handler, and reports each refused call.
+type refusalHandler struct {
+	slog.Handler
+	report func(*refusal)
+}
+
+// Handle implements [slog.Handler].
+func (h refusalHandler) Handle(ctx context.Context, record slog.Record) error {
+	err := h.Handler.Handle(ctx, record)
+	if record.Message != "call refused" {
+		return err
 	}
+	r := &refusal{}
+	record.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "check":
+			r.Check = svcauth.Check(a.Value.String())
+		case "reason":
+			r.Reason = a.Value.String()
+		}
+		return true
+	})
+	h.report(r)
+	return err
 }
 
 func (w *world) trustFile(tb testing.TB) string {
@@ -359,12 +379,12 @@ func (c *call) chunked() string {
 	return fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(c.body), c.body)
 }
 
-// An answer is what came of a call: over the wire, and through Observe where it was refused.
+// An answer is what came of a call: over the wire, and in the log if it was refused.
 type answer struct {
 	status  int
 	header  http.Header
 	body    string
-	refusal *svcauth.Refusal
+	refusal *refusal
 }
 
 // send sends the call over a connection of its own. net/http's client would refuse to send half of these.

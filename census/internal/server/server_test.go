@@ -120,7 +120,7 @@ func (a *api) callFor(tb testing.TB, by *svcauthtest.Issuer, subject svcauth.Sub
 // session makes a call with a session token of the user's.
 func (a *api) session(tb testing.TB, user int64, method, path, body string) *httptest.ResponseRecorder {
 	tb.Helper()
-	token, err := a.portal.Signer().SessionToken(string(base), svcauth.Subject(base.UserURI(user)))
+	token, err := a.portal.Signer().SessionToken(tb.Context(), string(base), svcauth.Subject(base.UserURI(user)))
 	if err != nil {
 		tb.Fatal(err)
 	}

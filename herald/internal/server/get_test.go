@@ -113,7 +113,7 @@ func TestGetOfOtherIDs(t *testing.T) {
 		if name == "encoded digit" {
 			r = newRequest(http.MethodGet, "/notification/"+other+"/", "")
 		}
-		token, err := a.portal.Signer().SessionToken(base, reader)
+		token, err := a.portal.Signer().SessionToken(t.Context(), base, reader)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -157,7 +157,7 @@ func (a *api) send(tb testing.TB, r *http.Request) *httptest.ResponseRecorder {
 // session makes a call with a session token of the user's.
 func (a *api) session(tb testing.TB, user svcauth.Subject, r *http.Request) *httptest.ResponseRecorder {
 	tb.Helper()
-	token, err := a.portal.Signer().SessionToken(base, user)
+	token, err := a.portal.Signer().SessionToken(tb.Context(), base, user)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func newLoad(ctx context.Context, w *world, open, guarded string) (_ *load, err 
 		return nil, err
 	}
 	for i := range clientCount {
-		session, err := w.users.SessionToken(audience, svcauth.Subject(audience+userPath(i)[1:]))
+		session, err := w.users.SessionToken(ctx, audience, svcauth.Subject(audience+userPath(i)[1:]))
 		if err != nil {
 			return nil, err
 		}

@@ -29,7 +29,7 @@ func TestTrust(t *testing.T) {
 	request := func() *http.Request {
 		return httptest.NewRequest(http.MethodPost, census+"user/", strings.NewReader("{}"))
 	}
-	session, err := login.Signer().SessionToken(census, census+"user/21/")
+	session, err := login.Signer().SessionToken(t.Context(), census, census+"user/21/")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func signedToken(tb testing.TB, issuer *svcauthtest.Issuer) string {
 
 func TestInspectKinds(t *testing.T) {
 	t.Parallel()
-	session, err := svcauthtest.NewIssuer(t, "https://census.service/").Signer().SessionToken(herald, user21)
+	session, err := svcauthtest.NewIssuer(t, "https://census.service/").Signer().SessionToken(t.Context(), herald, user21)
 	if err != nil {
 		t.Fatal(err)
 	}

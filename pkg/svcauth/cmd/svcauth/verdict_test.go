@@ -14,7 +14,7 @@ func TestInspectTrust(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t)
 	const read, write = herald + "notification/1/", herald + "notification/"
-	session, err := r.census.Signer().SessionToken(herald, user21)
+	session, err := r.census.Signer().SessionToken(t.Context(), herald, user21)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ type asked struct {
 func (r *receiver) questions(tb testing.TB) map[string]asked {
 	tb.Helper()
 	const read, write = herald + "notification/1/", herald + "notification/"
-	session, err := r.census.Signer().SessionToken(herald, user21)
+	session, err := r.census.Signer().SessionToken(tb.Context(), herald, user21)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func (r *receiver) questions(tb testing.TB) map[string]asked {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	expired, err := late.SessionToken(herald, shop+"x")
+	expired, err := late.SessionToken(tb.Context(), herald, shop+"x")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestVerifyExpired(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := signer.SessionToken(herald, user21)
+	token, err := signer.SessionToken(t.Context(), herald, user21)
 	if err != nil {
 		t.Fatal(err)
 	}
