@@ -71,9 +71,13 @@ func parsePrivate(data []byte) (*Private, error) {
 }
 
 // Save writes the key to a new file as PKCS #8 PEM, with mode 0600. It never overwrites: an existing
-// file is an error that satisfies errors.Is(err, fs.ErrExist).
+// file is an error that satisfies errors.Is(err, fs.ErrExist). A key of [FromSigner] that is not in
+// memory cannot be saved.
 func (k *Private) Save(file string) error {
-	der, err := x509.MarshalPKCS8PrivateKey(k.signer)
+	if k.memory == nil {
+		return errors.New("writing private key: the key is not in memory, only its signer is")
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(k.memory)
 	if err != nil {
 		return fmt.Errorf("encoding private key: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 )
 
@@ -24,7 +25,8 @@ type Signing interface {
 // A Private key signs a service's tokens. It is safe for concurrent use.
 type Private struct {
 	public Public
-	signer crypto.Signer
+	memory crypto.Signer // nil if the key is elsewhere
+	remote *remote       // nil if the key is in memory
 }
 
 // Generate returns a new key for alg. RSA keys have 3072 bits.
@@ -47,12 +49,31 @@ func Generate(alg Algorithm) (*Private, error) {
 	return newPrivate(signer)
 }
 
+// FromSigner returns a key that signs with signer, such as one whose key never leaves a KMS or an HSM.
+// It calls signer's Public once. Each signature is verified before it is used. A signature that is
+// wrong, or takes longer than [SignTimeout], is an error. At most 64 calls of signer run at a time,
+// those included that have not returned in time. signer must be safe for concurrent use.
+func FromSigner(signer crypto.Signer) (*Private, error) {
+	switch signer.(type) {
+	case ed25519.PrivateKey, *ecdsa.PrivateKey, *rsa.PrivateKey:
+		return newPrivate(signer)
+	case nil:
+		return nil, errors.New("no signer")
+	}
+	public, err := newPublic(signer.Public())
+	if err != nil {
+		return nil, err
+	}
+	return &Private{public: public, remote: newRemote(signer, public)}, nil
+}
+
+// newPrivate returns a key in memory.
 func newPrivate(signer crypto.Signer) (*Private, error) {
 	public, err := newPublic(signer.Public())
 	if err != nil {
 		return nil, err
 	}
-	return &Private{public: public, signer: signer}, nil
+	return &Private{public: public, memory: signer}, nil
 }
 
 // ID returns the key's identifier, the "kid" of its tokens: its JWK thumbprint (RFC 7638) with
@@ -69,9 +90,13 @@ func (k *Private) Public() Public { return k.public }
 // receiver's trust file.
 func (k *Private) PublicPEM() ([]byte, error) { return k.public.pem() }
 
-// Sign returns the JWS signature of signed.
-func (k *Private) Sign(_ context.Context, signed string) ([]byte, error) {
-	signature, err := k.public.alg.method().Sign(signed, k.signer)
+// Sign returns the JWS signature of signed. ctx can end the wait for a signer of [FromSigner].
+func (k *Private) Sign(ctx context.Context, signed string) (signature []byte, err error) {
+	if k.remote != nil {
+		signature, err = k.remote.sign(ctx, signed)
+	} else {
+		signature, err = k.public.alg.method().Sign(signed, k.memory)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("signing: %w", err)
 	}
