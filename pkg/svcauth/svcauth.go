@@ -37,9 +37,9 @@ import (
 	"time"
 )
 
-// Each file uses only files below it in this order: transport.go and signer.go for the caller;
-// middleware.go, verify.go, checks.go, verifier.go and cache.go for the receiver; then token.go,
-// claims.go, request.go, stats.go, refusal.go, admission.go, replay.go, svcauth.go.
+// Each file of this package uses only files below it in this order: transport.go, signer.go for the
+// caller; middleware.go, verify.go, body.go, checks.go, verifier.go, cache.go for the receiver;
+// token.go, claims.go, request.go, stats.go, refusal.go, admission.go, replay.go, svcauth.go for both.
 
 // Header is the request header that carries the token.
 const Header = "JWT"

@@ -14,6 +14,9 @@ import (
 	"example.com/micromachine/pkg/svcauth/internal/strictjson"
 )
 
+// maxJWKSRSA is the number of RSA keys of a set that are read: checkModulus takes up to 25 ms for one.
+const maxJWKSRSA = 32
+
 // splitJWKS returns the raw keys of a JWK Set. The set must have exactly one member "keys", in this
 // spelling. Its other members are ignored. The set need not be strict JSON, so that one bad key does
 // not make the others unusable.

@@ -16,7 +16,6 @@ const (
 	// MaxJWKSBytes is the largest JWK Set that is read.
 	MaxJWKSBytes = 256 << 10
 	maxJWKSKeys  = 100
-	maxJWKSRSA   = 32 // checkModulus takes up to 25 ms for one
 )
 
 // ErrNoUsableKey is the error for a JWK Set that can be read and has no key that can be used.

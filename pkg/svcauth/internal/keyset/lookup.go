@@ -93,3 +93,20 @@ func (s *Set) unknownKey(kid string) error {
 	}
 	return ErrUnknownKey
 }
+
+// askForFetch asks run for a fetch before its time, unless one is under way or due soon, or no more
+// than reserve of the budget is left. s.mu is held.
+func (s *Set) askForFetch(now time.Time, reserve float64) {
+	soon := now.Add(firstBackoff)
+	if s.earliest.After(now) {
+		soon = s.earliest.Add(firstBackoff)
+	}
+	if s.fetching || s.asked || !s.due.After(soon) || !s.budget.take(now, reserve) {
+		return
+	}
+	s.asked = true
+	select {
+	case s.wake <- struct{}{}:
+	default: // run has not received the last one, and begins a fetch all the same
+	}
+}

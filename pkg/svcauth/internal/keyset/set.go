@@ -15,6 +15,16 @@ import (
 // maxStale is how long keys are used after the last fetch that succeeded.
 const maxStale = 24 * time.Hour
 
+// The budget of fetches that calls cause. The calls are not authenticated yet, so all of them share
+// one token bucket, whatever the state of the set.
+const (
+	budget         = 3                      // the most such fetches in a row
+	budgetInterval = 30 * time.Second       // until there may be one more of them
+	budgetReserve  = 2                      // of the budget, for unknown kids that were used before
+	refetchAfter   = 500 * time.Millisecond // the least time between two fetches
+	firstBackoff   = time.Second            // the least time after a failed fetch; it doubles
+)
+
 // The errors of [Set.Lookup].
 var (
 	ErrUnknownKey  = errors.New("the issuer has no such key")
