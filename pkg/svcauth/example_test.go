@@ -2,6 +2,7 @@ package svcauth_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -67,7 +68,7 @@ func ExampleTransport() {
 	defer stop()
 	signer, err := svcauth.NewSigner(svcauth.SignerConfig{
 		Issuer: "https://herald.service/",
-		Key:    key, // in a service: LoadKeys
+		Key:    key, // in a service: keys.Watch
 	})
 	if err != nil {
 		panic(err)
@@ -204,6 +205,59 @@ issuers:
 	// Output:
 	// 200 for https://census.service/user/21/
 	// 403 not for you
+}
+
+// A producer of a job queue signs each message. The worker verifies it before it does the job, and
+// refuses a message that it has seen before. The trust policy is made in Go.
+func ExampleVerifier_VerifyCall() {
+	key, err := keys.Generate(keys.EdDSA)
+	if err != nil {
+		panic(err)
+	}
+	shop, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://shop.service/", Key: key})
+	if err != nil {
+		panic(err)
+	}
+	policy, err := trust.New(trust.Issuer{
+		Name:       "https://shop.service/",
+		PublicKeys: []keys.Public{key.Public()},
+		Allow:      []string{"POST /jobs/mail"},
+		ActFor:     []string{"https://census.service/user/*"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	worker, err := svcauth.NewVerifier(svcauth.VerifierConfig{
+		Audience: "https://worker.service/", Trust: policy, Replay: svcauth.NewMemoryReplay(),
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer worker.Close()
+
+	job := svcauth.Call{
+		Method: "POST", URL: "https://worker.service/jobs/mail", Body: []byte(`{"order":7}`),
+		Subject: "https://census.service/user/21/",
+		Claims:  svcauth.Claims{"tenant": json.RawMessage(`"blue"`)},
+	}
+	token, err := shop.SignCall(context.Background(), "https://worker.service/", job)
+	if err != nil {
+		panic(err)
+	}
+
+	// The queue carries the token and the body to the worker.
+	received := svcauth.Call{Method: "POST", URL: "https://worker.service/jobs/mail", Body: job.Body}
+	id, err := worker.VerifyCall(context.Background(), token, received)
+	fmt.Println(id.Caller.Issuer, id.Subject, string(id.Claims["tenant"]), err)
+
+	_, err = worker.VerifyCall(context.Background(), token, received)
+	if refusal, ok := errors.AsType[*svcauth.Refusal](err); ok {
+		fmt.Println("again: refused by check", refusal.Check)
+	}
+	// Output:
+	// https://shop.service/ https://census.service/user/21/ "blue" <nil>
+	// again: refused by check replay
 }
 
 // Census gives a user a token with which to call Herald in person.

@@ -19,11 +19,11 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// A SignerConfig says what a [Signer] needs to know.
+// A SignerConfig is the configuration of a [Signer].
 type SignerConfig struct {
 	// Issuer is the calling service's own name, its base URL. Required.
 	Issuer string
-	// Key is the service's private key, or its [keys.Files]. Required.
+	// Key is the source of the service's keys: a [*keys.Private] or [*keys.Files]. Required.
 	Key keys.Signing
 	// Profile is the form of the tokens. The default is [trust.Bound].
 	Profile trust.Profile

@@ -1,12 +1,9 @@
 // Package svcauth authenticates calls between services with small signed tokens, without a token
-// server, a mesh or a shared secret.
+// server, a mesh or a shared secret. Every service has a key pair and is named by its base URL. It
+// signs a JWT for each call, which says who calls whom, on whose behalf, and with which request. The
+// receiver's trust file says whose tokens it accepts, and what each issuer may do.
 //
-// Every service has a key pair and is named by its base URL. It signs a JWT for each call, which says
-// who calls whom, on whose behalf, and with which request. The receiver's trust file says whose
-// tokens it accepts, and what each issuer may do. Package [example.com/micromachine/pkg/svcauth/keys]
-// holds a service's keys, package [example.com/micromachine/pkg/svcauth/trust] the trust file.
-//
-// The caller wraps its HTTP client:
+// The caller wraps its HTTP client. Package keys holds a service's own keys:
 //
 //	own, err := keys.Watch("/etc/herald/keys", nil)
 //	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://herald.service/", Key: own})
@@ -16,19 +13,16 @@
 //	client := &http.Client{Transport: transport}
 //	ctx = svcauth.ActFor(ctx, "https://census.service/user/21/")
 //	req, err := http.NewRequestWithContext(ctx, "GET", "https://census.service/user/42/", nil)
-//	res, err := client.Do(req)
 //
-// The receiver puts a middleware before its handlers, which ask [CallerFrom] and [SubjectFrom] who
-// calls, and for whom:
+// The receiver puts a middleware before its handlers. Package trust describes the trust file:
 //
 //	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
 //		Audience: "https://census.service/", TrustFile: "trust.yaml", Replay: pgreplay.New(pool),
 //	})
-//	defer verifier.Close()
 //	mux.Handle("/user/", verifier.Require(64<<10)(handler))
 //
-// The token travels in the request header "JWT". For transports other than HTTP, [Signer.SignCall]
-// makes a token and [Verifier.VerifyCall] checks one.
+// Handlers ask [CallerFrom] and [SubjectFrom] who calls, and for whom. [Signer.SignCall] and
+// [Verifier.VerifyCall] are for calls that are not HTTP requests.
 package svcauth
 
 import (

@@ -17,7 +17,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// A VerifierConfig says what a [Verifier] needs to know.
+// A VerifierConfig is the configuration of a [Verifier].
 type VerifierConfig struct {
 	// Audience is this service's own name, its base URL, such as "https://census.service/". A token
 	// must have exactly this aud. Required.
