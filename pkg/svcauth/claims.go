@@ -45,26 +45,34 @@ func readClaims(data string) (claims, error) {
 	}
 	var c claims
 	for _, m := range members {
-		if text := c.text(m.Name); text != nil {
-			*text, err = m.Text()
-			if err == nil && *text == "" {
-				err = fmt.Errorf("%q is empty", m.Name)
-			}
-		} else if seconds := c.time(m.Name); seconds != nil {
-			*seconds, err = m.Seconds()
-			if err == nil && *seconds == 0 {
-				err = fmt.Errorf("%q is 0", m.Name)
-			}
-		} else if known := reserved(m.Name); known != "" {
-			err = fmt.Errorf("%q is not spelled %q", m.Name, known)
-		} else {
-			c.own = append(c.own, m)
-		}
-		if err != nil {
+		if err := c.set(m); err != nil {
 			return claims{}, err
 		}
 	}
 	return c, c.checkOwn()
+}
+
+// set sets the claim of a member of the payload.
+func (c *claims) set(m strictjson.Member) (err error) {
+	if text := c.text(m.Name); text != nil {
+		*text, err = m.Text()
+		if err == nil && *text == "" {
+			err = fmt.Errorf("%q is empty", m.Name)
+		}
+		return err
+	}
+	if seconds := c.time(m.Name); seconds != nil {
+		*seconds, err = m.Seconds()
+		if err == nil && *seconds == 0 {
+			err = fmt.Errorf("%q is 0", m.Name)
+		}
+		return err
+	}
+	if known := reserved(m.Name); known != "" {
+		return fmt.Errorf("%q is not spelled %q", m.Name, known)
+	}
+	c.own = append(c.own, m)
+	return nil
 }
 
 // text returns the claim of that name; nil if it is not a text that svcauth reads.

@@ -55,6 +55,7 @@ func canonicalPath(u *url.URL) error {
 // canonicalPercents decodes the percent-encoded unreserved characters of s and writes the others in
 // capitals (RFC 3986 sections 2.3 and 6.2.2).
 func canonicalPercents(s string) string {
+	const unreserved = serviceurl.Unreserved
 	var out strings.Builder
 	for i := 0; i < len(s); i++ {
 		if s[i] != '%' || i+2 >= len(s) {
@@ -62,7 +63,7 @@ func canonicalPercents(s string) string {
 			continue
 		}
 		code := strings.ToUpper(s[i : i+3])
-		if char, err := url.PathUnescape(code); err == nil && strings.Contains(serviceurl.Unreserved, char) {
+		if char, err := url.PathUnescape(code); err == nil && strings.Contains(unreserved, char) {
 			code = char
 		}
 		out.WriteString(code)
