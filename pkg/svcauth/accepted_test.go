@@ -74,7 +74,8 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// The handler learns who calls and for whom, in two different types, and reads the body as it was sent.
+// The handler learns who calls and for whom, in two different types, and reads the body as it was
+// sent.
 func TestIdentities(t *testing.T) {
 	w := newWorld(t)
 	for _, tt := range []struct {
@@ -137,7 +138,8 @@ func TestSessionBodyOverLimit(t *testing.T) {
 	}
 }
 
-// A client that asks for a go-ahead gets it for a good token alone, and a bad one is answered without its body.
+// A client that asks for a go-ahead gets it for a good token alone, and a bad one is answered
+// without its body.
 func TestUnauthenticatedBodyIsNotRead(t *testing.T) {
 	w := newWorld(t)
 	const expect, bad = "Expect: 100-continue\r\n", "JWT: bad\r\n"
@@ -207,8 +209,8 @@ func TestRefusedBodyIsLeft(t *testing.T) {
 	}
 }
 
-// A refusal reaches a client that sends its whole body before it looks for an answer, over TLS and through other
-// middleware, too.
+// A refusal reaches a client that sends its whole body before it looks for an answer, over TLS and
+// through other middleware, too.
 func TestRefusalArrives(t *testing.T) {
 	t.Parallel()
 	verifier := svcauthtest.NewVerifier(t, census, svcauthtest.Trust{Issuer: svcauthtest.NewIssuer(t, herald), Allow: []string{"POST /user/"}})
@@ -267,7 +269,8 @@ func (c *countingConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Over HTTP/2, where one connection carries the calls of many, a refused body costs nobody the connection.
+// Over HTTP/2, where one connection carries the calls of many, a refused body costs nobody the
+// connection.
 func TestHTTP2(t *testing.T) {
 	w := newWorld(t)
 	server := httptest.NewUnstartedServer(w.verifier.Require(maxBody)(http.HandlerFunc(w.whoAmI)))

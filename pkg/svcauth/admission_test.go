@@ -74,7 +74,8 @@ func resent(r *http.Request) *http.Request {
 	return sent
 }
 
-// A call that is not admitted, at either question, is answered 503 with Retry-After, and its token works afterwards.
+// A call that is not admitted, at either question, is answered 503 with Retry-After, and its token
+// works afterwards.
 func TestAdmission(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
@@ -126,8 +127,8 @@ func TestAdmission(t *testing.T) {
 	}
 }
 
-// Only a verified caller counts: a token with a forged signature reaches no further than the first question, and a caller
-// whom nobody expects costs no check of a signature.
+// Only a verified caller counts: a token with a forged signature reaches no further than the first
+// question, and a caller whom nobody expects costs no check of a signature.
 func TestAdmissionOfForged(t *testing.T) {
 	t.Parallel()
 	d, verifier, issuer := newDoor(t, slog.New(slog.DiscardHandler))
@@ -183,7 +184,8 @@ func TestAdmissionOfSeen(t *testing.T) {
 	}
 }
 
-// The connection of a call that was not admitted stays open, unless its body is larger than any that is accepted.
+// The connection of a call that was not admitted stays open, unless its body is larger than any
+// that is accepted.
 func TestAdmissionKeepsConnection(t *testing.T) {
 	t.Parallel()
 	d, verifier, issuer := newDoor(t, slog.New(slog.DiscardHandler))

@@ -9,8 +9,8 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// callAttacks are attacks by trusted issuers: with calls and subjects they have no right to, with another body than the
-// signed one, and with tokens that were used.
+// callAttacks are attacks by trusted issuers: with calls and subjects they have no right to, with
+// another body than the signed one, and with tokens that were used.
 func callAttacks() []group {
 	return []group{
 		{svcauth.CheckAllow, http.StatusForbidden, allowAttacks()},

@@ -9,7 +9,8 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// claimAttacks are attacks with tokens whose signature is good: for another receiver, another time, another request.
+// claimAttacks are attacks with tokens whose signature is good: for another receiver, another time,
+// another request.
 func claimAttacks() []group {
 	return []group{
 		{svcauth.CheckAudience, http.StatusUnauthorized, []attack{

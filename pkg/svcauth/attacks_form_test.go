@@ -191,7 +191,8 @@ func padded(n int) func(string) string {
 	}
 }
 
-// spareBits sets a bit of the last character of a signature of 64 bytes that stands for none of its bits.
+// spareBits sets a bit of the last character of a signature of 64 bytes that stands for none of its
+// bits.
 func spareBits(compact string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(compact) - 1

@@ -157,7 +157,8 @@ func publicBytes(f *forger) any {
 	return []byte(f.key.(ed25519.PrivateKey).Public().(ed25519.PublicKey))
 }
 
-// plusOrder makes another signature that a verifier without the check of RFC 8032 section 5.1.7 takes for the same.
+// plusOrder makes another signature that a verifier without the check of RFC 8032 section 5.1.7
+// takes for the same.
 func plusOrder(signature []byte) []byte {
 	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
 	s := new(big.Int).SetBytes(reversed(signature[32:]))

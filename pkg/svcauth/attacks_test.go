@@ -41,8 +41,8 @@ func attacks() []attack {
 	return table
 }
 
-// Each attack is refused by the check that is there for it and by no other, over HTTP, and the call that it was made
-// from passes: so no row is refused for a reason that it does not mean.
+// Each attack is refused by the check that is there for it and by no other, over HTTP, and the call
+// that it was made from passes: so no row is refused for a reason that it does not mean.
 func TestAttacks(t *testing.T) {
 	w := newWorld(t)
 	table := attacks()
@@ -125,7 +125,8 @@ var refusals = map[int]struct{ problem, header, value string }{
 	},
 }
 
-// checkAnswer checks that the client learns the class of the fault alone, and the log everything but the token.
+// checkAnswer checks that the client learns the class of the fault alone, and the log everything
+// but the token.
 func checkAnswer(t *testing.T, c *call, got answer) {
 	t.Helper()
 	want := refusals[got.status]
@@ -150,8 +151,8 @@ func checkAnswer(t *testing.T, c *call, got answer) {
 	}
 }
 
-// Of several faults the first in the order of verification counts: a stranger learns nothing of what comes later, and
-// costs nothing of it.
+// Of several faults the first in the order of verification counts: a stranger learns nothing of
+// what comes later, and costs nothing of it.
 func TestOrderOfChecks(t *testing.T) {
 	w := newWorld(t)
 	faults := []struct {
@@ -191,7 +192,8 @@ func TestOrderOfChecks(t *testing.T) {
 	}
 }
 
-// A server that hands on what net/http would not is no way round the encoding: a line break is no part of a token.
+// A server that hands on what net/http would not is no way round the encoding: a line break is no
+// part of a token.
 func TestLineBreakInToken(t *testing.T) {
 	w := newWorld(t)
 	c := boundRead(t, w)

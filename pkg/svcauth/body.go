@@ -22,9 +22,9 @@ func readBody(body io.ReadCloser, limit int64, profile trust.Profile, bdy string
 	return data, nil
 }
 
-// checkNoBody checks that a body of unknown length is empty. It waits for the first byte or the end:
-// for END_STREAM over HTTP/2, or the first chunk over HTTP/1.1. A body with a byte is the error
-// errUnsignedBody.
+// checkNoBody checks that a body of unknown length is empty. It waits for the first byte or the
+// end: for END_STREAM over HTTP/2, or the first chunk over HTTP/1.1. A body with a byte is the
+// error errUnsignedBody.
 func checkNoBody(body io.Reader) error {
 	switch _, err := io.ReadFull(body, make([]byte, 1)); {
 	case err == nil:
@@ -36,7 +36,8 @@ func checkNoBody(body io.Reader) error {
 }
 
 // A heldBody is the body of a session token's request. The token does not cover it, so the handler
-// reads it. Each part is returned only if recheck still lets the call in after the part has arrived.
+// reads it. Each part is returned only if recheck still lets the call in after the part has
+// arrived.
 type heldBody struct {
 	body    io.ReadCloser
 	recheck func() *Refusal

@@ -12,17 +12,18 @@ import (
 )
 
 const (
-	// maxCachedTokens bounds the memory of verified tokens: under 10 MB unless they are long, at most
-	// 100 MB.
+	// maxCachedTokens bounds the memory of verified tokens: under 10 MB unless they are long, at
+	// most 100 MB.
 	maxCachedTokens = 8192
 	// maxCachedHeaders bounds the memory of their headers. A key has one header, or a few.
 	maxCachedHeaders = 256
 )
 
 // A tokenCache is an LRU cache of read tokens that passed every check, so that their signature need
-// not be verified again. What can change later, such as the clock, the trust policy and the request,
-// is checked at every use. Tokens that work once are not cached. The keys are hashes, so that the
-// cache holds no credentials. A second cache is of the headers, which many tokens have in common.
+// not be verified again. What can change later, such as the clock, the trust policy and the
+// request, is checked at every use. Tokens that work once are not cached. The keys are hashes, so
+// that the cache holds no credentials. A second cache is of the headers, which many tokens have in
+// common.
 type tokenCache struct {
 	tokens  *lru.Cache[tokenSum, *cachedToken]
 	headers *lru.Cache[string, joseHeader]
@@ -52,8 +53,8 @@ func (c *tokenCache) get(sum tokenSum) *cachedToken {
 	return cached
 }
 
-// readToken reads a token's JSON strictly. It is the only reading of a token. A header that is cached
-// is not read again.
+// readToken reads a token's JSON strictly. It is the only reading of a token. A header that is
+// cached is not read again.
 func (c *tokenCache) readToken(compact string, raw rawToken) (*token, error) {
 	t := &token{compact: compact, signature: raw.signature}
 	var cached bool
@@ -80,8 +81,8 @@ func (c *tokenCache) add(sum tokenSum, t *token, key keys.Public) {
 // A tokenSum is the SHA-256 of a token.
 type tokenSum [sha256.Size]byte
 
-// buffers hold the bytes of tokens while they are hashed. Without them each token would be copied to
-// the heap.
+// buffers hold the bytes of tokens while they are hashed. Without them each token would be copied
+// to the heap.
 var buffers = sync.Pool{New: func() any { return new([maxTokenBytes]byte) }}
 
 func sumToken(compact string) tokenSum {

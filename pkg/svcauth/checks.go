@@ -49,8 +49,8 @@ func checkKeyID(h *joseHeader, entry *trust.Entry, session bool) error {
 	return nil
 }
 
-// checkAlgorithm checks that the token's algorithm is that of the key, and that the trust entry allows
-// it.
+// checkAlgorithm checks that the token's algorithm is that of the key, and that the trust entry
+// allows it.
 func checkAlgorithm(h *joseHeader, entry *trust.Entry, alg keys.Algorithm) error {
 	if h.alg != string(alg) || !entry.AllowsAlgorithm(alg) {
 		return fmt.Errorf("alg %q is not the key's %s", logsafe.Text(h.alg), alg)

@@ -19,7 +19,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A network is where key sets are fetched from on a test's own clock, which a real one would hold up.
+// A network is where key sets are fetched from on a test's own clock, which a real one would hold
+// up.
 type network struct {
 	mu      sync.Mutex
 	fetched []time.Time
@@ -132,7 +133,8 @@ func (r *reload) timed(t *testing.T, issuer *svcauthtest.Issuer) (time.Duration,
 	return time.Since(start), status
 }
 
-// A key set that does not come holds up the first look-up for three seconds, and nobody else at all.
+// A key set that does not come holds up the first look-up for three seconds, and nobody else at
+// all.
 func TestSlowKeySet(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(*http.Request) (*http.Response, error){"silent": hang, "slow": trickle} {
@@ -303,7 +305,8 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// An edit of the trust file keeps the key sets that it goes on naming, and stops fetching the others.
+// An edit of the trust file keeps the key sets that it goes on naming, and stops fetching the
+// others.
 func TestReloadKeepsKeySet(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s, a := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop), svcauthtest.NewIssuer(t, another)

@@ -10,8 +10,9 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// newGreeter is a whole service: it lets in those whom its trust file names, knows whom it greets, and publishes the keys
-// with which it would sign calls of its own. In dir are its trust file and the key directory that "svcauth rotate" keeps.
+// newGreeter is a whole service: it lets in those whom its trust file names, knows whom it greets,
+// and publishes the keys with which it would sign calls of its own. In dir are its trust file and
+// the key directory that "svcauth rotate" keeps.
 func newGreeter(dir string) (handler http.Handler, stop func(), err error) {
 	own, err := keys.Watch(filepath.Join(dir, "keys"), nil)
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// Census lets Herald read users on behalf of Census's users, and its handler asks who calls and for whom.
+// Census lets Herald read users on behalf of Census's users, and its handler asks who calls and for
+// whom.
 func ExampleVerifier_Require() {
 	key, dir, remove := exampleFiles("herald.pub.pem", `
 issuers:
@@ -108,8 +109,8 @@ func ExampleTransport() {
 	// Get "https://elsewhere.service/": svcauth: the request goes to https://elsewhere.service/, not to https://census.service/
 }
 
-// Herald receives calls from another.service, which signs as the article prints it. The profile is named for that issuer
-// alone: it is the weaker one, and never the default.
+// Herald receives calls from another.service, which signs as the article prints it. The profile is
+// named for that issuer alone: it is the weaker one, and never the default.
 func ExampleNewVerifier_article() {
 	key, dir, remove := exampleFiles("another.pub.pem", `
 issuers:
@@ -282,7 +283,8 @@ func ExampleSigner_SessionToken() {
 	// svcauth: "https://elsewhere.service/user/21/" is no user of https://census.service/
 }
 
-// exampleFiles makes a key, and in a new directory its public half and the trust.yaml that names it.
+// exampleFiles makes a key, and in a new directory its public half and the trust.yaml that names
+// it.
 func exampleFiles(keyFile, trustText string) (key *keys.Private, dir string, remove func()) {
 	key, err := keys.Generate(keys.EdDSA)
 	if err != nil {
@@ -313,7 +315,8 @@ func (l local) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res.Result(), nil
 }
 
-// startCensus returns a Census that says what it got and for whom, and the key of Herald, which it lets post users.
+// startCensus returns a Census that says what it got and for whom, and the key of Herald, which it
+// lets post users.
 func startCensus() (census local, heraldKey *keys.Private, stop func()) {
 	key, dir, remove := exampleFiles("herald.pub.pem", `
 issuers:

@@ -2,8 +2,8 @@ package svcauth
 
 // What the fuzz targets reach for behind the package's surface.
 
-// ReadToken reads a token as the first two steps of verification do, and returns what it says by the names of header
-// members and claims; strings and int64.
+// ReadToken reads a token as the first two steps of verification do, and returns what it says by
+// the names of header members and claims; strings and int64.
 func ReadToken(compact string) (header, claims map[string]any, err error) {
 	raw, err := decodeCompact(compact)
 	if err != nil {

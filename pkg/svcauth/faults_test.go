@@ -16,7 +16,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A flood of made-up kids that lasts is worth one fetch, and a real rotation in the midst of it is picked up all the same.
+// A flood of made-up kids that lasts is worth one fetch, and a real rotation in the midst of it is
+// picked up all the same.
 func TestFloodIsOneFetch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -55,7 +56,8 @@ func TestFloodIsOneFetch(t *testing.T) {
 	})
 }
 
-// A caller that asks again and again while a fetch is under way asks for one more, and not for all there may be.
+// A caller that asks again and again while a fetch is under way asks for one more, and not for all
+// there may be.
 func TestSlowFetchForKid(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -88,7 +90,8 @@ func TestSlowFetchForKid(t *testing.T) {
 	})
 }
 
-// Made-up kids that come twice, as those of a rotation do, are worth a few fetches more, and no more than that.
+// Made-up kids that come twice, as those of a rotation do, are worth a few fetches more, and no
+// more than that.
 func TestFloodOfPairs(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -112,7 +115,8 @@ func TestFloodOfPairs(t *testing.T) {
 	})
 }
 
-// A caller that goes on with a key that is not published costs little: two fetches a minute in the long run.
+// A caller that goes on with a key that is not published costs little: two fetches a minute in the
+// long run.
 func TestMissingKid(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -142,7 +146,8 @@ func TestMissingKid(t *testing.T) {
 	})
 }
 
-// A fault is told once while it lasts, and so is each other fault, each bad key, and the end of all that.
+// A fault is told once while it lasts, and so is each other fault, each bad key, and the end of all
+// that.
 func TestFaultsAreToldOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)

@@ -26,8 +26,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// A forger signs whatever bytes it is given, as an attacker does who holds a key. It shares nothing with the package's
-// own signer.
+// A forger signs whatever bytes it is given, as an attacker does who holds a key. It shares nothing
+// with the package's own signer.
 type forger struct {
 	alg    string
 	key    any // as golang-jwt's method for alg wants it
@@ -99,7 +99,8 @@ func (f *forger) sign(input string) ([]byte, error) {
 	return jwt.GetSigningMethod(f.alg).Sign(input, f.key)
 }
 
-// An object is a JSON object whose members are written down as they are: in this order, duplicates and all.
+// An object is a JSON object whose members are written down as they are: in this order, duplicates
+// and all.
 type object []field
 
 // A field is a member of an object; both halves are JSON text, the name without its quotes.

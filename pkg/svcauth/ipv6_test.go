@@ -12,7 +12,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// The host of a service's name may be an IPv6 address: the name is signed, trusted and called as any other.
+// The host of a service's name may be an IPv6 address: the name is signed, trusted and called as
+// any other.
 func TestIPv6ServiceName(t *testing.T) {
 	t.Parallel()
 	const name, user = "https://[2001:db8::1]:8443/", "https://[2001:db8::1]:8443/user/21/"

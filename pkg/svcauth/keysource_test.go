@@ -126,8 +126,8 @@ func forgedKids(t *testing.T, issuer string, n int) []*http.Request {
 	return requests
 }
 
-// A flood of made-up key IDs is worth one fetch, and a real rotation right after it is picked up within a
-// second.
+// A flood of made-up key IDs is worth one fetch, and a real rotation right after it is picked up
+// within a second.
 func TestUnknownKidFlood(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
@@ -204,7 +204,8 @@ func TestNoFetch(t *testing.T) {
 	}
 }
 
-// A set with bad keys serves its good ones; what was skipped is logged, and no private key's value with it.
+// A set with bad keys serves its good ones; what was skipped is logged, and no private key's value
+// with it.
 func TestBadKeyAmongGood(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)

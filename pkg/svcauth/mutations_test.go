@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A mutation changes one thing about a valid call. Those that change what is signed come before those that tamper with
-// what was signed, whatever the order in which they are listed.
+// A mutation changes one thing about a valid call. Those that change what is signed come before
+// those that tamper with what was signed, whatever the order in which they are listed.
 type mutation func(*call)
 
 // all makes several mutations one.
@@ -87,7 +87,8 @@ func by(key func(*world) *forger) mutation {
 	}
 }
 
-// signedWith signs by another algorithm, which the header says, with a key that is made of the caller's own.
+// signedWith signs by another algorithm, which the header says, with a key that is made of the
+// caller's own.
 func signedWith(alg string, key func(*forger) any) mutation {
 	return func(c *call) {
 		c.header.set("alg", quote(alg))

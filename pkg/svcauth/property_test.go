@@ -22,8 +22,8 @@ import (
 // A signedRequest is a request as it goes over the wire, in the parts that its token covers.
 type signedRequest struct{ method, target, token, body string }
 
-// pass reads the request as a server does and takes it through a verifier. It returns the status, 400 where the server
-// itself would refuse it.
+// pass reads the request as a server does and takes it through a verifier. It returns the status,
+// 400 where the server itself would refuse it.
 func (s signedRequest) pass(verifier *svcauth.Verifier) int {
 	wire := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: census.service\r\nJWT: %s\r\nContent-Length: %d\r\n\r\n%s",
 		s.method, s.target, s.token, len(s.body), s.body)
@@ -58,7 +58,8 @@ func drawTarget(t *rapid.T) string {
 	return u.RequestURI()
 }
 
-// propertyWorld is a bound issuer for each algorithm that may do everything, and a verifier that trusts them.
+// propertyWorld is a bound issuer for each algorithm that may do everything, and a verifier that
+// trusts them.
 func propertyWorld(t *testing.T) (map[keys.Algorithm]*svcauth.Signer, *svcauth.Verifier) {
 	t.Helper()
 	signers := map[keys.Algorithm]*svcauth.Signer{}

@@ -11,8 +11,8 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// The README's table of checks is what the table of attacks shows: the same checks in the same order, with the statuses
-// and the number of attacks that each refuses.
+// The README's table of checks is what the table of attacks shows: the same checks in the same
+// order, with the statuses and the number of attacks that each refuses.
 func TestReadmeChecks(t *testing.T) {
 	t.Parallel()
 	attacked := map[svcauth.Check]int{}

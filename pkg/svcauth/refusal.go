@@ -36,8 +36,8 @@ const (
 	CheckSubject   Check = "subject"   // the trust entry allows this subject
 	CheckBody      Check = "body"      // bdy is the hash of the body
 	CheckReplay    Check = "replay"    // the token was not used before
-	// CheckAdmission is the refusal of a call by an [Admission]. It says nothing about the token, and is
-	// not one of [Checks].
+	// CheckAdmission is the refusal of a call by an [Admission]. It says nothing about the token,
+	// and is not one of [Checks].
 	CheckAdmission Check = "admission"
 )
 
@@ -123,15 +123,15 @@ func answerFor(check Check, cause error) *problem {
 	return &invalidToken
 }
 
-// A Refusal is the error of a call that is not let in. Its text is for the operator. The client gets
-// the status and its class only.
+// A Refusal is the error of a call that is not let in. Its text is for the operator. The client
+// gets the status and its class only.
 type Refusal struct {
 	// Check is the check that the call did not pass.
 	Check Check
 	// Status is the HTTP status of the answer: 401, 403, 413, or 503 if a check could not be made.
 	Status int
-	// Issuer and KeyID are what the token claims, and may be false. They are empty if it could not be
-	// read.
+	// Issuer and KeyID are what the token claims, and may be false. They are empty if it could not
+	// be read.
 	Issuer, KeyID string
 
 	cause    error
@@ -170,7 +170,8 @@ func (r *Refusal) write(w http.ResponseWriter, realm string) {
 	_, _ = w.Write(body) // an error means that the client is gone
 }
 
-// log writes the refusal of a call to the log. Of the token, which is a credential, it writes a hash.
+// log writes the refusal of a call to the log. Of the token, which is a credential, it writes a
+// hash.
 func (r *Refusal) log(ctx context.Context, log *slog.Logger, method, path, compact string) {
 	attrs := []any{
 		"check", string(r.Check), "status", r.Status, "reason", r.cause.Error(),

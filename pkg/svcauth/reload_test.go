@@ -20,7 +20,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A reload is a verifier whose trust file is changed under it, on a clock that runs as fast as it can.
+// A reload is a verifier whose trust file is changed under it, on a clock that runs as fast as it
+// can.
 type reload struct {
 	file     string
 	verifier *svcauth.Verifier
@@ -161,7 +162,8 @@ func TestReloadBadEdit(t *testing.T) {
 	})
 }
 
-// A key file that goes bad is a bad edit too; a good one comes into force though the trust file is the same.
+// A key file that goes bad is a bad edit too; a good one comes into force though the trust file is
+// the same.
 func TestReloadKeyFile(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		before, after := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald)
@@ -272,7 +274,8 @@ func writeTrustText(t *testing.T, file, entries string) {
 	replaceFile(t, file, append(text, entries...))
 }
 
-// Files that are changing when they are looked at come into force when they have come to rest: never the half of them.
+// Files that are changing when they are looked at come into force when they have come to rest:
+// never the half of them.
 func TestReloadHalfWritten(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -292,8 +295,8 @@ func TestReloadHalfWritten(t *testing.T) {
 	})
 }
 
-// While the trust file changes under load, each call is decided by the one or the other whole: what only a mixture of both
-// would allow is never let in, and what both allow always is.
+// While the trust file changes under load, each call is decided by the one or the other whole: what
+// only a mixture of both would allow is never let in, and what both allow always is.
 func TestReloadUnderLoad(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h := svcauthtest.NewIssuer(t, herald)

@@ -11,17 +11,17 @@ import (
 // errReplayUnavailable is the cause of a refusal because the replay store failed.
 var errReplayUnavailable = errors.New("the replay store cannot answer")
 
-// A ReplayStore records the tokens that were used, so that each works once. All replicas of a service
-// share one. Implementations are safe for concurrent use.
+// A ReplayStore records the tokens that were used, so that each works once. All replicas of a
+// service share one. Implementations are safe for concurrent use.
 type ReplayStore interface {
-	// Burn records that issuer's token id was used, and reports whether this was its first use. Of any
-	// number of concurrent calls exactly one returns true.
+	// Burn records that issuer's token id was used, and reports whether this was its first use. Of
+	// any number of concurrent calls exactly one returns true.
 	//
-	// From until on no verifier accepts the token, by its own clock. A zero until means that the token
-	// never expires. From until on Burn returns false, by the clock of the store, whether the token was
-	// used or not: the store may have deleted the record of the first use, and a call may have been
-	// delayed before Burn. The store keeps the record for longer than that, by as much as the clock by
-	// which it deletes records may be set back.
+	// From until on no verifier accepts the token, by its own clock. A zero until means that the
+	// token never expires. From until on Burn returns false, by the clock of the store, whether the
+	// token was used or not: the store may have deleted the record of the first use, and a call may
+	// have been delayed before Burn. The store keeps the record for longer than that, by as much as
+	// the clock by which it deletes records may be set back.
 	//
 	// After an error the call is refused with 503.
 	Burn(ctx context.Context, issuer, id string, until time.Time) (first bool, err error)

@@ -49,9 +49,9 @@ func receivedCall(call *Call, origin string) received {
 }
 
 // setTarget sets path and query. Scheme and authority of the absolute form (RFC 9112 section 3.2.2)
-// are as little proof as a Host header, and are not compared with anything. The asterisk form and the
-// authority form name no resource. A request without RequestURI was not received: only its URL is
-// there.
+// are as little proof as a Host header, and are not compared with anything. The asterisk form and
+// the authority form name no resource. A request without RequestURI was not received: only its URL
+// is there.
 func (r *received) setTarget(req *http.Request) {
 	if req.RequestURI == "" {
 		r.split(req.URL.RequestURI())

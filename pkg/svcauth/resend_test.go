@@ -27,8 +27,8 @@ func (s *tlsServer) http2Signing(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// A service that stops tells over HTTP/2 which requests it has not begun. They are sent again, each with a token of its
-// own, whatever their method and body.
+// A service that stops tells over HTTP/2 which requests it has not begun. They are sent again, each
+// with a token of its own, whatever their method and body.
 func TestTransportResendsAfterGoAway(t *testing.T) {
 	t.Parallel()
 	const clients = 16
@@ -80,8 +80,8 @@ func TestTransportResendsAfterGoAway(t *testing.T) {
 // errResend is what a server that does not exist says to the transports of these tests.
 var errResend = errors.New("not begun: may be sent again")
 
-// A resender is a Base that treats requests as net/http does: it reads the body, finds that the request was not begun, and
-// asks for the body again.
+// A resender is a Base that treats requests as net/http does: it reads the body, finds that the
+// request was not begun, and asks for the body again.
 type resender struct {
 	refusals int
 	seen     []*http.Request
@@ -183,8 +183,8 @@ func TestTransportGivesUp(t *testing.T) {
 	}
 }
 
-// A service closes the connections of its clients under load. It is not known then whether it has done what was asked. No
-// token comes twice, though the requests say that they may be sent again.
+// A service closes the connections of its clients under load. It is not known then whether it has
+// done what was asked. No token comes twice, though the requests say that they may be sent again.
 func TestTransportOnClosedConnections(t *testing.T) {
 	t.Parallel()
 	var tokens sync.Map

@@ -53,8 +53,8 @@ func TestSignerWithoutKey(t *testing.T) {
 	}
 }
 
-// Under load, through three rotations by two replicas that share a key directory, no call is refused: neither by a
-// receiver that fetches the key set, nor by one that was started late.
+// Under load, through three rotations by two replicas that share a key directory, no call is
+// refused: neither by a receiver that fetches the key set, nor by one that was started late.
 func TestRotationUnderLoad(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir := t.TempDir()

@@ -97,8 +97,8 @@ func (r *regular) again(req *http.Request) int {
 	return http.StatusOK
 }
 
-// A token that was let in is checked anew at every use, against the clock, the trust file, the keys and the request, as
-// they are now.
+// A token that was let in is checked anew at every use, against the clock, the trust file, the keys
+// and the request, as they are now.
 func TestSeenTokenIsChecked(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -27,8 +27,8 @@ type SignerConfig struct {
 	Key keys.Signing
 	// Profile is the form of the tokens. The default is [trust.Bound].
 	Profile trust.Profile
-	// Lifetime is how long a token is valid, in whole seconds. The default is [DefaultLifetime], the
-	// maximum [MaxLifetime].
+	// Lifetime is how long a token is valid, in whole seconds. The default is [DefaultLifetime],
+	// the maximum [MaxLifetime].
 	Lifetime time.Duration
 	// Now is the clock. The default is [time.Now].
 	Now func() time.Time
@@ -66,9 +66,9 @@ func NewSigner(config SignerConfig) (*Signer, error) {
 }
 
 // Sign signs a request to the service named audience, on behalf of subject, with the claims of
-// [WithClaims], and sets its JWT header. It reads the body and puts it back, so everything else about
-// the request must be decided before. A request whose URL is not under audience is an error. The
-// signing ends with the request's context.
+// [WithClaims], and sets its JWT header. It reads the body and puts it back, so everything else
+// about the request must be decided before. A request whose URL is not under audience is an error.
+// The signing ends with the request's context.
 func (s *Signer) Sign(r *http.Request, audience string, subject Subject) error {
 	target := callURL(r.URL)
 	if err := checkTarget(r.URL, target, audience); err != nil {
@@ -96,8 +96,9 @@ func (s *Signer) Sign(r *http.Request, audience string, subject Subject) error {
 	return nil
 }
 
-// SignCall returns a token for a call to the service named audience that need not be an HTTP request.
-// The method must be set, and the URL must be under audience, in the form in which net/http sends it.
+// SignCall returns a token for a call to the service named audience that need not be an HTTP
+// request. The method must be set, and the URL must be under audience, in the form in which
+// net/http sends it.
 func (s *Signer) SignCall(ctx context.Context, audience string, call Call) (string, error) {
 	u, err := url.Parse(call.URL)
 	if err == nil {

@@ -21,8 +21,8 @@ type Stats struct {
 
 // A CallCount is the count of calls of one issuer with one result.
 type CallCount struct {
-	// Issuer is the token's issuer. It is empty for a token that cannot be read, or whose issuer was
-	// never in the trust policy.
+	// Issuer is the token's issuer. It is empty for a token that cannot be read, or whose issuer
+	// was never in the trust policy.
 	Issuer string
 	// Refused is the check that refused the calls; empty if they were let in.
 	Refused Check
@@ -34,17 +34,17 @@ type CallCount struct {
 type KeySetStats struct {
 	// Issuer publishes the set.
 	Issuer string
-	// Keys is how many keys can be used now: 0 when no set could be fetched, the last one is too old
-	// to be trusted, or the set that was fetched has no key that can be used. In the last case the
-	// fetch did not fail: Cause is empty. Skipped is how many keys of the set cannot be used, those
-	// that belong to another issuer included.
+	// Keys is how many keys can be used now: 0 when no set could be fetched, the last one is too
+	// old to be trusted, or the set that was fetched has no key that can be used. In the last case
+	// the fetch did not fail: Cause is empty. Skipped is how many keys of the set cannot be used,
+	// those that belong to another issuer included.
 	Keys, Skipped int
 	// Fetched is the time of the last fetch that succeeded; zero for never.
 	Fetched time.Time
 	// Fetches and Failures count the fetches, and those that brought no set that could be read.
 	Fetches, Failures uint64
-	// Cause is why the last fetch failed: certificate, timeout, connection, status, size or content;
-	// empty if it did not. Fault is the same in full.
+	// Cause is why the last fetch failed: certificate, timeout, connection, status, size or
+	// content; empty if it did not. Fault is the same in full.
 	Cause, Fault string
 }
 

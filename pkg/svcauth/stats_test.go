@@ -52,7 +52,8 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// A verifier without state lets a token in as often as it comes, as long as it is valid; it has to be asked for by name.
+// A verifier without state lets a token in as often as it comes, as long as it is valid; it has to
+// be asked for by name.
 func TestInsecureAllowReplay(t *testing.T) {
 	t.Parallel()
 	h := svcauthtest.NewIssuer(t, herald)

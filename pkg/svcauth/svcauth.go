@@ -1,7 +1,7 @@
 // Package svcauth authenticates calls between services with small signed tokens, without a token
 // server, a mesh or a shared secret. Every service has a key pair and is named by its base URL. It
-// signs a JWT for each call, which says who calls whom, on whose behalf, and with which request. The
-// receiver's trust file says whose tokens it accepts, and what each issuer may do.
+// signs a JWT for each call, which says who calls whom, on whose behalf, and with which request.
+// The receiver's trust file says whose tokens it accepts, and what each issuer may do.
 //
 // The caller wraps its HTTP client. Package keys holds a service's own keys:
 //
@@ -33,7 +33,8 @@ import (
 
 // Each file of this package uses only files below it in this order: transport.go, signer.go for the
 // caller; middleware.go, verify.go, body.go, checks.go, verifier.go, cache.go for the receiver;
-// token.go, claims.go, request.go, stats.go, refusal.go, admission.go, replay.go, svcauth.go for both.
+// token.go, claims.go, request.go, stats.go, refusal.go, admission.go, replay.go, svcauth.go for
+// both.
 
 // Header is the request header that carries the token.
 const Header = "JWT"
@@ -57,27 +58,27 @@ type Caller struct {
 	Issuer string
 	// KeyID names the key that signed the token. It is empty if an article token names none.
 	KeyID string
-	// Session says that the token is a user's own session token: no service calls, and Issuer vouches
-	// for the user.
+	// Session says that the token is a user's own session token: no service calls, and Issuer
+	// vouches for the user.
 	Session bool
 	// Admin says that the trust file lets this caller use the subject's administrative power.
 	Admin bool
 }
 
 // A Subject is the URI of the user on whose behalf a call is made, or the caller's own name when it
-// acts for itself. The caller claims it, and the trust file allows it. Whether the user exists is for
-// the receiver to find out.
+// acts for itself. The caller claims it, and the trust file allows it. Whether the user exists is
+// for the receiver to find out.
 type Subject string
 
 // Claims are further claims of a caller's own, such as a tenant, by name. Each value is JSON. There
-// are at most [MaxClaims], of [MaxClaimsBytes] in total. No name may be one that svcauth reads (iss,
-// aud, sub, iat, nbf, exp, jti, htm, htu, bdy), in whatever case.
+// are at most [MaxClaims], of [MaxClaimsBytes] in total. No name may be one that svcauth reads
+// (iss, aud, sub, iat, nbf, exp, jti, htm, htu, bdy), in whatever case.
 type Claims map[string]json.RawMessage
 
 // A Call is a call to be signed or verified that need not be an HTTP request.
 type Call struct {
-	// Method is what the call does, in capitals, such as "POST". Calls with a method other than GET,
-	// HEAD and OPTIONS can be used once.
+	// Method is what the call does, in capitals, such as "POST". Calls with a method other than
+	// GET, HEAD and OPTIONS can be used once.
 	Method string
 	// URL is the URL of what is called. It is under the called service's name.
 	URL string
@@ -125,8 +126,8 @@ func CallerFrom(ctx context.Context) (Caller, bool) {
 	return Caller{}, false
 }
 
-// SubjectFrom returns the subject of the request whose context ctx is. It returns false for a request
-// that [Verifier.Require] did not let in.
+// SubjectFrom returns the subject of the request whose context ctx is. It returns false for a
+// request that [Verifier.Require] did not let in.
 func SubjectFrom(ctx context.Context) (Subject, bool) {
 	if id, ok := ctx.Value(identityKey{}).(*Identity); ok {
 		return id.Subject, true

@@ -72,8 +72,8 @@ type rawToken struct {
 	signature       []byte
 }
 
-// decodeCompact decodes a compact JWS (RFC 7515 section 7.1). The base64url must be canonical, without
-// padding, other characters and spare bits, so that a token has one spelling.
+// decodeCompact decodes a compact JWS (RFC 7515 section 7.1). The base64url must be canonical,
+// without padding, other characters and spare bits, so that a token has one spelling.
 func decodeCompact(compact string) (raw rawToken, err error) {
 	if dots := strings.Count(compact, "."); dots != 2 {
 		return raw, fmt.Errorf("%d parts where a compact JWS has 3", dots+1)

@@ -17,27 +17,28 @@ import (
 type TransportConfig struct {
 	// Signer signs the calls. Required.
 	Signer *Signer
-	// Audience is the base URL of the called service. A request to another URL is an error and is not
-	// sent. Required.
+	// Audience is the base URL of the called service. A request to another URL is an error and is
+	// not sent. Required.
 	Audience string
-	// Base sends the signed requests. The default is [http.DefaultTransport], which waits for response
-	// headers as long as the context of the request allows.
+	// Base sends the signed requests. The default is [http.DefaultTransport], which waits for
+	// response headers as long as the context of the request allows.
 	Base http.RoundTripper
 }
 
-// A Transport is an [http.RoundTripper] that signs each request before it sends it, on behalf of the
-// subject of [ActFor] and with the claims of [WithClaims] in the request's context. A context without
-// a subject is an error. It reads the body into memory to hash it. It does not change the caller's
-// request. It is safe for concurrent use.
+// A Transport is an [http.RoundTripper] that signs each request before it sends it, on behalf of
+// the subject of [ActFor] and with the claims of [WithClaims] in the request's context. A context
+// without a subject is an error. It reads the body into memory to hash it. It does not change the
+// caller's request. It is safe for concurrent use.
 //
 // A token that covers a body works once, so net/http must not send such a request again by itself.
 // The transport sends it again, at most 4 times and each time with a new token, when net/http finds
 // that this is safe: over HTTP/2 when the service says by GOAWAY or REFUSED_STREAM that it has not
 // begun the request, as a service that stops does, and over HTTP/1.1 when nothing was written to a
-// connection that was closed. GET, HEAD and OPTIONS are also sent again when a kept connection broke.
-// Without a body they keep their token, which may be used again for the same URL. For any other
-// request, also one with an Idempotency-Key, a connection that breaks after the request was written
-// is an error, because the service may have acted on it. The caller decides whether to call again.
+// connection that was closed. GET, HEAD and OPTIONS are also sent again when a kept connection
+// broke. Without a body they keep their token, which may be used again for the same URL. For any
+// other request, also one with an Idempotency-Key, a connection that breaks after the request was
+// written is an error, because the service may have acted on it. The caller decides whether to call
+// again.
 type Transport struct {
 	config TransportConfig
 }
@@ -90,12 +91,12 @@ const (
 	retryPause = 100 * time.Millisecond
 )
 
-// errSignAnew is the error of a request's GetBody. net/http calls GetBody only after it has found that
-// the request may be sent again, and returns this error from RoundTrip.
+// errSignAnew is the error of a request's GetBody. net/http calls GetBody only after it has found
+// that the request may be sent again, and returns this error from RoundTrip.
 var errSignAnew = errors.New("svcauth: to be sent again, the request needs a new token")
 
-// onceOnly returns a copy of a signed request that net/http does not send again by itself, unless its
-// token covers no body.
+// onceOnly returns a copy of a signed request that net/http does not send again by itself, unless
+// its token covers no body.
 func onceOnly(signed *http.Request) *http.Request {
 	if !hasBody(signed) && safeMethod(cmp.Or(signed.Method, http.MethodGet)) {
 		return signed
@@ -108,8 +109,8 @@ func onceOnly(signed *http.Request) *http.Request {
 	return once
 }
 
-// rewound returns a copy of a signed request to be signed and sent again. net/http may still use the
-// original.
+// rewound returns a copy of a signed request to be signed and sent again. net/http may still use
+// the original.
 func rewound(signed *http.Request) (*http.Request, error) {
 	again := signed.Clone(signed.Context())
 	if !hasBody(signed) {
@@ -125,8 +126,8 @@ func rewound(signed *http.Request) (*http.Request, error) {
 
 func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
 
-// hideIdempotencyKey spells in lower case the headers that make net/http send a request of any method
-// again after its connection broke. On the wire the case makes no difference.
+// hideIdempotencyKey spells in lower case the headers that make net/http send a request of any
+// method again after its connection broke. On the wire the case makes no difference.
 func hideIdempotencyKey(header http.Header) {
 	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if values, ok := header[name]; ok {

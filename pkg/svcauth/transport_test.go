@@ -91,7 +91,8 @@ func actFor(t *testing.T, method, url, body string) *http.Request {
 	return req
 }
 
-// A client with the transport calls a service behind the middleware, over TLS under the service's own name.
+// A client with the transport calls a service behind the middleware, over TLS under the service's
+// own name.
 func TestTransport(t *testing.T) {
 	t.Parallel()
 	issuer := svcauthtest.NewIssuer(t, herald)
@@ -207,7 +208,8 @@ func TestTransportRedirect(t *testing.T) {
 	}
 }
 
-// A request whose connection breaks is not sent again with the same token, though it says that it may be.
+// A request whose connection breaks is not sent again with the same token, though it says that it
+// may be.
 func TestTransportDoesNotRepeatToken(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{"body": newUser, "no body": ""} {

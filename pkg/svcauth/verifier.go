@@ -22,22 +22,23 @@ type VerifierConfig struct {
 	// Audience is this service's own name, its base URL, such as "https://census.service/". A token
 	// must have exactly this aud. Required.
 	Audience string
-	// TrustFile is the YAML file that says whose calls are accepted, and which. It is read again, with
-	// the key files that it names, within two seconds of a change, once the content has been stable
-	// for 100 ms. A bad file leaves the policy before it in force. Required, unless Trust is set.
+	// TrustFile is the YAML file that says whose calls are accepted, and which. It is read again,
+	// with the key files that it names, within two seconds of a change, once the content has been
+	// stable for 100 ms. A bad file leaves the policy before it in force. Required, unless Trust is
+	// set.
 	TrustFile string
 	// Trust is the policy in force, in the place of TrustFile.
 	Trust *trust.Policy
 	// Replay records the tokens that were used. Required, unless InsecureAllowReplay is set.
 	Replay ReplayStore
-	// InsecureAllowReplay makes a verifier without state: a token that is meant to work once works for
-	// the same request until it expires. It excludes Replay.
+	// InsecureAllowReplay makes a verifier without state: a token that is meant to work once works
+	// for the same request until it expires. It excludes Replay.
 	InsecureAllowReplay bool
-	// HTTPClient fetches key sets. Redirects are not followed, and a fetch ends after 10 s, whatever the
-	// client allows. The default is a client with [http.DefaultTransport].
+	// HTTPClient fetches key sets. Redirects are not followed, and a fetch ends after 10 s,
+	// whatever the client allows. The default is a client with [http.DefaultTransport].
 	HTTPClient *http.Client
-	// Logger gets a line for each refused call and for each change of trust or of an issuer's keys. The
-	// default is [slog.Default].
+	// Logger gets a line for each refused call and for each change of trust or of an issuer's keys.
+	// The default is [slog.Default].
 	Logger *slog.Logger
 	// Admission refuses calls when the service has too many. The default admits all.
 	Admission Admission
@@ -68,9 +69,9 @@ type issuer struct {
 	counts *counters
 }
 
-// NewVerifier reads the trust file and begins to fetch the key sets that it names. A missing field or
-// a fault in the trust file is an error that names it. The verifier works in the background until
-// [Verifier.Close].
+// NewVerifier reads the trust file and begins to fetch the key sets that it names. A missing field
+// or a fault in the trust file is an error that names it. The verifier works in the background
+// until [Verifier.Close].
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	if err := config.complete(); err != nil {
 		return nil, fmt.Errorf("svcauth: %w", err)
@@ -154,8 +155,8 @@ func (i *issuer) key(ctx context.Context, kid string) (keys.Public, error) {
 	return key, nil
 }
 
-// Close ends the work in the background and waits for its end. Calls can still be verified, with the
-// keys that are known.
+// Close ends the work in the background and waits for its end. Calls can still be verified, with
+// the keys that are known.
 func (v *Verifier) Close() {
 	v.stop()
 	v.work.Wait()

@@ -15,17 +15,17 @@ import (
 // replayTimeout is how long the replay store may take to answer.
 const replayTimeout = 2 * time.Second
 
-// Verify checks a request, as [Verifier.Require] does, for handlers that answer refusals themselves.
-// It returns the request to handle: its context has the caller, the subject and their claims, and its
-// body can still be read. The error is always a [*Refusal], and has been logged.
+// Verify checks a request, as [Verifier.Require] does, for handlers that answer refusals
+// themselves. It returns the request to handle: its context has the caller, the subject and their
+// claims, and its body can still be read. The error is always a [*Refusal], and has been logged.
 //
 // The body of a request is read after its token has passed all checks before that of the body, and
 // no more of it than maxBody bytes. After it has been read, and again after the replay store has
 // answered, the checks that depend on time, trust and keys are made once more.
 //
-// The handler reads the body of a session token's request, which the token does not cover. Reading it
-// fails with an [http.MaxBytesError] after maxBody bytes, and with a [*Refusal] when the token has
-// expired, or is no longer accepted, before the body has arrived.
+// The handler reads the body of a session token's request, which the token does not cover. Reading
+// it fails with an [http.MaxBytesError] after maxBody bytes, and with a [*Refusal] when the token
+// has expired, or is no longer accepted, before the body has arrived.
 //
 // Method and URL are those that were received, [http.Request.Method] and [http.Request.RequestURI],
 // whatever routers have made of [http.Request.URL]. A request without RequestURI, which was not
@@ -42,8 +42,8 @@ func (v *Verifier) Verify(r *http.Request, maxBody int64) (*http.Request, error)
 }
 
 // VerifyCall checks the token of a call that need not be an HTTP request, with all checks of
-// [Verifier.Verify]. It compares the token with the call's Method, URL and Body. The error is always
-// a [*Refusal], and has been logged.
+// [Verifier.Verify]. It compares the token with the call's Method, URL and Body. The error is
+// always a [*Refusal], and has been logged.
 func (v *Verifier) VerifyCall(ctx context.Context, token string, call Call) (Identity, error) {
 	check := verification{verifier: v, call: receivedCall(&call, v.origin), compact: token, maxBody: int64(len(call.Body))}
 	if refusal := check.decide(ctx, checkLength(token)); refusal != nil {
@@ -119,8 +119,8 @@ func (v *verification) read() bool {
 	return v.passes(CheckJSON, err)
 }
 
-// check makes all checks whose result can change with time, with the policy in force. The look-up of
-// a key can wait for the network. If another policy is in force afterwards, all are made again.
+// check makes all checks whose result can change with time, with the policy in force. The look-up
+// of a key can wait for the network. If another policy is in force afterwards, all are made again.
 func (v *verification) check(ctx context.Context) bool {
 	for {
 		v.refusal = nil

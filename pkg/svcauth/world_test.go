@@ -44,7 +44,8 @@ const (
 	mounted  = "/mounted" // below it the same resources are reached through http.StripPrefix
 )
 
-// A world is Census behind the real middleware on a real listener, and the keys of everybody who may call it.
+// A world is Census behind the real middleware on a real listener, and the keys of everybody who
+// may call it.
 type world struct {
 	verifier *svcauth.Verifier
 	address  string
@@ -213,7 +214,8 @@ type keySet []*keys.Private
 func (s keySet) SigningKey() *keys.Private      { return s[0] }
 func (s keySet) PublishedKeys() []*keys.Private { return s }
 
-// A call is a request and its token, in parts that can be tampered with before and after they are signed.
+// A call is a request and its token, in parts that can be tampered with before and after they are
+// signed.
 type call struct {
 	tb             testing.TB
 	w              *world
@@ -231,7 +233,8 @@ type call struct {
 	meanwhile      func()        // what happens between the go-ahead for the body and the body
 }
 
-// newCall returns a call that the world accepts as it is: a token of issuer with everything that its kind needs.
+// newCall returns a call that the world accepts as it is: a token of issuer with everything that
+// its kind needs.
 func newCall(tb testing.TB, w *world, issuer string, signer *forger, typ string) *call {
 	tb.Helper()
 	now := w.now.Unix()
@@ -387,7 +390,8 @@ type answer struct {
 	refusal *refusal
 }
 
-// send sends the call over a connection of its own. net/http's client would refuse to send half of these.
+// send sends the call over a connection of its own. net/http's client would refuse to send half of
+// these.
 func (c *call) send() answer {
 	c.tb.Helper()
 	conn, err := net.Dial("tcp", c.w.address)

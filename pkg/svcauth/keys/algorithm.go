@@ -23,8 +23,9 @@ const (
 	RS256 Algorithm = "RS256"
 )
 
-// Bounds on RSA keys. A key under the minimum is too weak. A key over the maximum costs too much for
-// each verification, and is refused by go-jose for its modulus or by crypto/rsa for its exponent.
+// Bounds on RSA keys. A key under the minimum is too weak. A key over the maximum costs too much
+// for each verification, and is refused by go-jose for its modulus or by crypto/rsa for its
+// exponent.
 const (
 	minRSABits     = 2048
 	maxRSABits     = 4096
@@ -38,8 +39,8 @@ func (a Algorithm) Valid() bool { return a == EdDSA || a == ES256 || a == RS256 
 // method returns golang-jwt's implementation of a.
 func (a Algorithm) method() jwt.SigningMethod { return jwt.GetSigningMethod(string(a)) }
 
-// algorithmOf returns the algorithm of a public key. A key that is too weak or of another kind is an
-// error.
+// algorithmOf returns the algorithm of a public key. A key that is too weak or of another kind is
+// an error.
 func algorithmOf(key crypto.PublicKey) (Algorithm, error) {
 	switch k := key.(type) {
 	case ed25519.PublicKey:

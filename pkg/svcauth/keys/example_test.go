@@ -7,8 +7,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// A service's keys are rotated from outside while it runs: the next key is published at once, and signs when every
-// receiver has had the time to fetch it.
+// A service's keys are rotated from outside while it runs: the next key is published at once, and
+// signs when every receiver has had the time to fetch it.
 func ExampleRotate() {
 	dir, err := os.MkdirTemp("", "keys")
 	if err != nil {

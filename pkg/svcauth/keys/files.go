@@ -12,9 +12,9 @@ import (
 // filesPollInterval is the time between two looks at key files, while the keys are used.
 const filesPollInterval = 2 * time.Second
 
-// Files are a service's keys in files that can change. A change is loaded within two seconds, at the
-// next use of the keys. While the files are bad, the keys from before stay in use. Nothing runs in
-// the background. Files is safe for concurrent use.
+// Files are a service's keys in files that can change. A change is loaded within two seconds, at
+// the next use of the keys. While the files are bad, the keys from before stay in use. Nothing runs
+// in the background. Files is safe for concurrent use.
 type Files struct {
 	path    string
 	log     *slog.Logger
@@ -24,9 +24,9 @@ type Files struct {
 	fault   string
 }
 
-// Watch reads a service's keys from path: a file with one key, as [Load] reads it, or a directory as
-// [Rotate] keeps it. Each file must be accessible to its owner alone, as for Load. A nil log stands
-// for [slog.Default]; it gets a line for each change.
+// Watch reads a service's keys from path: a file with one key, as [Load] reads it, or a directory
+// as [Rotate] keeps it. Each file must be accessible to its owner alone, as for Load. A nil log
+// stands for [slog.Default]; it gets a line for each change.
 func Watch(path string, log *slog.Logger) (*Files, error) {
 	if log == nil {
 		log = slog.Default()

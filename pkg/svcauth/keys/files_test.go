@@ -112,7 +112,8 @@ func TestKeyDirOfFuture(t *testing.T) {
 	}
 }
 
-// A service that was idle through a rotation signs with the key that is there now, whoever asks first.
+// A service that was idle through a rotation signs with the key that is there now, whoever asks
+// first.
 func TestKeyDirAfterIdleTime(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "key.pem")

@@ -8,8 +8,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// No key set makes the reader panic; of each key that it keeps, the algorithm is one of the three, and encoding/json reads
-// a key of that name and kind, too.
+// No key set makes the reader panic; of each key that it keeps, the algorithm is one of the three,
+// and encoding/json reads a key of that name and kind, too.
 func FuzzJWKS(f *testing.F) {
 	for _, seed := range []string{
 		`{"keys":[{` + goodX + `}]}`, `{"keys":[{` + goodX + `,` + goodD + `}]}`, `{"keys":[null,1,"",[],{}]}`, `{"keys":{}}`, `{}`,

@@ -14,12 +14,13 @@ import (
 	"example.com/micromachine/pkg/svcauth/internal/strictjson"
 )
 
-// maxJWKSRSA is the number of RSA keys of a set that are read: checkModulus takes up to 25 ms for one.
+// maxJWKSRSA is the number of RSA keys of a set that are read: checkModulus takes up to 25 ms for
+// one.
 const maxJWKSRSA = 32
 
 // splitJWKS returns the raw keys of a JWK Set. The set must have exactly one member "keys", in this
-// spelling. Its other members are ignored. The set need not be strict JSON, so that one bad key does
-// not make the others unusable.
+// spelling. Its other members are ignored. The set need not be strict JSON, so that one bad key
+// does not make the others unusable.
 func splitJWKS(data []byte) (list []json.RawMessage, err error) {
 	if !json.Valid(data) {
 		return nil, errors.New("not JSON")
@@ -81,7 +82,8 @@ var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv
 // knownMembers are all of these. None may be spelled in another case.
 var knownMembers = slices.Concat(commonMembers, []string{"crv", "x", "y", "n", "e"}, privateMembers)
 
-// parseJWK reads one key. It counts RSA keys in rsaKeys, and refuses one after the first maxJWKSRSA.
+// parseJWK reads one key. It counts RSA keys in rsaKeys, and refuses one after the first
+// maxJWKSRSA.
 func parseJWK(raw []byte, rsaKeys *int) (Public, error) {
 	used, kty, err := usedMembers(raw)
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// What a service publishes, a receiver reads back: public keys alone, each with its ID and its algorithm.
+// What a service publishes, a receiver reads back: public keys alone, each with its ID and its
+// algorithm.
 func TestJWKSHandler(t *testing.T) {
 	t.Parallel()
 	want := map[string]keys.Algorithm{}

@@ -34,7 +34,8 @@ func generateKey(tb testing.TB, alg keys.Algorithm) *keys.Private {
 	return key
 }
 
-// A key that was saved is loaded as the same key; its file is its owner's alone and is never overwritten.
+// A key that was saved is loaded as the same key; its file is its owner's alone and is never
+// overwritten.
 func TestSaveAndLoadKey(t *testing.T) {
 	t.Parallel()
 	for _, alg := range algorithms {

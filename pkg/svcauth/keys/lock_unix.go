@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// lockDir locks the directory against other processes and waits until it can. It locks a file in the
-// directory, because NFS does not lock directories. The operating system releases the lock when the
-// process ends.
+// lockDir locks the directory against other processes and waits until it can. It locks a file in
+// the directory, because NFS does not lock directories. The operating system releases the lock when
+// the process ends.
 func lockDir(dir string) (unlock func(), err error) {
 	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

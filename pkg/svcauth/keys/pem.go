@@ -70,9 +70,9 @@ func parsePrivate(data []byte) (*Private, error) {
 	return newPrivate(signer)
 }
 
-// Save writes the key to a new file as PKCS #8 PEM, with mode 0600. It never overwrites: an existing
-// file is an error that satisfies errors.Is(err, fs.ErrExist). A key of [FromSigner] that is not in
-// memory cannot be saved.
+// Save writes the key to a new file as PKCS #8 PEM, with mode 0600. It never overwrites: an
+// existing file is an error that satisfies errors.Is(err, fs.ErrExist). A key of [FromSigner] that
+// is not in memory cannot be saved.
 func (k *Private) Save(file string) error {
 	if k.memory == nil {
 		return errors.New("writing private key: the key is not in memory, only its signer is")

@@ -49,10 +49,10 @@ func Generate(alg Algorithm) (*Private, error) {
 	return newPrivate(signer)
 }
 
-// FromSigner returns a key that signs with signer, such as one whose key never leaves a KMS or an HSM.
-// It calls signer's Public once. Each signature is verified before it is used. A signature that is
-// wrong, or takes longer than [SignTimeout], is an error. At most 64 calls of signer run at a time,
-// those included that have not returned in time. signer must be safe for concurrent use.
+// FromSigner returns a key that signs with signer, such as one whose key never leaves a KMS or an
+// HSM. It calls signer's Public once. Each signature is verified before it is used. A signature
+// that is wrong, or takes longer than [SignTimeout], is an error. At most 64 calls of signer run at
+// a time, those included that have not returned in time. signer must be safe for concurrent use.
 func FromSigner(signer crypto.Signer) (*Private, error) {
 	switch signer.(type) {
 	case ed25519.PrivateKey, *ecdsa.PrivateKey, *rsa.PrivateKey:

@@ -17,8 +17,8 @@ var publicMembers = []string{
 
 // CheckPublicJWKS returns an error unless data is a JWK Set (RFC 7517 section 5) that cannot hold a
 // secret: its only member is "keys", and each key is an EC, OKP or RSA key with no other members
-// than those of public keys. It does not say whether the keys can be used. A program that replaces a
-// file by a key set checks the file first, so that it never overwrites a private key.
+// than those of public keys. It does not say whether the keys can be used. A program that replaces
+// a file by a key set checks the file first, so that it never overwrites a private key.
 func CheckPublicJWKS(data []byte) error {
 	if len(data) > MaxJWKSBytes {
 		return fmt.Errorf("more than %d bytes", MaxJWKSBytes)

@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	// SignTimeout is how long a [crypto.Signer] that is not an in-memory key may take for a signature.
+	// SignTimeout is how long a [crypto.Signer] that is not an in-memory key may take for a
+	// signature.
 	SignTimeout = 5 * time.Second
-	// maxRemoteCalls is the number of calls of one such signer that run at a time, hung ones included.
+	// maxRemoteCalls is the number of calls of one such signer that run at a time, hung ones
+	// included.
 	maxRemoteCalls = 64
 )
 
@@ -24,8 +26,8 @@ var (
 	errSignBusy    = fmt.Errorf("the signer has not answered %d earlier calls", maxRemoteCalls)
 )
 
-// A remote signs with a crypto.Signer that may be a device or a network service. The signer need not
-// know contexts, and is not trusted to answer, or to answer with a signature.
+// A remote signs with a crypto.Signer that may be a device or a network service. The signer need
+// not know contexts, and is not trusted to answer, or to answer with a signature.
 type remote struct {
 	signer crypto.Signer
 	public Public

@@ -137,8 +137,8 @@ func TestFromSignerFaults(t *testing.T) {
 	}
 }
 
-// A signer that hangs is an error within SignTimeout, and when the context ends. The number of calls
-// that hang is bounded.
+// A signer that hangs is an error within SignTimeout, and when the context ends. The number of
+// calls that hang is bounded.
 func TestFromSignerHangs(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d, key := newDevice(t, keys.EdDSA)

@@ -11,11 +11,11 @@ import (
 // The times of a rotation that is safe with svcauth's verifiers and with any cache that follows the
 // Cache-Control of [Handler].
 const (
-	// DefaultPublishAhead is how long a new key is published before it signs: longer than a verifier
-	// keeps a key set before it fetches it again.
+	// DefaultPublishAhead is how long a new key is published before it signs: longer than a
+	// verifier keeps a key set before it fetches it again.
 	DefaultPublishAhead = 20 * time.Minute
-	// DefaultKeepRetired is how long a key stays published after the next one signs: longer than any
-	// token is valid.
+	// DefaultKeepRetired is how long a key stays published after the next one signs: longer than
+	// any token is valid.
 	DefaultKeepRetired = 20 * time.Minute
 )
 
@@ -29,8 +29,8 @@ type RotateConfig struct {
 	// KeepRetired is how long a key stays published after the next one signs. The default is
 	// [DefaultKeepRetired].
 	KeepRetired time.Duration
-	// MinAge is how long a key signs at least before it is replaced, so that Rotate can run more often
-	// than keys change. Zero allows to replace every key.
+	// MinAge is how long a key signs at least before it is replaced, so that Rotate can run more
+	// often than keys change. Zero allows to replace every key.
 	MinAge time.Duration
 }
 
@@ -43,8 +43,8 @@ type Rotation struct {
 	NextFrom time.Time
 	// Added says that Rotate made a key: the next one, or in an empty directory the one that signs.
 	Added bool
-	// Retiring are the kids of older keys that are still published. Removed are the kids of the keys
-	// whose files Rotate deleted.
+	// Retiring are the kids of older keys that are still published. Removed are the kids of the
+	// keys whose files Rotate deleted.
 	Retiring, Removed []string
 }
 
@@ -52,8 +52,8 @@ type Rotation struct {
 // missing. It deletes the keys whose retirement is over. If there is no next key, it makes one,
 // which is published at once and signs later. In an empty directory the new key signs at once.
 //
-// Rotate can run at any time, several times at once, and again after it was killed: the directory is
-// valid after every step. All replicas of the service use the same directory, or copies that are
+// Rotate can run at any time, several times at once, and again after it was killed: the directory
+// is valid after every step. All replicas of the service use the same directory, or copies that are
 // updated within half of PublishAhead. The other half is the time that receivers have to fetch the
 // keys from the last copy. Errors name the file or the field at fault.
 func Rotate(dir string, config RotateConfig) (*Rotation, error) {

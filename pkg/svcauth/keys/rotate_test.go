@@ -45,7 +45,8 @@ func kids(own keys.Signing) []string {
 	return kids
 }
 
-// A key is published, then signs, then is published still, then is gone; and the command may be run at any time between.
+// A key is published, then signs, then is published still, then is gone; and the command may be run
+// at any time between.
 func TestRotate(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "keys")
@@ -147,8 +148,8 @@ func TestRotateAfterKill(t *testing.T) {
 	}
 }
 
-// A run that is killed at any moment leaves a directory in which every key file is whole, and which the next run goes on
-// with.
+// A run that is killed at any moment leaves a directory in which every key file is whole, and which
+// the next run goes on with.
 func TestRotateKilled(t *testing.T) {
 	t.Parallel()
 	if dir := os.Getenv("ROTATE_UNTIL_KILLED"); dir != "" {
@@ -213,7 +214,8 @@ func TestRotateModes(t *testing.T) {
 	}
 }
 
-// A fault in the directory or the config is told with the name of what is at fault, and nothing is changed.
+// A fault in the directory or the config is told with the name of what is at fault, and nothing is
+// changed.
 func TestRotateFaults(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

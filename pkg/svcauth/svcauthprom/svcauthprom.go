@@ -45,8 +45,8 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 // A Collector implements [prometheus.Collector]. It is safe for concurrent use.
 type Collector struct{ verifier *svcauth.Verifier }
 
-// NewCollector returns a collector of a verifier's metrics. Of two verifiers in one registry, one has to be registered
-// with labels of its own.
+// NewCollector returns a collector of a verifier's metrics. Of two verifiers in one registry, one
+// has to be registered with labels of its own.
 func NewCollector(verifier *svcauth.Verifier) *Collector { return &Collector{verifier} }
 
 // Describe implements [prometheus.Collector].

@@ -13,7 +13,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A service is tested with tokens that are signed and verified as in production: nothing is switched off.
+// A service is tested with tokens that are signed and verified as in production: nothing is
+// switched off.
 func Example() {
 	t := newExampleT() // in a test: its *testing.T
 	defer t.end()

@@ -1,5 +1,5 @@
-// Package svcauthtest helps to test services that use package svcauth: callers with keys made on the spot, and verifiers
-// that trust them.
+// Package svcauthtest helps to test services that use package svcauth: callers with keys made on
+// the spot, and verifiers that trust them.
 //
 //	shop := svcauthtest.NewIssuer(t, "https://shop.service/")
 //	verifier := svcauthtest.NewVerifier(t, "https://census.service/", svcauthtest.Trust{
@@ -78,8 +78,8 @@ type Trust struct {
 	Sessions bool
 }
 
-// WriteTrustFile writes a trust file with these entries, and the issuers' public keys beside it, into a temporary
-// directory of the test, and returns its path.
+// WriteTrustFile writes a trust file with these entries, and the issuers' public keys beside it,
+// into a temporary directory of the test, and returns its path.
 func WriteTrustFile(tb testing.TB, entries ...Trust) string {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -119,8 +119,8 @@ func write(tb testing.TB, file string, data []byte) {
 	}
 }
 
-// NewVerifier returns a verifier for the service named audience that trusts these entries, with a replay store in
-// memory. It logs to the test and is closed when the test ends.
+// NewVerifier returns a verifier for the service named audience that trusts these entries, with a
+// replay store in memory. It logs to the test and is closed when the test ends.
 func NewVerifier(tb testing.TB, audience string, entries ...Trust) *svcauth.Verifier {
 	tb.Helper()
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{

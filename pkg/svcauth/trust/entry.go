@@ -8,7 +8,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// An Entry is an issuer that passed the checks, ready to match calls and subjects. It never changes.
+// An Entry is an issuer that passed the checks, ready to match calls and subjects. It never
+// changes.
 type Entry struct {
 	issuer    Issuer
 	keySetURL string
@@ -36,7 +37,8 @@ func (e *Entry) Admin() bool { return e.issuer.Admin }
 // InsecureNoExpiry reports whether the issuer's article tokens need no exp.
 func (e *Entry) InsecureNoExpiry() bool { return e.issuer.InsecureNoExpiry }
 
-// KeySetURL returns the URL from which the issuer's keys are fetched; empty if they are not fetched.
+// KeySetURL returns the URL from which the issuer's keys are fetched; empty if they are not
+// fetched.
 func (e *Entry) KeySetURL() string { return e.keySetURL }
 
 // Keys returns the issuer's keys if they are not fetched. The caller must not change them.

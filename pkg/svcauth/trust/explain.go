@@ -6,18 +6,18 @@ import "fmt"
 type Decision struct {
 	// Allowed says that the policy allows the call.
 	Allowed bool
-	// Line is the number of the line that decides, and Text is the line, such as "allow: GET /user/*".
-	// The last line that is needed decides: that of act_for for a subject other than the issuer, else
-	// that of allow. If none matches, it is the line of the issuer. Line is 0 if the policy does not
-	// name the issuer.
+	// Line is the number of the line that decides, and Text is the line, such as "allow: GET
+	// /user/*". The last line that is needed decides: that of act_for for a subject other than the
+	// issuer, else that of allow. If none matches, it is the line of the issuer. Line is 0 if the
+	// policy does not name the issuer.
 	Line int
 	Text string
 	// Reason is the decision as a sentence that names all lines that it needs.
 	Reason string
 }
 
-// Explain says whether the policy allows issuer to call method and path on behalf of subject, with a
-// service token. An empty subject stands for the issuer itself.
+// Explain says whether the policy allows issuer to call method and path on behalf of subject, with
+// a service token. An empty subject stands for the issuer itself.
 func (p *Policy) Explain(issuer, subject, method, path string) Decision {
 	e := p.entries[issuer]
 	if e == nil {

@@ -27,11 +27,11 @@ type Issuer struct {
 	Name string
 	// Profile is the form of its tokens [profile]. The default is [Bound].
 	Profile Profile
-	// Keys is the source of its keys [keys]: "discover" for its well-known URL, the URL of a JWK Set,
-	// or the name of a file with PEM public keys or a JWK Set.
+	// Keys is the source of its keys [keys]: "discover" for its well-known URL, the URL of a JWK
+	// Set, or the name of a file with PEM public keys or a JWK Set.
 	Keys string
-	// PublicKeys are the keys of the file that Keys names, sorted by ID. An Issuer made in Go can have
-	// them in the place of Keys.
+	// PublicKeys are the keys of the file that Keys names, sorted by ID. An Issuer made in Go can
+	// have them in the place of Keys.
 	PublicKeys []keys.Public
 	// Algorithms are the algorithms that it may use [algorithms]. None stands for all.
 	Algorithms []keys.Algorithm
@@ -48,7 +48,8 @@ type Issuer struct {
 	InsecureNoExpiry bool
 }
 
-// KeySetURL returns the URL from which the issuer's keys are fetched; empty if they are not fetched.
+// KeySetURL returns the URL from which the issuer's keys are fetched; empty if they are not
+// fetched.
 func (i *Issuer) KeySetURL() string {
 	switch {
 	case i.Keys == discover:

@@ -40,8 +40,8 @@ func (p pathPattern) match(path string) bool {
 	return rest == ""
 }
 
-// A callPattern is a trust file's "allow" line, such as "GET /user/*": a method and the paths that it
-// may be used on. GET allows HEAD, too, which returns less of the same.
+// A callPattern is a trust file's "allow" line, such as "GET /user/*": a method and the paths that
+// it may be used on. GET allows HEAD, too, which returns less of the same.
 type callPattern struct {
 	method string
 	path   pathPattern

@@ -50,8 +50,8 @@ func TestSamePolicy(t *testing.T) {
 	}
 }
 
-// What is wrong with a policy made in Go or parsed from text is an error that names the entry or the
-// line.
+// What is wrong with a policy made in Go or parsed from text is an error that names the entry or
+// the line.
 func TestPolicyFaults(t *testing.T) {
 	t.Parallel()
 	key, other := generateKey(t, keys.EdDSA).Public(), generateKey(t, keys.ES256).Public()

@@ -67,7 +67,8 @@ func trustDir(tb testing.TB) string {
 	return dir
 }
 
-// Each fault of a trust file keeps the service from starting, with an error that names file, line and value.
+// Each fault of a trust file keeps the service from starting, with an error that names file, line
+// and value.
 func TestTrustFaults(t *testing.T) {
 	dir := trustDir(t)
 	file := filepath.Join(dir, "trust.yaml")

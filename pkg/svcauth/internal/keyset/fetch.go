@@ -58,8 +58,8 @@ type fetchedSet struct {
 	keep    time.Duration
 }
 
-// fetch fetches a key set once. A set without a usable key is not a fault: the issuer published that
-// it has none.
+// fetch fetches a key set once. A set without a usable key is not a fault: the issuer published
+// that it has none.
 func fetch(ctx context.Context, client *http.Client, url string) (set fetchedSet, fault *fetchError) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()

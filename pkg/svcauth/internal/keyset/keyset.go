@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Sets are the key sets that one verifier fetches. [Sets.Stats] is safe for concurrent use, the other
-// methods are not.
+// Sets are the key sets that one verifier fetches. [Sets.Stats] is safe for concurrent use, the
+// other methods are not.
 type Sets struct {
 	client *http.Client
 	log    *slog.Logger
@@ -28,8 +28,8 @@ type Sets struct {
 	byIssuer map[string]*Set
 }
 
-// NewSets returns no key sets yet. They are fetched with client, without following redirects. now is
-// the clock for the age of keys.
+// NewSets returns no key sets yet. They are fetched with client, without following redirects. now
+// is the clock for the age of keys.
 func NewSets(client *http.Client, log *slog.Logger, now func() time.Time) *Sets {
 	strict := *client
 	strict.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -45,8 +45,8 @@ func (s *Sets) Close() {
 }
 
 // Replace makes the sets those of urls, by issuer, and calls commit with them. A set with the same
-// issuer and URL as before is kept. The issuers of the keys of key files, by thumbprint, are pinned.
-// All keys change owners at the moment of commit.
+// issuer and URL as before is kept. The issuers of the keys of key files, by thumbprint, are
+// pinned. All keys change owners at the moment of commit.
 func (s *Sets) Replace(urls, pinned map[string]string, commit func(map[string]*Set)) {
 	next := make(map[string]*Set, len(urls))
 	for issuer, url := range urls {

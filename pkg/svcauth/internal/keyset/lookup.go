@@ -12,9 +12,9 @@ const (
 	maxWaiting = 256             // calls that wait at a time
 )
 
-// Lookup returns the key named kid. An empty kid stands for the issuer's one key. A call whose key is
-// known, or not in the set, never waits for the network. A call that finds no set waits up to three
-// seconds for a fetch that is under way or about to begin. The error is [ErrUnknownKey], or
+// Lookup returns the key named kid. An empty kid stands for the issuer's one key. A call whose key
+// is known, or not in the set, never waits for the network. A call that finds no set waits up to
+// three seconds for a fetch that is under way or about to begin. The error is [ErrUnknownKey], or
 // [ErrUnavailable] if there is no set that may be used, or the last fetch failed.
 func (s *Set) Lookup(ctx context.Context, kid string) (keys.Public, error) {
 	set := s.usable()
@@ -30,8 +30,8 @@ func (s *Set) Lookup(ctx context.Context, kid string) (keys.Public, error) {
 	return key, nil
 }
 
-// await waits for the end of the next fetch, if it can end in time, and returns the keys that may be
-// used then.
+// await waits for the end of the next fetch, if it can end in time, and returns the keys that may
+// be used then.
 func (s *Set) await(ctx context.Context) keys.Set {
 	finished, until := s.join()
 	if finished == nil {
@@ -75,9 +75,9 @@ func (s *Set) join() (finished <-chan struct{}, until time.Time) {
 	return s.finished, until
 }
 
-// unknownKey asks for a fetch because of a key that is not in the set, and returns the call's error.
-// Kids that are used for the first time leave a part of the budget to those that were used before.
-// While the set cannot be fetched, it is unknown whether the issuer has the key.
+// unknownKey asks for a fetch because of a key that is not in the set, and returns the call's
+// error. Kids that are used for the first time leave a part of the budget to those that were used
+// before. While the set cannot be fetched, it is unknown whether the issuer has the key.
 func (s *Set) unknownKey(kid string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,9 +10,9 @@ import (
 )
 
 // owners records the one issuer that each key in force belongs to, by RFC 7638 thumbprint, whatever
-// its kid, so that no issuer can pass as another. A key of a key file belongs to the issuer that the
-// trust file names. A fetched key belongs to the issuer whose set had it first, as long as that set
-// has it. An issuer that copies another's key into its own set does not get it.
+// its kid, so that no issuer can pass as another. A key of a key file belongs to the issuer that
+// the trust file names. A fetched key belongs to the issuer whose set had it first, as long as that
+// set has it. An issuer that copies another's key into its own set does not get it.
 type owners struct {
 	mu      sync.Mutex // locked before that of any Set
 	pinned  map[string]string
@@ -60,8 +60,8 @@ func (o *owners) release(p *owner) {
 	maps.DeleteFunc(o.fetched, func(_ string, owner *owner) bool { return owner == p })
 }
 
-// pin sets the issuers of the keys of key files, by thumbprint, and removes these keys from the sets
-// that other issuers published. o.mu is held.
+// pin sets the issuers of the keys of key files, by thumbprint, and removes these keys from the
+// sets that other issuers published. o.mu is held.
 func (o *owners) pin(pinned map[string]string) {
 	o.pinned = pinned
 	for thumbprint, issuer := range pinned {

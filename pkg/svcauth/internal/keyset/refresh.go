@@ -44,8 +44,8 @@ func jitter(d time.Duration) time.Duration {
 	return d - time.Duration(rand.Int64N(spread+1)) //nolint:gosec // spreads load, protects nothing
 }
 
-// refresh fetches the set once. A set that was fetched and read replaces the one before, whatever it
-// contains. After a failure the one before is used for maxStale.
+// refresh fetches the set once. A set that was fetched and read replaces the one before, whatever
+// it contains. After a failure the one before is used for maxStale.
 func (s *Set) refresh(ctx context.Context, owners *owners) {
 	s.begin()
 	set, fault := fetch(ctx, s.client, s.url)
@@ -119,7 +119,8 @@ func (s *Set) noteFault(fault *fetchError) {
 	}
 }
 
-// noteSkipped logs the keys of the set that cannot be used, if they are not those of the last fetch.
+// noteSkipped logs the keys of the set that cannot be used, if they are not those of the last
+// fetch.
 func (s *Set) noteSkipped(skipped []string) {
 	if slices.Equal(s.skipped, skipped) {
 		return

@@ -6,15 +6,15 @@ import "hash/maphash"
 const unknownKidsSize = 1 << 15
 
 // unknownKids remembers kids that are not in a key set, in a fixed amount of memory. It tells an
-// invented kid, of which an attacker can use any number once, from the kid of a real rotation, which
-// is used again and again.
+// invented kid, of which an attacker can use any number once, from the kid of a real rotation,
+// which is used again and again.
 type unknownKids struct {
 	seed  maphash.Seed
 	noted []uint32 // a hash of the last kid of each slot
 }
 
-// note remembers a kid, and reports whether it was remembered before. A later kid with the same slot
-// replaces it.
+// note remembers a kid, and reports whether it was remembered before. A later kid with the same
+// slot replaces it.
 func (u *unknownKids) note(kid string) (again bool) {
 	if u.noted == nil {
 		u.noted = make([]uint32, unknownKidsSize)

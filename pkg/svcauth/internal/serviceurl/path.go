@@ -12,9 +12,9 @@ const (
 )
 
 // CleanPath reports whether every router reads path in the same way: it starts with a slash; it has
-// no empty, "." or ".." segment, no parameter (";") and no backslash; percent-encodings are in upper
-// case, and none stands for a slash, a backslash, a semicolon, a control character or an unreserved
-// character. One slash at the end is clean.
+// no empty, "." or ".." segment, no parameter (";") and no backslash; percent-encodings are in
+// upper case, and none stands for a slash, a backslash, a semicolon, a control character or an
+// unreserved character. One slash at the end is clean.
 func CleanPath(path string) bool {
 	rest, ok := strings.CutPrefix(path, "/")
 	if !ok {

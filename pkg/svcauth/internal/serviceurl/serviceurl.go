@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Check returns an error unless name is a service's base URL in its canonical form: https, a host in
-// lower case, an optional port, and a clean path that ends with a slash.
+// Check returns an error unless name is a service's base URL in its canonical form: https, a host
+// in lower case, an optional port, and a clean path that ends with a slash.
 func Check(name string) error {
 	u, err := url.Parse(name)
 	switch {

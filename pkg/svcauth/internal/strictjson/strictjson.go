@@ -1,4 +1,5 @@
-// Package strictjson reads JSON objects that no two readers can understand differently, and refuses all others.
+// Package strictjson reads JSON objects that no two readers can understand differently, and refuses
+// all others.
 package strictjson
 
 import (
@@ -33,8 +34,8 @@ func (m Member) Text() (string, error) {
 	return m.text, nil
 }
 
-// Seconds returns the member's value, which must be a whole number of seconds that every JSON reader reads alike:
-// digits alone, no sign, fraction or exponent, below 2^53.
+// Seconds returns the member's value, which must be a whole number of seconds that every JSON
+// reader reads alike: digits alone, no sign, fraction or exponent, below 2^53.
 func (m Member) Seconds() (int64, error) {
 	n, err := strconv.ParseUint(m.Raw, 10, 53)
 	if err != nil {

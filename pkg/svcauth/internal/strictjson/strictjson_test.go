@@ -10,8 +10,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/internal/strictjson"
 )
 
-// What the strict reader accepts, encoding/json accepts too and reads alike: the same names, each once, and the same
-// values.
+// What the strict reader accepts, encoding/json accepts too and reads alike: the same names, each
+// once, and the same values.
 func FuzzObject(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"a":1}`, ` {"a" : [1, -0.5e+3, {"b":null}], "c":"\u00e9\ud83d\ude00"} `, `{"a":1,"a":2}`, `{"a":"\ud800"}`,
