@@ -116,7 +116,7 @@ func TestCallForm(t *testing.T) {
 	}
 }
 
-// What cannot be signed so that it is verified is an error.
+// A call whose token no receiver would accept is an error.
 func TestSignCallRefuses(t *testing.T) {
 	t.Parallel()
 	signer, _ := newQueue(t, trust.Bound)
@@ -266,7 +266,7 @@ func TestClaimsRefused(t *testing.T) {
 	}
 }
 
-// A verifier holds the bounds, whoever signed.
+// A verifier refuses tokens with claims over the bounds.
 func TestClaimsBounds(t *testing.T) {
 	w := newWorld(t)
 	fill := func(n, size int) mutation {
@@ -296,7 +296,7 @@ func TestClaimsBounds(t *testing.T) {
 	}
 }
 
-// A hsm signs elsewhere than in memory.
+// An hsm is a signer whose key is not one of the in-memory types.
 type hsm struct{ ed25519.PrivateKey }
 
 // A silentSigner answers when it is released.

@@ -50,7 +50,7 @@ func TestKeyFileChanges(t *testing.T) {
 		expect(first)
 		expect(first)
 		if times := strings.Count(log.String(), "signing keys are bad"); times != 1 || !strings.Contains(log.String(), file) {
-			t.Errorf("told %d times: %s", times, log.String())
+			t.Errorf("logged %d times: %s", times, log.String())
 		}
 		second := saveKey(t, file)
 		expect(second)

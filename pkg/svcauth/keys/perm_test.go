@@ -70,7 +70,7 @@ func TestKeyReadableByOthers(t *testing.T) {
 	}
 }
 
-// A key that becomes readable by others while it is in use is told of, and the service goes on.
+// A key that becomes readable by others while it is in use is logged, and stays in use.
 func TestKeyBecomesReadable(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h := svcauthtest.NewIssuer(t, "https://herald.service/")

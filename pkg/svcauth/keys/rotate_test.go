@@ -214,8 +214,7 @@ func TestRotateModes(t *testing.T) {
 	}
 }
 
-// A fault in the directory or the config is told with the name of what is at fault, and nothing is
-// changed.
+// An error names the file or the field at fault, and nothing is changed.
 func TestRotateFaults(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

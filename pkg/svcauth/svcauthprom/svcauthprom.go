@@ -14,7 +14,7 @@
 //	svcauth_trust_file_bad                              1 while the trust file on disk is bad and the one before stays in force
 //
 // An empty issuer stands for tokens that cannot be read and for issuers that the trust file does
-// not name: what strangers call themselves makes no series.
+// not name, so that invented names make no series.
 package svcauthprom
 
 import (

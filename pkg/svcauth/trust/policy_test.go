@@ -45,13 +45,12 @@ func TestSamePolicy(t *testing.T) {
 		}
 		e := policy.Entry("https://herald.service/")
 		if !e.AllowsCall("GET", "/user/42/") || e.AllowsCall("POST", "/user/42/") || e.AllowsSubject("https://census.service/", false) {
-			t.Errorf("%s: herald may not do what it may", name)
+			t.Errorf("%s: herald is allowed something else than its lines say", name)
 		}
 	}
 }
 
-// What is wrong with a policy made in Go or parsed from text is an error that names the entry or
-// the line.
+// The error of a policy that is made in Go names the entry, that of a parsed text the line.
 func TestPolicyFaults(t *testing.T) {
 	t.Parallel()
 	key, other := generateKey(t, keys.EdDSA).Public(), generateKey(t, keys.ES256).Public()
@@ -88,7 +87,7 @@ func TestPolicyFaults(t *testing.T) {
 	}
 }
 
-// Who changes what a policy returns, or what it was made of, does not change the policy.
+// Changing an issuer that a policy is made of, or returns, does not change the policy.
 func TestPolicyIsImmutable(t *testing.T) {
 	t.Parallel()
 	issuer := trust.Issuer{Name: "https://herald.service/", Keys: "discover", Allow: []string{"GET /user/*"}}
