@@ -1,20 +1,24 @@
-// Package migrations brings the services' databases up to the schema that their
-// code expects. Each service has a folder of SQL files, embedded here and run by
-// goose; what has been run is noted in the database itself.
+// Package migrations runs the migrations of a service's PostgreSQL database with goose. The SQL files
+// of a service are embedded in a package of its own, such as migrations/census:
 //
-//	err := migrations.Census(ctx, databaseURL)
+//	//go:embed *.sql
+//	var files embed.FS
 //
-// Both services may have one database: each records its migrations in a table of its
-// own, and the one table that both make, that of used tokens, they then share.
+//	// Up migrates the database to the newest version.
+//	func Up(ctx context.Context, databaseURL string) error {
+//		return migrations.Up(ctx, databaseURL, migrations.Set{Files: files, Table: "census_migrations"})
+//	}
 //
-// Any number of processes may do so at once: one works, the others wait for it.
-// A migration must leave a database that the code before it can still use, since
-// replicas are replaced one by one.
+// Several services can share one database: each records its migrations in its own version table. The
+// table of used tokens, svcauth_replay, is created by the first of them and then used by all.
+//
+// Several processes can migrate a database at the same time: one works, the others wait for it. The
+// code of the previous release must work on the migrated database, because replicas are replaced one
+// by one.
 package migrations
 
 import (
 	"context"
-	"embed"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -25,35 +29,23 @@ import (
 	"example.com/micromachine/pkg/database"
 )
 
-//go:embed census/*.sql herald/*.sql
-var files embed.FS
-
-// Census brings up the database of Census.
-func Census(ctx context.Context, databaseURL string) error {
-	return up(ctx, databaseURL, service{
-		folder: "census", versions: "census_migrations",
-		made: map[int64]string{1: "users", 2: "svcauth_replay"},
-	})
+// Set describes the migrations of one service.
+type Set struct {
+	// Files holds the SQL files, named as goose requires: 00001_users.sql. Required.
+	Files fs.FS
+	// Table is the version table, which records the migrations that have run. Required.
+	Table string
+	// Go returns the migrations that are written in Go. Nil: none.
+	Go func(*database.Config) []*goose.Migration
+	// SharedVersions names, by version, a table that the migration creates. It is for the versions that
+	// releases before the version tables recorded in goose_db_version. Nil: none.
+	SharedVersions map[int64]string
 }
 
-// Herald brings up the database of Herald.
-func Herald(ctx context.Context, databaseURL string) error {
-	return up(ctx, databaseURL, service{
-		folder: "herald", versions: "herald_migrations", more: river,
-		made: map[int64]string{1: "svcauth_replay", 2: "river_job", 3: "notifications"},
-	})
-}
-
-// A service is whose migrations to run.
-type service struct {
-	folder   string                                    // of the SQL files
-	versions string                                    // the table that says which were run
-	made     map[int64]string                          // see versionLock
-	more     func(*database.Config) []*goose.Migration // those written in Go; nil for none
-}
-
-// up runs what has not been run yet of a service's migrations.
-func up(ctx context.Context, databaseURL string, s service) error {
+// Up runs those migrations of a set that have not run yet. It returns
+// [database.ErrTransactionPooling] when the connection does not keep its session. When another process
+// migrates the database, Up waits for it, for at most five minutes.
+func Up(ctx context.Context, databaseURL string, set Set) error {
 	config, err := database.Parse(databaseURL)
 	if err != nil {
 		return fmt.Errorf("parsing database URL: %w", err)
@@ -63,21 +55,17 @@ func up(ctx context.Context, databaseURL string, s service) error {
 	}
 	db := stdlib.OpenDB(*config.Conn())
 	defer func() { _ = db.Close() }()
-	sql, err := fs.Sub(files, s.folder)
-	if err != nil {
-		return fmt.Errorf("opening migrations: %w", err)
-	}
-	locker, err := newVersionLock(s.versions, s.made)
+	locker, err := newVersionLock(set.Table, set.SharedVersions)
 	if err != nil {
 		return err
 	}
-	var more []*goose.Migration
-	if s.more != nil {
-		more = s.more(config)
+	var inGo []*goose.Migration
+	if set.Go != nil {
+		inGo = set.Go(config)
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, sql,
-		goose.WithTableName(s.versions), goose.WithSessionLocker(locker), goose.WithAllowOutofOrder(true),
-		goose.WithGoMigrations(more...), goose.WithDisableGlobalRegistry(true),
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, set.Files,
+		goose.WithTableName(set.Table), goose.WithSessionLocker(locker), goose.WithAllowOutofOrder(true),
+		goose.WithGoMigrations(inGo...), goose.WithDisableGlobalRegistry(true),
 		goose.WithSlog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return fmt.Errorf("reading migrations: %w", err)

@@ -9,13 +9,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
-	"example.com/micromachine/migrations"
+	"example.com/micromachine/migrations/census"
+	"example.com/micromachine/migrations/herald"
 	"example.com/micromachine/pkg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// schema returns every column, index and constraint of a database, but for the version tables.
+// schema returns every column, index and constraint of a database, without the version tables.
 func schema(t *testing.T, databaseURL string) []string {
 	t.Helper()
 	return query(t, databaseURL, `
@@ -57,10 +58,10 @@ func execute(t *testing.T, databaseURL, sql string) {
 	}
 }
 
-// both is what the two services' own databases hold together.
-func both(t *testing.T) []string {
+// bothSchemas returns the schemas of the two services' own databases together.
+func bothSchemas(t *testing.T) []string {
 	t.Helper()
-	all := slices.Concat(schema(t, pgtest.New(t, migrations.Census)), schema(t, pgtest.New(t, migrations.Herald)))
+	all := slices.Concat(schema(t, pgtest.New(t, census.Up)), schema(t, pgtest.New(t, herald.Up)))
 	slices.Sort(all)
 	return slices.Compact(all)
 }
@@ -74,13 +75,13 @@ func wantSchema(t *testing.T, databaseURL string, want []string) {
 	}
 }
 
-// Both services may have one database, whoever migrates first, and at once.
+// Both services can use one database. They can migrate it in any order and at the same time.
 func TestBothServicesOnOneDatabase(t *testing.T) {
 	t.Parallel()
-	want := both(t)
+	want := bothSchemas(t)
 	for name, order := range map[string][]func(context.Context, string) error{
-		"Census first": {migrations.Census, migrations.Herald, migrations.Census, migrations.Herald},
-		"Herald first": {migrations.Herald, migrations.Census},
+		"Census first": {census.Up, herald.Up, census.Up, herald.Up},
+		"Herald first": {herald.Up, census.Up},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -98,8 +99,8 @@ func TestBothServicesOnOneDatabase(t *testing.T) {
 		databaseURL := pgtest.New(t, nil)
 		group, ctx := errgroup.WithContext(t.Context())
 		for range 2 {
-			group.Go(func() error { return migrations.Census(ctx, databaseURL) })
-			group.Go(func() error { return migrations.Herald(ctx, databaseURL) })
+			group.Go(func() error { return census.Up(ctx, databaseURL) })
+			group.Go(func() error { return herald.Up(ctx, databaseURL) })
 		}
 		if err := group.Wait(); err != nil {
 			t.Fatal(err)
@@ -108,7 +109,7 @@ func TestBothServicesOnOneDatabase(t *testing.T) {
 	})
 }
 
-// shareVersions makes the version table of earlier releases, which both services used, in place of those of today.
+// shareVersions replaces the version tables by the one that both services used in earlier releases.
 func shareVersions(t *testing.T, databaseURL, versions string) {
 	t.Helper()
 	execute(t, databaseURL, `
@@ -119,7 +120,7 @@ func shareVersions(t *testing.T, databaseURL, versions string) {
 		insert into goose_db_version (version_id, is_applied) select unnest(array[`+versions+`]), true`)
 }
 
-// A database of an earlier release is taken over: nothing runs twice.
+// In a database of an earlier release, no migration runs twice.
 func TestSharedVersionTable(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -130,8 +131,8 @@ func TestSharedVersionTable(t *testing.T) {
 		table    string
 		insert   string
 	}{
-		{"Census", migrations.Census, "0, 1, 2", "", "census_migrations", `insert into users (name, email, locale) values ('A', 'a@example.com', 'en')`},
-		{"Herald", migrations.Herald, "0, 1, 2, 3", ", 4", "herald_migrations", `insert into idempotency_keys values ('a', 'b', 1, 'c', now())`},
+		{"Census", census.Up, "0, 1, 2", "", "census_migrations", `insert into users (name, email, locale) values ('A', 'a@example.com', 'en')`},
+		{"Herald", herald.Up, "0, 1, 2, 3", ", 4", "herald_migrations", `insert into idempotency_keys values ('a', 'b', 1, 'c', now())`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -153,11 +154,11 @@ func TestSharedVersionTable(t *testing.T) {
 	}
 }
 
-// A database that an earlier release left with half of the schema, because both services recorded their migrations in one
-// table, gets the other half.
+// A database that an earlier release left with half of the schema, because both services recorded their
+// migrations in one table, gets the other half.
 func TestHalfOfTheSchema(t *testing.T) {
 	t.Parallel()
-	want := both(t)
+	want := bothSchemas(t)
 	for _, row := range []struct {
 		name, versions, missing string
 	}{
@@ -170,7 +171,7 @@ func TestHalfOfTheSchema(t *testing.T) {
 			t.Parallel()
 			databaseURL := pgtest.New(t, nil)
 			for range 2 {
-				for _, migrate := range []func(context.Context, string) error{migrations.Census, migrations.Herald} {
+				for _, migrate := range []func(context.Context, string) error{census.Up, herald.Up} {
 					if err := migrate(t.Context(), databaseURL); err != nil {
 						t.Fatal(err)
 					}

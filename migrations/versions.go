@@ -11,19 +11,19 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// sharedVersions is the table in which both services once recorded their migrations: goose's default.
+// sharedVersions is the version table that both services shared in earlier releases: goose's default.
 const sharedVersions = "goose_db_version"
 
-// A versionLock is goose's lock. Whoever gets it finds the service's own version table, with the versions that an
+// versionLock is goose's lock. Once it is held, the service's version table has the versions that an
 // earlier release recorded in the shared one.
 type versionLock struct {
 	lock     lock.SessionLocker
 	versions database.Store
-	made     map[int64]string // a table that each of the versions in sharedVersions makes
+	created  map[int64]string // see Set.SharedVersions
 }
 
-func newVersionLock(table string, made map[int64]string) (*versionLock, error) {
-	// Whoever waits looks again each second, for five minutes.
+func newVersionLock(table string, created map[int64]string) (*versionLock, error) {
+	// A process that waits tries again each second, for five minutes.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return nil, fmt.Errorf("preparing migration lock: %w", err)
@@ -32,7 +32,7 @@ func newVersionLock(table string, made map[int64]string) (*versionLock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing version table: %w", err)
 	}
-	return &versionLock{lock: locker, versions: store, made: made}, nil
+	return &versionLock{lock: locker, versions: store, created: created}, nil
 }
 
 // SessionLock implements [lock.SessionLocker].
@@ -40,7 +40,7 @@ func (l *versionLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	if err := l.lock.SessionLock(ctx, conn); err != nil {
 		return err
 	}
-	if err := l.takeOver(ctx, conn); err != nil {
+	if err := l.copyShared(ctx, conn); err != nil {
 		return errors.Join(fmt.Errorf("reading the versions of an earlier release: %w", err), l.SessionUnlock(ctx, conn))
 	}
 	return nil
@@ -51,9 +51,9 @@ func (l *versionLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	return l.lock.SessionUnlock(ctx, conn)
 }
 
-// takeOver fills the service's version table when it has no version yet. (goose makes the table, with the version 0,
-// before it takes the lock.)
-func (l *versionLock) takeOver(ctx context.Context, conn *sql.Conn) error {
+// copyShared copies the versions of an earlier release to the service's version table when that has no
+// version yet. (goose creates the table, with the version 0, before it takes the lock.)
+func (l *versionLock) copyShared(ctx context.Context, conn *sql.Conn) error {
 	var shared bool
 	err := conn.QueryRowContext(ctx, `
 		select to_regclass($1) is not null and not exists (select from `+l.versions.Tablename()+` where version_id > 0)`,
@@ -78,16 +78,16 @@ func (l *versionLock) takeOver(ctx context.Context, conn *sql.Conn) error {
 	return tx.Commit()
 }
 
-// recorded returns the service's versions that were run. What the shared table says may concern the other service's
-// migration of the same number, so the table that the migration makes must be there, too.
+// recorded returns the versions of the service that the shared table records. A version there may be
+// that of the other service, so the table that the migration creates must exist, too.
 func (l *versionLock) recorded(ctx context.Context, tx *sql.Tx) ([]int64, error) {
 	var versions []int64
-	for version := int64(1); version <= int64(len(l.made)); version++ {
+	for version := int64(1); version <= int64(len(l.created)); version++ {
 		var run bool
 		err := tx.QueryRowContext(ctx, `
 			select to_regclass($1) is not null
 				and exists (select from `+sharedVersions+` where version_id = $2 and is_applied)`,
-			l.made[version], version).Scan(&run)
+			l.created[version], version).Scan(&run)
 		if err != nil {
 			return nil, err
 		}

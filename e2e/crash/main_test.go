@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"example.com/micromachine/e2e/stack"
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/herald"
 	"example.com/micromachine/pkg/pgtest"
 )
 
@@ -74,7 +74,7 @@ var worlds atomic.Int32
 func newWorld(t *testing.T, s *stack.Stack) *world {
 	t.Helper()
 	w := &world{
-		name: fmt.Sprintf("world%d", worlds.Add(1)), databaseURL: pgtest.New(t, migrations.Herald), judged: map[string]bool{},
+		name: fmt.Sprintf("world%d", worlds.Add(1)), databaseURL: pgtest.New(t, migrations.Up), judged: map[string]bool{},
 		census: [2]*pgtest.Proxy{pgtest.NewProxy(t, s.CensusAddr), pgtest.NewProxy(t, s.CensusAddr)},
 	}
 	t.Cleanup(func() {

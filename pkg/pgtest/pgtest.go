@@ -5,7 +5,7 @@
 //	func TestMain(m *testing.M) { pgtest.Main(m) }
 //
 //	func TestStore(t *testing.T) {
-//		databaseURL := pgtest.New(t, migrations.Census)
+//		databaseURL := pgtest.New(t, migrations.Up)
 //		...
 //	}
 //

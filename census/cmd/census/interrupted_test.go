@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/census"
 	"example.com/micromachine/pkg/pgtest"
 )
 
@@ -24,7 +24,7 @@ func TestConnectionLost(t *testing.T) {
 	}{
 		{"migrate", nil, `select pg_advisory_lock(4097083626)`, []string{"migrate"}}, // goose's lock
 		{
-			"user add", migrations.Census, `lock table users in access exclusive mode`,
+			"user add", migrations.Up, `lock table users in access exclusive mode`,
 			[]string{"user", "add", "--name", "A", "--email", "a@example.com"},
 		},
 	} {

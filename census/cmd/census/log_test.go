@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/census"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
@@ -21,7 +21,7 @@ import (
 // Whatever happens, all that a process prints is JSON, a line each, and what repeats is not logged each time.
 func TestLogThroughOutages(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.New(t, migrations.Census)
+	databaseURL := pgtest.New(t, migrations.Up)
 	database := pgtest.NewUnreliable(t, databaseURL, "users")
 	s := &system{addr: freeAddr(t), adminAddr: freeAddr(t), office: svcauthtest.NewIssuer(t, "https://office.service/")}
 	environ, caFile := environment(t, database.URL, s.office)

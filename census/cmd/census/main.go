@@ -14,7 +14,7 @@ import (
 	"os"
 	"strings"
 
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/census"
 	"example.com/micromachine/pkg/command"
 	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpserve"
@@ -102,7 +102,7 @@ func migrate(ctx context.Context, environ []string) error {
 	if err != nil {
 		return err
 	}
-	return explain(migrations.Census(ctx, settings.URL))
+	return explain(migrations.Up(ctx, settings.URL))
 }
 
 // explain returns an error of the database for whoever runs a command.

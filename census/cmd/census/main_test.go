@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/census"
 	"example.com/micromachine/pkg/command"
 	"example.com/micromachine/pkg/pgtest"
 )
@@ -137,7 +137,7 @@ func TestPasswordIsNotTold(t *testing.T) {
 
 func TestUserAdd(t *testing.T) {
 	t.Parallel()
-	environ := []string{"CENSUS_DATABASE_URL=" + pgtest.New(t, migrations.Census)}
+	environ := []string{"CENSUS_DATABASE_URL=" + pgtest.New(t, migrations.Up)}
 	for _, row := range []struct {
 		args    string
 		want    string // the URI, or what the error says

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"example.com/micromachine/migrations"
 	"example.com/micromachine/pkg/httpclient"
+	migrations "example.com/micromachine/migrations/census"
 	"example.com/micromachine/pkg/pgtest"
 )
 
@@ -103,7 +103,7 @@ func await(t *testing.T, what string, status int, do func(*testing.T) (*http.Res
 // startUnreliable starts a Census with one administrator whose database can be made to fail.
 func startUnreliable(t *testing.T) (*system, *pgtest.Unreliable) {
 	t.Helper()
-	databaseURL := pgtest.New(t, migrations.Census)
+	databaseURL := pgtest.New(t, migrations.Up)
 	execute(t, []string{"CENSUS_DATABASE_URL=" + databaseURL},
 		"user", "add", "--admin", "--name", "Admin", "--email", "admin@example.com").mustSucceed(t)
 	database := pgtest.NewUnreliable(t, databaseURL, "users")

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/census"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
@@ -15,7 +15,7 @@ import (
 // With the smallest pool everything works, on no more connections than that.
 func TestSmallestPool(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.New(t, migrations.Census)
+	databaseURL := pgtest.New(t, migrations.Up)
 	execute(t, []string{"CENSUS_DATABASE_URL=" + databaseURL},
 		"user", "add", "--admin", "--name", "Admin", "--email", "admin@example.com").mustSucceed(t)
 	database := pgtest.NewUnreliable(t, databaseURL, "users")

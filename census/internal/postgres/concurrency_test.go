@@ -9,7 +9,7 @@ import (
 
 	"example.com/micromachine/census"
 	"example.com/micromachine/census/internal/postgres"
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/census"
 	"example.com/micromachine/pkg/pgtest"
 )
 
@@ -181,7 +181,7 @@ func TestMigratingAtOnce(t *testing.T) {
 	t.Parallel()
 	databaseURL := pgtest.New(t, nil)
 	for range 2 {
-		for _, err := range together(4, func(int) error { return migrations.Census(t.Context(), databaseURL) }) {
+		for _, err := range together(4, func(int) error { return migrations.Up(t.Context(), databaseURL) }) {
 			if err != nil {
 				t.Error(err)
 			}

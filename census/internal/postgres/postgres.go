@@ -44,7 +44,7 @@ type Store struct {
 	reads *batch.Group[userRead, *census.User]
 }
 
-// New returns a store in the pool's database, which migrations.Census has brought
+// New returns a store in the pool's database, which migrations.Up has brought
 // up.
 func New(pool *pgxpool.Pool) *Store {
 	s := &Store{pool: pool}

@@ -9,7 +9,7 @@ import (
 
 	"example.com/micromachine/census"
 	"example.com/micromachine/census/internal/postgres"
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/census"
 	"example.com/micromachine/pkg/pgtest"
 )
 
@@ -26,7 +26,7 @@ const (
 
 func newPool(tb testing.TB) *pgxpool.Pool {
 	tb.Helper()
-	pool, err := postgres.Connect(tb.Context(), pgtest.New(tb, migrations.Census))
+	pool, err := postgres.Connect(tb.Context(), pgtest.New(tb, migrations.Up))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"example.com/micromachine/census"
 	"example.com/micromachine/census/internal/postgres"
 	"example.com/micromachine/census/internal/server"
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/census"
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/svcauth"
@@ -52,7 +52,7 @@ type api struct {
 
 func newAPI(tb testing.TB) *api {
 	tb.Helper()
-	pool, err := postgres.Connect(tb.Context(), pgtest.New(tb, migrations.Census))
+	pool, err := postgres.Connect(tb.Context(), pgtest.New(tb, migrations.Up))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -17,14 +17,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/herald"
 	"example.com/micromachine/pkg/pgtest"
 )
 
 // Whatever happens, all that a process prints is JSON, a line each, and what repeats is not logged each time.
 func TestLogThroughOutages(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.New(t, migrations.Herald)
+	databaseURL := pgtest.New(t, migrations.Up)
 	database := pgtest.NewUnreliable(t, databaseURL, "notifications")
 	s := &system{world: newWorld(t, database.URL), addr: freeAddr(t), adminAddr: freeAddr(t)}
 	environ := append(slices.Clip(s.environ), "HERALD_LISTEN="+s.addr, "HERALD_ADMIN_LISTEN="+s.adminAddr)

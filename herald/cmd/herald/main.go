@@ -15,7 +15,7 @@ import (
 
 	"example.com/micromachine/herald/internal/delivery"
 	"example.com/micromachine/herald/internal/server"
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/herald"
 	"example.com/micromachine/pkg/command"
 	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpserve"
@@ -51,7 +51,7 @@ func migrate(ctx context.Context, environ []string) error {
 	if err != nil {
 		return err
 	}
-	return explain(migrations.Herald(ctx, settings.URL))
+	return explain(migrations.Up(ctx, settings.URL))
 }
 
 // explain returns an error of the database for whoever runs a command.

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"example.com/micromachine/migrations"
 	"example.com/micromachine/pkg/httpclient"
+	migrations "example.com/micromachine/migrations/herald"
 	"example.com/micromachine/pkg/pgtest"
 )
 
@@ -123,7 +123,7 @@ func TestOutages(t *testing.T) {
 	for _, outage := range pgtest.Outages() {
 		t.Run(outage.Name, func(t *testing.T) {
 			t.Parallel()
-			database := pgtest.NewUnreliable(t, pgtest.New(t, migrations.Herald), "notifications")
+			database := pgtest.NewUnreliable(t, pgtest.New(t, migrations.Up), "notifications")
 			s := newWorld(t, database.URL).start(t)
 			await(t, "readiness at first", http.StatusOK, s.readiness)
 			get := s.getter(t)
@@ -153,7 +153,7 @@ func TestOutages(t *testing.T) {
 // What is Herald's own fault is none of the database's.
 func TestOwnFault(t *testing.T) {
 	t.Parallel()
-	database := pgtest.NewUnreliable(t, pgtest.New(t, migrations.Herald), "notifications")
+	database := pgtest.NewUnreliable(t, pgtest.New(t, migrations.Up), "notifications")
 	s := newWorld(t, database.URL).start(t)
 	get := s.getter(t)
 	database.Begin(pgtest.OwnFault())
@@ -165,7 +165,7 @@ func TestOwnFault(t *testing.T) {
 // A Herald that can accept notifications but not deliver them is not ready.
 func TestNotReadyWithoutDeliveries(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.New(t, migrations.Herald)
+	databaseURL := pgtest.New(t, migrations.Up)
 	execSQL(t, databaseURL, `revoke execute on function pg_advisory_lock_shared(integer, integer) from public`)
 	s := newWorld(t, pgtest.NewUnreliable(t, databaseURL, "notifications").URL).start(t)
 	for range 3 {

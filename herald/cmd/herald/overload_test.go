@@ -14,8 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"example.com/micromachine/migrations"
 	"example.com/micromachine/pkg/httpclient"
+	migrations "example.com/micromachine/migrations/herald"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/svcauth/keys"
 )
@@ -24,7 +24,7 @@ import (
 // limit of their own.
 func TestOverload(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, pgtest.New(t, migrations.Herald))
+	w := newWorld(t, pgtest.New(t, migrations.Up))
 	s := w.start(t)
 	unlock := lock(t, w.databaseURL, "notifications", "share")
 	const sent, limit = 300, 256

@@ -7,14 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/herald"
 	"example.com/micromachine/pkg/pgtest"
 )
 
 // With the smallest pool everything works, on no more connections than that.
 func TestSmallestPool(t *testing.T) {
 	t.Parallel()
-	database := pgtest.NewUnreliable(t, pgtest.New(t, migrations.Herald), "notifications")
+	database := pgtest.NewUnreliable(t, pgtest.New(t, migrations.Up), "notifications")
 	database.LimitConnections(4)
 	s := newWorld(t, database.URL+"&pool_max_conns=4").start(t)
 	await(t, "readiness", http.StatusOK, s.readiness)

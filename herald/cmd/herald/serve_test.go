@@ -21,8 +21,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"example.com/micromachine/migrations"
 	"example.com/micromachine/pkg/httpclient"
+	migrations "example.com/micromachine/migrations/herald"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/smtptest"
 	"example.com/micromachine/pkg/svcauth/keys"
@@ -286,7 +286,7 @@ func count(t *testing.T, databaseURL, table string) (n int) {
 // answered all the same, and what was accepted is delivered by the next one.
 func TestEndWithARequestUnderWay(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, pgtest.New(t, migrations.Herald))
+	w := newWorld(t, pgtest.New(t, migrations.Up))
 	reached, open := make(chan struct{}), make(chan struct{})
 	w.answersBy(func(rw http.ResponseWriter, _ *http.Request) {
 		close(reached)

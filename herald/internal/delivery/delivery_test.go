@@ -25,7 +25,7 @@ import (
 	"example.com/micromachine/herald/internal/delivery"
 	"example.com/micromachine/herald/internal/mail"
 	"example.com/micromachine/herald/internal/postgres"
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/herald"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/smtptest"
 	"example.com/micromachine/pkg/svcauth"
@@ -76,7 +76,7 @@ func (b *syncBuffer) String() string {
 // holds the address.
 func newWorld(t *testing.T, mails smtptest.Config) *world {
 	t.Helper()
-	return newWorldIn(t, pgtest.New(t, migrations.Herald), mails)
+	return newWorldIn(t, pgtest.New(t, migrations.Up), mails)
 }
 
 func newWorldIn(t *testing.T, databaseURL string, mails smtptest.Config) *world {

@@ -17,7 +17,7 @@ import (
 
 	"example.com/micromachine/herald"
 	"example.com/micromachine/herald/internal/delivery"
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/herald"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/smtptest"
 )
@@ -103,13 +103,13 @@ func (g *gate) await(t *testing.T) {
 // TestKilledWhileSending kills a worker whose mail was taken, before it was told so.
 func TestKilledWhileSending(t *testing.T) {
 	t.Parallel()
-	testKilledWhileSending(t, pgtest.New(t, migrations.Herald))
+	testKilledWhileSending(t, pgtest.New(t, migrations.Up))
 }
 
 // Through a pooler, the lock of the process that was killed goes with its session.
 func TestKilledWhileSendingThroughPgBouncer(t *testing.T) {
 	t.Parallel()
-	testKilledWhileSending(t, pgtest.PgBouncer(t, pgtest.New(t, migrations.Herald), "session"))
+	testKilledWhileSending(t, pgtest.PgBouncer(t, pgtest.New(t, migrations.Up), "session"))
 }
 
 func testKilledWhileSending(t *testing.T, databaseURL string) {
@@ -390,7 +390,7 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 			t.Fatal("it does not say that it cannot begin")
 		}
 	}
-	if err := migrations.Herald(t.Context(), w.databaseURL); err != nil {
+	if err := migrations.Up(t.Context(), w.databaseURL); err != nil {
 		t.Fatal(err)
 	}
 	if n := w.await(t, w.create(t), over); n.Status != herald.Sent {

@@ -71,7 +71,7 @@ type Store struct {
 	conclusions *batch.Group[Conclusion, Concluded]
 }
 
-// New returns a store in the pool's database, which migrations.Herald has brought up. What it
+// New returns a store in the pool's database, which migrations.Up has brought up. What it
 // claims, it claims in the name of process, which no other process ever has.
 func New(pool *pgxpool.Pool, process string) *Store {
 	s := &Store{pool: pool, process: process}

@@ -10,7 +10,7 @@ import (
 
 	"example.com/micromachine/herald"
 	"example.com/micromachine/herald/internal/postgres"
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/herald"
 	"example.com/micromachine/pkg/pgtest"
 )
 
@@ -23,7 +23,7 @@ var request = herald.Request{Creator: creator, UserID: 42, Type: herald.WelcomeM
 // start returns a store in a database of its own, and the database.
 func start(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 	t.Helper()
-	pool, err := postgres.Connect(t.Context(), pgtest.New(t, migrations.Herald))
+	pool, err := postgres.Connect(t.Context(), pgtest.New(t, migrations.Up))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 	"example.com/micromachine/herald/internal/census"
 	"example.com/micromachine/herald/internal/postgres"
 	"example.com/micromachine/herald/internal/server"
-	"example.com/micromachine/migrations"
+	migrations "example.com/micromachine/migrations/herald"
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/svcauth"
@@ -63,7 +63,7 @@ func newAPI(tb testing.TB) *api {
 	}
 	log := slog.New(slog.NewJSONHandler(a.log, nil))
 	var err error
-	if a.pool, err = postgres.Connect(tb.Context(), pgtest.New(tb, migrations.Herald)); err != nil {
+	if a.pool, err = postgres.Connect(tb.Context(), pgtest.New(tb, migrations.Up)); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(a.pool.Close)

@@ -1,4 +1,4 @@
-package migrations
+package herald
 
 import (
 	"context"
@@ -13,16 +13,15 @@ import (
 	"example.com/micromachine/pkg/database"
 )
 
-// RiverVersion is the version of River's own schema that Herald's migrations
-// bring up. When a new release of River has a higher one, add a migration that
-// goes on to it.
+// RiverVersion is the version of River's schema that the migrations install. When a new release of
+// River has a higher one, add a migration that installs it.
 const RiverVersion = 8
 
-// riverConns is how many connections River's migrations use at most.
+// riverConns is the number of connections that River's migrations use at most.
 const riverConns = 2
 
-// river returns the migrations of River's tables. Being goose's, they are noted
-// and locked like all others.
+// river returns the migrations of River's tables. They are goose migrations, so that the version table
+// records them and the lock covers them.
 func river(config *database.Config) []*goose.Migration {
 	return []*goose.Migration{
 		goose.NewGoMigration(2, &goose.GoFunc{RunDB: func(ctx context.Context, _ *sql.DB) error {
@@ -31,9 +30,9 @@ func river(config *database.Config) []*goose.Migration {
 	}
 }
 
-// riverTo runs River's migrations up to a version. They cannot share one
-// transaction: some use values of an enum that earlier ones have added. So River
-// keeps its own account of those it has finished, and goes on from there.
+// riverTo runs River's migrations up to a version. They cannot share one transaction: some use values
+// of an enum that earlier ones have added. River records each migration that it has finished in its own
+// table, and continues after the last one.
 func riverTo(ctx context.Context, config *database.Config, version int) error {
 	pool, err := config.Open(ctx, riverConns)
 	if err != nil {

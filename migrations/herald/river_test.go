@@ -1,4 +1,4 @@
-package migrations_test
+package herald_test
 
 import (
 	"log/slog"
@@ -7,10 +7,10 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
 
-	"example.com/micromachine/migrations"
+	"example.com/micromachine/migrations/herald"
 )
 
-// TestRiverVersion fails after an update of River that needs a migration of ours.
+// River's newest schema is the one that the migrations install.
 func TestRiverVersion(t *testing.T) {
 	t.Parallel()
 	migrator, err := rivermigrate.New(riverpgxv5.New(nil), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
@@ -18,7 +18,7 @@ func TestRiverVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	versions := migrator.AllVersions()
-	if latest := versions[len(versions)-1].Version; latest != migrations.RiverVersion {
-		t.Errorf("River's schema is at version %d, ours at %d", latest, migrations.RiverVersion)
+	if latest := versions[len(versions)-1].Version; latest != herald.RiverVersion {
+		t.Errorf("River's schema is at version %d, ours at %d", latest, herald.RiverVersion)
 	}
 }
