@@ -2,7 +2,10 @@ package database_test
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -158,6 +161,7 @@ func TestUnavailable(t *testing.T) {
 	pool.Close()
 	for name, err := range map[string]error{
 		"closed pool": raise("22001"), "waiting": context.DeadlineExceeded,
+		"database/sql": fmt.Errorf("migrating: %w", driver.ErrBadConn), "closed": sql.ErrConnDone,
 	} {
 		if !database.Unavailable(err) {
 			t.Errorf("%s: %v is none", name, err)

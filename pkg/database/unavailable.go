@@ -2,6 +2,8 @@ package database
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"io"
 	"net"
@@ -36,7 +38,8 @@ func Unavailable(err error) bool {
 
 // broken are the errors of a connection that ended, and of a wait that was too long.
 var broken = []error{
-	pgconn.ErrConnClosed, puddle.ErrClosedPool, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+	pgconn.ErrConnClosed, puddle.ErrClosedPool, driver.ErrBadConn, sql.ErrConnDone,
+	io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
 	syscall.ECONNRESET, syscall.EPIPE, context.DeadlineExceeded, os.ErrDeadlineExceeded,
 }
 
