@@ -1,8 +1,6 @@
 package census
 
 import (
-	"errors"
-	"net/url"
 	"strconv"
 	"strings"
 )
@@ -24,22 +22,6 @@ func ParseID(s string) (id int64, ok bool) {
 // A BaseURL is the name of a Census, such as "https://census.service/". The URIs
 // of its users lie under it.
 type BaseURL string
-
-// ParseBaseURL checks that s is an https URL of nothing but a host, lower-case
-// and perhaps with a port, and a slash.
-func ParseBaseURL(s string) (BaseURL, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") || s != "https://"+strings.ToLower(u.Host)+"/" {
-		return "", errors.New("must be an https URL of a host and a slash, such as https://census.service/")
-	}
-	return BaseURL(s), nil
-}
-
-// UnmarshalText is ParseBaseURL for settings.
-func (b *BaseURL) UnmarshalText(text []byte) (err error) {
-	*b, err = ParseBaseURL(string(text))
-	return err
-}
 
 // UserURI returns the URI of a user: "https://census.service/user/42/".
 func (b BaseURL) UserURI(id int64) string {

@@ -8,33 +8,31 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"example.com/micromachine/pkg/svcauth"
 )
 
-// How an Admission adapts its limit, once in each step: multiplicative decrease while most requests are slow,
+// An Admission adapts its limit once in each step: multiplicative decrease while most requests are slow,
 // multiplicative increase otherwise.
 const (
 	adaptStep = 100 * time.Millisecond
 	decrease  = 0.8
 	increase  = 1.1
-	// slowTime is how long a request may take that does not indicate overload. It is long because refusals, too, delay
-	// requests on a busy CPU, and writes that share a commit lose throughput by a lower limit.
+	// slowTime is the time after which a request is slow. It is long because refusals, too, delay requests
+	// on a busy CPU, and writes that share a commit lose throughput with a lower limit.
 	slowTime = time.Second
-	// repay is how many requests are admitted for each unit of work that is done while a backlog lags.
+	// repay is the number of requests that are admitted for each unit of work done, while a backlog lags.
 	repay = 0.9
-	// startCredit is how many requests are admitted at once when a backlog begins to lag. It keeps a few requests from
-	// being refused because of work that others have left behind.
+	// startCredit is the number of requests that are admitted at once when a backlog begins to lag, so that
+	// a few requests are not refused because of the work of others.
 	startCredit = 64
-	// memory is how much of what was earned and admitted still counts after a step.
+	// memory is the part of what was earned and admitted that still counts after a step.
 	memory = 0.9
 )
 
-// activeTime is how long a caller has a share after its last request.
+// activeTime is the time for which a caller keeps its share after its last request.
 const activeTime = time.Second
 
-// refusalPause is how long the connection of a refused request is not read from after the answer. It keeps a client that
-// ignores Retry-After from using up the CPU with refusals.
+// refusalPause is the time for which the connection of a refused request is not read after the answer. A
+// client that ignores Retry-After cannot use up the CPU with refusals.
 const refusalPause = 25 * time.Millisecond
 
 // refusalsLogged is the shortest time between two log lines about refused requests.
@@ -42,19 +40,19 @@ const refusalsLogged = 5 * time.Second
 
 // AdmissionConfig describes an Admission.
 type AdmissionConfig struct {
-	// Name says in the log which requests are meant.
+	// Name is the name of the requests in the log.
 	Name string
-	// MinLimit and MaxLimit are between which limits the Admission adapts, 64 and 256 by default. MinLimit should not be
-	// low: slow requests may wait for something that a lower limit does not make faster.
+	// MinLimit and MaxLimit bound the limit, 64 and 256 by default. MinLimit should not be low: slow
+	// requests may wait for something that a lower limit does not make faster.
 	MinLimit, MaxLimit int
-	// Backlog, where set, is the work that requests leave behind.
+	// Backlog is the work that requests leave behind. Nil: none.
 	Backlog Backlog
-	// Logger is told when requests are refused. The default is slog.Default().
+	// Logger gets a line when requests are refused. Nil: slog.Default().
 	Logger *slog.Logger
 }
 
-// A Backlog is the work that requests leave behind when they are answered, a unit each. It must be safe for concurrent
-// use, and must not block.
+// A Backlog is the work that requests leave behind when they are answered, one unit each. It must be safe
+// for concurrent use, and must not block.
 type Backlog interface {
 	// Lagging reports whether requests leave more work behind than is done.
 	Lagging() bool
@@ -62,79 +60,66 @@ type Backlog interface {
 	Done() uint64
 }
 
-// An Admission is an adaptive concurrency limit that callers share fairly. It bounds how many requests are in flight
-// after their verification. A request beyond the limit is refused at once, by the Verifier whose Admission this is, and
-// nothing waits in a queue. The limit falls while requests take longer than 1 s, and rises again otherwise. While a
-// backlog lags, there is a second limit: nine requests are admitted for each ten units of work that are done.
+// An Admission is an adaptive concurrency limit that callers share fairly. It bounds how many requests
+// are in flight after their caller is known. A request beyond the limit is refused at once; there is no
+// queue. The limit falls while requests take longer than 1 s, and rises again otherwise. While a backlog
+// lags, there is a second limit: nine requests are admitted for each ten units of work that are done.
 //
-// A caller is always admitted to an equal share of either limit, also when others have used it up; what one leaves over
-// the others may use. A caller is a verified issuer; the users of its session tokens count as another one.
+// A caller is always admitted to an equal share of either limit, also when others have used it up. What
+// one caller leaves over, the others may use.
 //
-//	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{Name: "requests"})
-//	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{..., Admission: httpserve.PerRoute{}})
-//	router.Use(admission.Limit, verifier.Require(maxBody))
-//
-// It is safe for concurrent use.
+// [Admission.Limit] is the middleware in front of the authentication, which calls [ExpectRoom] before it
+// verifies a request, and [Admit] afterwards. It is safe for concurrent use.
 type Admission struct {
 	config AdmissionConfig
 
 	mu       sync.Mutex
 	limit    float64
 	inFlight int
-	callers  map[caller]*usage
+	callers  map[string]*usage
 
-	// Of the present step:
+	// Counted in the current step:
 	began      time.Time
 	peak       int // the most in flight
 	done, slow int // requests
 
 	// Of the backlog:
 	lagging bool
-	paid    uint64  // units of work done that have been counted
+	paid    uint64  // units of work done, as counted so far
 	credit  float64 // requests that may be admitted while it lags
-	earned  float64 // lately
+	earned  float64 // in the last steps
 
-	refused  int // since logged
+	refused  int // since the last log line
 	loggedAt time.Time
 }
 
-// A caller is whose requests share the limit with those of others.
-type caller struct {
-	issuer  string
-	session bool
-}
-
-// A usage is what a caller has of the limit.
+// A usage is a caller's part of the limit.
 type usage struct {
 	inFlight int
 	last     time.Time // admission
-	admitted float64   // lately
+	admitted float64   // in the last steps
 }
 
 // NewAdmission returns an Admission with its highest limit.
 func NewAdmission(config AdmissionConfig) *Admission {
 	config.Logger = cmp.Or(config.Logger, slog.Default())
 	config.MinLimit, config.MaxLimit = cmp.Or(config.MinLimit, 64), cmp.Or(config.MaxLimit, 256)
-	return &Admission{config: config, limit: float64(config.MaxLimit), callers: map[caller]*usage{}, began: time.Now()}
+	return &Admission{config: config, limit: float64(config.MaxLimit), callers: map[string]*usage{}, began: time.Now()}
 }
-
-// PerRoute is the svcauth.Admission of a Verifier in front of which one or more Admissions stand: each request is
-// admitted by the Admission whose Limit it has come through. A request that has come through none is admitted.
-type PerRoute struct{}
 
 // ticketKey is the context key of a request's ticket.
 type ticketKey struct{}
 
-// A ticket is one request's claim to a place in an Admission.
+// A ticket is one request's place in an Admission.
 type ticket struct {
 	admission *Admission
-	caller    caller
+	caller    string
 	at        time.Time // of its admission; zero before
 	refused   bool
 }
 
-// Limit is a middleware that stands in front of the Verifier and ends the admission of each request with its answer.
-// After the answer to a refused request, an HTTP/1 connection pauses for 25 ms.
+// Limit is a middleware that stands in front of the authentication. It ends the admission of each
+// request with its answer. After the answer to a refused request, an HTTP/1 connection pauses for 25 ms.
 func (a *Admission) Limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t := &ticket{admission: a}
@@ -159,40 +144,43 @@ func pause(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Expect implements svcauth.Admission.
-func (PerRoute) Expect(ctx context.Context, claimed svcauth.Caller) bool {
+// ExpectRoom reports whether the Admission of a request would admit its caller now. It is for a check
+// that comes before the expensive ones. ctx is the request's; a request that has come through no
+// [Admission.Limit] is always admitted.
+func ExpectRoom(ctx context.Context, caller string) bool {
 	t, ok := ctx.Value(ticketKey{}).(*ticket)
-	return !ok || t.admission.expect(t, caller{claimed.Issuer, claimed.Session})
+	return !ok || t.admission.expect(t, caller)
 }
 
-// Admit implements svcauth.Admission.
-func (PerRoute) Admit(ctx context.Context, verified svcauth.Caller) bool {
+// Admit admits a request, if its Admission has room for the caller. ctx is the request's; a request that
+// has come through no [Admission.Limit] is always admitted.
+func Admit(ctx context.Context, caller string) bool {
 	t, ok := ctx.Value(ticketKey{}).(*ticket)
-	return !ok || t.admission.admit(t, caller{verified.Issuer, verified.Session})
+	return !ok || t.admission.admit(t, caller)
 }
 
 // expect reports whether a caller would be admitted now.
-func (a *Admission) expect(t *ticket, c caller) bool {
+func (a *Admission) expect(t *ticket, caller string) bool {
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.adapt(now)
-	return a.fits(c) || a.refuse(t, now)
+	return a.fits(caller) || a.refuse(t, now)
 }
 
 // admit admits a request, if there is room for its caller.
-func (a *Admission) admit(t *ticket, c caller) bool {
+func (a *Admission) admit(t *ticket, caller string) bool {
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.adapt(now)
-	if !a.fits(c) {
+	if !a.fits(caller) {
 		return a.refuse(t, now)
 	}
-	u := a.callers[c]
+	u := a.callers[caller]
 	if u == nil {
 		u = &usage{}
-		a.callers[c] = u
+		a.callers[caller] = u
 	}
 	u.inFlight++
 	u.last = now
@@ -200,7 +188,7 @@ func (a *Admission) admit(t *ticket, c caller) bool {
 	a.credit--
 	a.inFlight++
 	a.peak = max(a.peak, a.inFlight)
-	t.caller, t.at = c, now
+	t.caller, t.at = caller, now
 	return true
 }
 
@@ -222,8 +210,8 @@ func (t *ticket) release() {
 }
 
 // fits reports whether there is room for another request of a caller. a.mu is held.
-func (a *Admission) fits(c caller) bool {
-	u, sharing := a.callers[c], len(a.callers)
+func (a *Admission) fits(caller string) bool {
+	u, sharing := a.callers[caller], len(a.callers)
 	if u == nil {
 		u, sharing = &usage{}, sharing+1
 	}
@@ -261,10 +249,10 @@ func (a *Admission) adapt(now time.Time) {
 	a.began, a.peak, a.done, a.slow = now, a.inFlight, 0, 0
 	forget := math.Pow(memory, float64(steps))
 	a.earned *= forget
-	for c, u := range a.callers {
+	for caller, u := range a.callers {
 		u.admitted *= forget
 		if u.inFlight == 0 && now.Sub(u.last) > activeTime {
-			delete(a.callers, c)
+			delete(a.callers, caller)
 		}
 	}
 }

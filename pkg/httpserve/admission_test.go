@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"example.com/micromachine/pkg/httpserve"
-	"example.com/micromachine/pkg/svcauth"
 )
 
 // A gate is an Admission with a handler behind it that takes a time, and calls that arrive at once.
@@ -39,12 +38,12 @@ func newGate(backlog httpserve.Backlog) *gate {
 		Name: "test", Backlog: backlog, Logger: slog.New(slog.DiscardHandler),
 	})
 	g.handler = admission.Limit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		caller := svcauth.Caller{Issuer: r.Header.Get("Caller")}
-		if !(httpserve.PerRoute{}).Expect(r.Context(), caller) || !(httpserve.PerRoute{}).Admit(r.Context(), caller) {
-			g.refused[caller.Issuer].Add(1)
+		caller := r.Header.Get("Caller")
+		if !httpserve.ExpectRoom(r.Context(), caller) || !httpserve.Admit(r.Context(), caller) {
+			g.refused[caller].Add(1)
 			return
 		}
-		g.accepted[caller.Issuer].Add(1)
+		g.accepted[caller].Add(1)
 		time.Sleep(time.Duration(g.takes.Load()))
 	}))
 	return g
@@ -92,7 +91,7 @@ func TestAdmissionAfterPanic(t *testing.T) {
 	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{Logger: slog.New(slog.DiscardHandler)})
 	admitted := 0
 	handler := admission.Limit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if (httpserve.PerRoute{}).Admit(r.Context(), svcauth.Caller{Issuer: polite}) {
+		if httpserve.Admit(r.Context(), polite) {
 			admitted++
 		}
 		panic(http.ErrAbortHandler)
@@ -229,7 +228,7 @@ func TestAdmissionPauses(t *testing.T) {
 	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{MinLimit: 1, MaxLimit: 1, Logger: slog.New(slog.DiscardHandler)})
 	begun, end := make(chan struct{}), make(chan struct{})
 	server := httptest.NewServer(admission.Limit(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if (httpserve.PerRoute{}).Admit(r.Context(), svcauth.Caller{Issuer: flooder}) {
+		if httpserve.Admit(r.Context(), flooder) {
 			close(begun)
 			<-end
 			return

@@ -11,7 +11,6 @@ import (
 
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/logsafe"
-	"example.com/micromachine/pkg/svcauth"
 )
 
 // LimitTime returns a middleware that ends a request's context after d.
@@ -25,8 +24,8 @@ func LimitTime(d time.Duration) func(http.Handler) http.Handler {
 	}
 }
 
-// NoStore is a middleware that keeps answers out of caches, which do not know
-// that they depend on the token.
+// NoStore is a middleware that keeps answers out of caches, because caches do not know that the answers
+// depend on the token.
 func NoStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -34,11 +33,13 @@ func NoStore(next http.Handler) http.Handler {
 	})
 }
 
-// Audit returns a middleware that logs who has changed what and in whose name,
-// and who was refused what. What was merely read, which is most, is not logged.
-// It stands behind svcauth's Verifier, who says which service calls and for whom.
-// What callers chose passes through package logsafe.
-func Audit(log *slog.Logger) func(http.Handler) http.Handler {
+// Identify returns the caller of a request, which is a service, and the subject on whose behalf it calls.
+type Identify func(ctx context.Context) (caller, subject string)
+
+// Audit returns a middleware that logs each change and each refusal: the caller, the subject, the request
+// and the status. Successful reads, which are most requests, are not logged. It stands behind the
+// authentication, which provides the identities. Text that callers choose passes through package logsafe.
+func Audit(log *slog.Logger, identify Identify) func(http.Handler) http.Handler {
 	log = slog.New(logsafe.NewHandler(log.Handler()))
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -48,11 +49,10 @@ func Audit(log *slog.Logger) func(http.Handler) http.Handler {
 			if reading && answer.Status() < http.StatusBadRequest {
 				return
 			}
-			caller, _ := svcauth.CallerFrom(r.Context())
-			subject, _ := svcauth.SubjectFrom(r.Context())
-			log.InfoContext(r.Context(), "request", "method", logsafe.Text(r.Method), "path", httpjson.LoggedPath(r), "status", answer.Status(),
-				"location", answer.Header().Get("Location"), "caller", logsafe.Text(caller.Issuer),
-				"subject", logsafe.Text(string(subject)))
+			caller, subject := identify(r.Context())
+			log.InfoContext(r.Context(), "request", "method", logsafe.Text(r.Method), "path", httpjson.LoggedPath(r),
+				"status", answer.Status(), "location", answer.Header().Get("Location"), "caller", logsafe.Text(caller),
+				"subject", logsafe.Text(subject))
 		})
 	}
 }

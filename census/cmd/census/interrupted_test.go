@@ -49,11 +49,11 @@ func TestConnectionLost(t *testing.T) {
 			through.Host = proxy.Addr
 			time.AfterFunc(time.Second, proxy.Refuse)
 			got := execute(t, []string{"CENSUS_DATABASE_URL=" + through.String()}, row.args...)
-			got.mustFail(t, 1, "the database is not available: ")
-			if text := got.err.Error() + got.stderr; strings.Contains(text, "\n") {
+			got.MustFail(t, 1, "the database is not available: ")
+			if text := got.Err.Error() + got.Stderr; strings.Contains(text, "\n") {
 				t.Errorf("several lines: %s", text)
 			}
-			t.Log(got.err)
+			t.Log(got.Err)
 		})
 	}
 }

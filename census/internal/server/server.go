@@ -15,6 +15,7 @@ import (
 	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/httpserve"
+	"example.com/micromachine/pkg/service"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/keys"
 )
@@ -47,8 +48,7 @@ type Config struct {
 	URL census.BaseURL
 	// Store is where the users are.
 	Store Store
-	// Verifier lets in the calls to all that lies under /user/. Its audience
-	// is URL, its Admission an httpserve.PerRoute.
+	// Verifier verifies the calls of all routes under /user/. Its audience is URL.
 	Verifier *svcauth.Verifier
 	// Keys are what Census signs with; their public halves are published.
 	Keys keys.Signing
@@ -78,7 +78,7 @@ func New(c Config) *chi.Mux {
 		Name: "all", MinLimit: minInFlight, MaxLimit: maxInFlight, Logger: c.Logger,
 	})
 	r.Group(func(r chi.Router) {
-		r.Use(httpserve.NoStore, admission.Limit, c.Verifier.Require(maxBody), httpserve.Audit(c.Logger))
+		r.Use(service.Authenticated(c.Verifier, admission, maxBody, c.Logger)...)
 		r.Get("/user/", handle(s.listUsers))
 		r.Post("/user/", handle(s.createUser))
 		r.Get("/user/{id}/", handle(s.getUser))

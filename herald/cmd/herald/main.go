@@ -1,5 +1,4 @@
-// Command herald runs Herald, the service that notifies users by mail, and looks
-// after its database.
+// Command herald runs Herald, the service that notifies users by mail, and manages its database.
 //
 //	herald migrate
 //	herald serve
@@ -7,123 +6,99 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io"
+	"fmt"
 	"os"
 
-	"golang.org/x/sync/errgroup"
-
+	"example.com/micromachine/herald/internal/census"
 	"example.com/micromachine/herald/internal/delivery"
+	"example.com/micromachine/herald/internal/mail"
+	"example.com/micromachine/herald/internal/postgres"
 	"example.com/micromachine/herald/internal/server"
 	migrations "example.com/micromachine/migrations/herald"
-	"example.com/micromachine/pkg/command"
-	"example.com/micromachine/pkg/database"
+	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/httpserve"
-	"example.com/micromachine/pkg/svcauth"
-	"example.com/micromachine/pkg/svcauth/pgreplay"
-	"example.com/micromachine/pkg/svcauth/svcauthprom"
+	"example.com/micromachine/pkg/service"
 )
 
-func main() { os.Exit(command.Main("herald", run)) }
+// otherConns are the connections beside the pools: the heartbeat of the process, and the one on which
+// the job queue listens.
+const otherConns = 2
 
-// run does what the arguments say and returns when it is done.
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	name, err := parseCommand(args)
-	if err != nil {
-		_, _ = io.WriteString(stderr, usage+"\n") // the error itself is told by main
-		return command.Misuse(err)
-	}
-	switch name {
-	case "serve":
-		return serve(ctx, environ, stderr)
-	case "migrate":
-		return migrate(ctx, environ)
-	case "healthcheck":
-		return healthcheck(ctx, environ)
-	default:
-		_, err := io.WriteString(stdout, usage)
-		return err
+func main() { os.Exit(service.Main(new(program).definition())) }
+
+// program is Herald's own part of the program.
+type program struct {
+	settings settings
+	mail     *mail.Sender
+}
+
+func (p *program) definition() service.Definition {
+	return service.Definition{
+		Name: "herald", AdminListen: "127.0.0.1:9444",
+		Conns:    service.Conns{Default: 2*postgres.MaxConns + otherConns, Least: 2 + otherConns, Requests: requestConns},
+		Migrate:  migrations.Up,
+		Settings: &p.settings, Check: p.settings.check,
+		Open: p.openMail, Serve: p.serve,
 	}
 }
 
-func migrate(ctx context.Context, environ []string) error {
-	settings, err := command.Settings[databaseSettings](environ)
-	if err != nil {
-		return err
-	}
-	return explain(migrations.Up(ctx, settings.URL))
-}
+// Requests and jobs have a pool each, so that neither waits for the connections of the other.
+func requestConns(total int32) int32 { return total - otherConns - jobConns(total) }
+func jobConns(total int32) int32     { return (total - otherConns) / 2 }
 
-// explain returns an error of the database for whoever runs a command.
-func explain(err error) error {
-	if errors.Is(err, database.ErrTransactionPooling) {
-		return command.Misuse(inDatabaseURL(err))
-	}
-	return database.Explain(err)
-}
-
-func healthcheck(ctx context.Context, environ []string) error {
-	settings, err := command.Settings[adminSettings](environ)
-	if err != nil {
-		return err
-	}
-	return httpserve.Healthcheck(ctx, settings.Listen)
-}
-
-// serve runs the service until ctx ends. It starts without its database, Census
-// and the mail server, and is not ready while the first cannot be reached.
-func serve(ctx context.Context, environ []string, stderr io.Writer) error {
-	settings, err := command.Settings[serveSettings](environ)
-	if err != nil {
-		return err
-	}
-	log := command.NewLogger(stderr, settings.LogLevel)
-	sessions := settings.Database.Config.CheckSessions(ctx)
-	if errors.Is(sessions, database.ErrTransactionPooling) {
-		return explain(sessions)
-	}
-	db, err := openDatabase(ctx, settings.Database.Config)
-	if err != nil {
-		return err
-	}
-	defer db.close()
-	replay := pgreplay.New(db.requests)
-	others, err := meet(settings, replay, log)
-	if err != nil {
-		return command.Misuse(err)
-	}
-	defer others.close()
-	backlog := delivery.NewBacklog()
-	deliveries, err := delivery.New(delivery.Config{
-		Pool: db.jobs, Store: db.jobStore, Requests: db.store, Process: db.process, Backlog: backlog,
-		Census: others.census, Mail: others.mail, Logger: log,
+// serve makes the parts of Herald. They start without Census and without the mail server.
+func (p *program) serve(ctx context.Context, rt *service.Runtime) (service.Parts, error) {
+	users, err := census.New(census.Config{
+		URL: p.settings.CensusURL, Signer: rt.Signer, HTTPClient: rt.HTTPClient, Logger: rt.Logger,
 	})
 	if err != nil {
-		return err
+		return service.Parts{}, service.Misuse(fmt.Errorf("HERALD_CENSUS_URL: %w", err))
+	}
+	jobs, err := rt.OpenPool(ctx, jobConns(rt.TotalConns()))
+	if err != nil {
+		return service.Parts{}, err
+	}
+	process, backlog := postgres.NewProcess(), delivery.NewBacklog()
+	store := postgres.New(rt.Pool, process)
+	deliveries, err := delivery.New(delivery.Config{
+		Pool: jobs, Store: postgres.New(jobs, process), Requests: store, Process: process, Backlog: backlog,
+		Census: users, Mail: p.mail, Logger: rt.Logger,
+	})
+	if err != nil {
+		return service.Parts{}, err
 	}
 	api := server.New(server.Config{
-		URL: settings.URL, CensusURL: settings.CensusURL, Store: db.store, Census: others.census,
-		Deliveries: deliveries, Backlog: backlog, Verifier: others.verifier, Keys: others.keys, Logger: log,
+		URL: rt.Settings.URL, CensusURL: p.settings.CensusURL, Store: store, Census: users,
+		Deliveries: deliveries, Backlog: backlog, Verifier: rt.Verifier, Keys: rt.Keys, Logger: rt.Logger,
 	})
-	clock := database.NewClock(db.requests, svcauth.Leeway)
-	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{
-		"database": database.NewCheck(db.store.Ready).Run, "deliveries": deliveries.Ready, "clock": clock.Check,
-	})
-	operators := httpserve.AdminHandler(ready, svcauthprom.NewCollector(others.verifier), clock.Metric())
-	public, admin, err := listen(settings, api, operators, ready, log)
-	if err != nil {
-		return command.Misuse(err)
-	}
-	log.Info("listening", "addr", public.Addr().String(), "admin_addr", admin.Addr().String())
+	return service.Parts{
+		Handler: api, Ready: store.Ready,
+		Checks:  map[string]httpserve.Check{"deliveries": deliveries.Ready},
+		Workers: []func(context.Context) error{deliveries.Run},
+	}, nil
+}
 
-	// When ctx ends, requests are answered and mails finished side by side.
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return httpserve.Run(ctx, public, admin) })
-	group.Go(func() error { return deliveries.Run(ctx) })
-	group.Go(func() error { replay.Run(ctx, log); return nil })
-	group.Go(func() error { clock.Run(ctx, log); return nil })
-	if sessions != nil { // the database was not there
-		group.Go(func() error { return explain(settings.Database.Config.AwaitSessions(ctx)) })
+// openMail makes the sender of the mails.
+func (p *program) openMail(rt *service.Runtime) (err error) {
+	if p.mail, err = p.newSender(rt.Settings); err != nil {
+		return fmt.Errorf("HERALD_SMTP_ADDR: %w", err)
 	}
-	return group.Wait()
+	rt.OnClose(p.mail.Close)
+	return nil
+}
+
+func (p *program) newSender(common service.Settings) (*mail.Sender, error) {
+	roots, err := httpclient.LoadRoots(common.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	domain, err := service.Host(common.URL)
+	if err != nil {
+		return nil, err
+	}
+	s := p.settings
+	return mail.NewSender(mail.Config{
+		Addr: s.SMTPAddr, TLS: s.SMTPTLS, Roots: roots, Username: s.SMTPUsername, Password: string(s.SMTPPassword),
+		Auth: s.SMTPAuth, From: s.MailFrom, Domain: domain,
+	})
 }

@@ -5,11 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"example.com/micromachine/pkg/command"
+	"example.com/micromachine/pkg/service"
 )
 
-// A mail server's address, a sender and a mechanism that cannot be used are each told in one line, which names the
-// variable and holds no password.
+// A mail server's address, a sender and a mechanism that cannot be used are each reported in one line, which
+// names the variable and holds no password.
 func TestMailSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "postgres://127.0.0.1:1/herald")
@@ -36,10 +36,10 @@ func TestMailSettings(t *testing.T) {
 		"HERALD_URL":       {"https://\u202eherald/", "https://-herald/"},
 	} {
 		for _, value := range values {
-			got := execute(t, append(slices.Clip(w.environ), variable+"="+value), "serve")
-			got.mustFail(t, 2, variable+": ")
-			if got.err == nil || strings.ContainsAny(got.err.Error(), "\r\n") || strings.Contains(got.err.Error(), "hunter2") {
-				t.Errorf("%s=%q: %q", variable, value, got.err)
+			got := execute(t, append(slices.Clip(w.service.Environ), variable+"="+value), "serve")
+			got.MustFail(t, 2, variable+": ")
+			if got.Err == nil || strings.ContainsAny(got.Err.Error(), "\r\n") || strings.Contains(got.Err.Error(), "hunter2") {
+				t.Errorf("%s=%q: %q", variable, value, got.Err)
 			}
 		}
 	}
@@ -64,10 +64,11 @@ func TestMailSettingsThatCanBeUsed(t *testing.T) {
 		"HERALD_URL":       {"https://192.0.2.1/", "https://[::1]:8443/", "https://bücher.example/"},
 	} {
 		for _, value := range values {
-			environ := append(slices.Clip(w.environ), variable+"="+value)
-			settings, err := command.Settings[serveSettings](environ)
+			environ := append(slices.Clip(w.service.Environ), variable+"="+value)
+			p := new(program)
+			rt, err := service.ReadSettings(p.definition(), environ)
 			if err == nil {
-				_, err = newSender(settings)
+				_, err = p.newSender(rt.Settings)
 			}
 			if err != nil {
 				t.Errorf("%s=%q: %v", variable, value, err)

@@ -17,6 +17,7 @@ import (
 	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/httpserve"
+	"example.com/micromachine/pkg/service"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/keys"
 )
@@ -56,8 +57,7 @@ type Config struct {
 	Deliveries Deliveries
 	// Backlog is the notifications that are not delivered yet. While it lags, fewer are accepted. It may be nil.
 	Backlog httpserve.Backlog
-	// Verifier lets in the calls to all that lies under /notification/. Its
-	// audience is URL, its Admission an httpserve.PerRoute.
+	// Verifier verifies the calls of all routes under /notification/. Its audience is URL.
 	Verifier *svcauth.Verifier
 	// Keys are what Herald signs with; their public halves are published.
 	Keys keys.Signing
@@ -82,7 +82,7 @@ func New(c Config) *chi.Mux {
 	r.Get("/openapi.yaml", httpserve.ServeText("application/yaml", herald.OpenAPI))
 	r.Method(http.MethodGet, "/"+keys.JWKSPath, keys.Handler(c.Keys))
 	verified := func(a *httpserve.Admission) chi.Router {
-		return r.With(httpserve.NoStore, a.Limit, c.Verifier.Require(maxBody), httpserve.Audit(c.Logger))
+		return r.With(service.Authenticated(c.Verifier, a, maxBody, c.Logger)...)
 	}
 	writes := verified(httpserve.NewAdmission(httpserve.AdmissionConfig{Name: "writes", Backlog: c.Backlog, Logger: c.Logger}))
 	writes.Post("/notification/", api.Handle(s.createNotification))
