@@ -21,7 +21,7 @@ type environment struct {
 }
 
 func newEnvironment(d *Definition, c *Command, environ []string) *environment {
-	return &environment{command: c, prefix: d.variableName(""), values: env.ToMap(environ)}
+	return &environment{command: c, prefix: d.Variable(""), values: env.ToMap(environ)}
 }
 
 // parse reads a struct of settings. It ignores faults in variables that the command does not read.

@@ -87,7 +87,7 @@ func (rt *Runtime) open(ctx context.Context) (err error) {
 	s := rt.Settings
 	rt.HTTPClient, err = httpclient.New(httpclient.Config{CAFile: s.CAFile, ConnectTo: s.ConnectTo})
 	if err != nil {
-		ca, connectTo := rt.definition.variableName("CA_FILE"), rt.definition.variableName("CONNECT_TO")
+		ca, connectTo := rt.definition.Variable("CA_FILE"), rt.definition.Variable("CONNECT_TO")
 		return Misuse(fmt.Errorf("%s, %s: %w", ca, connectTo, err))
 	}
 	var openErr error

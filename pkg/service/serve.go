@@ -83,7 +83,7 @@ func (rt *Runtime) listen(
 		Addr: s.Listen, CertFile: s.TLSCertFile, KeyFile: s.TLSKeyFile, Handler: api, Readiness: ready, Logger: rt.Logger,
 	})
 	if err != nil {
-		name := rt.definition.variableName
+		name := rt.definition.Variable
 		return nil, nil, fmt.Errorf("%s, %s, %s: %w", name("LISTEN"), name("TLS_CERT_FILE"), name("TLS_KEY_FILE"), err)
 	}
 	admin, err = httpserve.Listen(httpserve.Config{

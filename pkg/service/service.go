@@ -38,7 +38,8 @@ import (
 // that hold the service's own settings.
 type Definition struct {
 	// Name is the name of the program, such as "census". The variables then begin with CENSUS_, and
-	// the default of CENSUS_URL is https://census.service/. Required.
+	// the default of CENSUS_URL is https://census.service/. A dash in the name is _ in the variables.
+	// Required.
 	Name string
 	// AdminListen is the default of the variable ADMIN_LISTEN. Required.
 	AdminListen string

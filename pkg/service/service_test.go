@@ -208,3 +208,11 @@ func TestHost(t *testing.T) {
 		}
 	}
 }
+
+func TestVariable(t *testing.T) {
+	t.Parallel()
+	d := service.Definition{Name: "new-ledger"}
+	if got := d.Variable("URL"); got != "NEW_LEDGER_URL" {
+		t.Errorf("got %s", got)
+	}
+}

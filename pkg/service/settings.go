@@ -48,8 +48,10 @@ func (d *Definition) defaults() Settings {
 	return Settings{URL: "https://" + d.Name + ".service/", AdminListen: d.AdminListen}
 }
 
-// variableName returns the name of a variable with the service's prefix.
-func (d *Definition) variableName(name string) string { return strings.ToUpper(d.Name) + "_" + name }
+// Variable returns the name of a variable with the service's prefix.
+func (d *Definition) Variable(name string) string {
+	return strings.ToUpper(strings.ReplaceAll(d.Name, "-", "_")) + "_" + name
+}
 
 // read reads the settings that a command needs. All faults together are one [Misuse], one line for each
 // variable, which begins with its name.
@@ -108,7 +110,7 @@ func (rt *Runtime) blame(variable string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", rt.definition.variableName(variable), err)
+	return fmt.Errorf("%s: %w", rt.definition.Variable(variable), err)
 }
 
 // checkFileName returns an error when a setting that names a file holds the content of a file, such as a

@@ -20,11 +20,11 @@ func Usage(d Definition) string {
 	b.WriteString("\nSettings are taken from the environment; a secret NAME also from the file NAME_FILE.\n")
 	shared, rest := d.documentation()
 	for _, v := range shared {
-		writeEntry(&b, 2, 24, d.variableName(v.variable), strings.Join(v.commands, ", ")+"; "+v.text())
+		writeEntry(&b, 2, 24, d.Variable(v.variable), strings.Join(v.commands, ", ")+"; "+v.text())
 	}
 	b.WriteString("and, for serve alone,\n")
 	for _, v := range rest {
-		writeEntry(&b, 2, 24, d.variableName(v.variable), v.text())
+		writeEntry(&b, 2, 24, d.Variable(v.variable), v.text())
 	}
 	b.WriteString("\nExit codes: 0 done, 1 failed, 2 wrong usage or settings.\n")
 	return b.String()
@@ -36,9 +36,9 @@ func Markdown(d Definition) string {
 	b.WriteString("| variable | meaning | default |\n|---|---|---|\n")
 	shared, rest := d.documentation()
 	for _, v := range append(shared, rest...) {
-		name, preset := "`"+d.variableName(v.variable)+"`", ""
+		name, preset := "`"+d.Variable(v.variable)+"`", ""
 		if v.secret {
-			name += " or `" + d.variableName(v.variable) + "_FILE`"
+			name += " or `" + d.Variable(v.variable) + "_FILE`"
 		}
 		switch {
 		case v.required:

@@ -14,7 +14,6 @@ package servicetest
 import (
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 
 	"example.com/micromachine/pkg/pgtest"
@@ -112,7 +111,8 @@ func (s Service) Test(t *testing.T) {
 func (s Service) variable(name string) string { return variable(s.Define, name) }
 
 func variable(define Define, name string) string {
-	return strings.ToUpper(define().Name) + "_" + name
+	d := define()
+	return d.Variable(name)
 }
 
 // unreachable returns the setting of a database that nothing listens for.
