@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"example.com/micromachine/pkg/devca"
 )
 
 // trustFiles are the two services' trust files, in the demo and in compose alike.
@@ -21,19 +23,20 @@ var trustFiles embed.FS
 // callers are the services that only call; the names of their files.
 var callers = []string{"another", "shop", "office"}
 
-// Prepare makes the keys, the development CA and its certificates, and lays them and the trust files out below dir, for
-// each service just what it needs:
+// Prepare makes the keys, the development CA and its certificates, and puts them and the trust files below dir, for each
+// service only the files that it needs:
 //
 //	census/, herald/  keys/ to be rotated, tls.pem, tls-key.pem, ca.pem, trust.yaml and the callers' public keys
 //	mail/             tls.pem, tls-key.pem
 //	callers/          another.pem, shop.pem, office.pem, ca.pem; ca/ with the development CA
 //
-// What is there already is kept. The svcauth program in binDir makes all of it.
+// Files that exist are kept. The svcauth program in binDir makes the keys.
 func Prepare(ctx context.Context, binDir, dir string) error {
 	svcauth := filepath.Join(binDir, "svcauth")
 	ca := filepath.Join(dir, "callers", "ca")
-	if err := run(ctx, svcauth, "dev-ca", "--dir", ca, "census.service", "herald.service", "mail.service", "localhost"); err != nil {
-		return err
+	hosts := []string{"census.service", "herald.service", "mail.service", "localhost"}
+	if _, err := devca.Make(devca.Config{Dir: ca, Hosts: hosts}); err != nil {
+		return fmt.Errorf("making TLS certificates: %w", err)
 	}
 	for _, service := range []string{"census", "herald"} {
 		keys := filepath.Join(dir, service, "keys")

@@ -1,51 +1,37 @@
 package httpclient_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"example.com/micromachine/pkg/devca"
 	"example.com/micromachine/pkg/httpclient"
 )
 
-// serveTLS serves HTTPS on a free port, with a certificate for name that is its own authority. It returns the address
-// and the file of the certificate.
+// serveTLS serves HTTPS on a free port, with a certificate for name. It returns the address and the file of the
+// certificate's authority.
 func serveTLS(t *testing.T, name string, handler http.Handler) (addr, caFile string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
+	dir := t.TempDir()
+	if _, err := devca.Make(devca.Config{Dir: dir, Hosts: []string{name}}); err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, name+".pem"), filepath.Join(dir, name+"-key.pem"))
 	if err != nil {
-		t.Fatal(err)
-	}
-	caFile = filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(handler)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of failed handshakes
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	return server.Listener.Addr().String(), caFile
+	return server.Listener.Addr().String(), filepath.Join(dir, "ca.pem")
 }
 
 // The client verifies certificates against the host of the URL, wherever it connects, and follows no redirect.

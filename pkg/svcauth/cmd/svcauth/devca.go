@@ -4,24 +4,20 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
-	"strings"
-	"time"
 
-	"example.com/micromachine/pkg/fileperm"
+	"example.com/micromachine/pkg/devca"
 )
 
 var devCACommand = command{
 	name:    "dev-ca",
 	args:    "--dir DIR [--json] HOST…",
 	summary: "make a certificate authority and TLS certificates for development",
-	about: `Makes a certificate authority for development, DIR/ca.pem and DIR/ca-key.pem, and for each HOST, a DNS name or an IP
-address, the server certificate DIR/HOST.pem with its key DIR/HOST-key.pem, valid for a year. Keys are ECDSA P-256, readable
-by their owner alone, and never overwritten. What is there already is kept; a certificate that has expired, or that fits
-neither its key nor the authority, is replaced, and the output says so. A key that somebody else can have put there or read
-is an error: DIR and its keys must belong to who runs the command, and no other user may write to DIR or read a key.`,
+	about: `Makes a certificate authority for development, DIR/ca.pem and DIR/ca-key.pem, and for each HOST, a
+DNS name or an IP address, the server certificate DIR/HOST.pem with its key DIR/HOST-key.pem, valid
+for a year. Keys are ECDSA P-256. Only their owner can read them, and they are never overwritten.
+Files that exist are kept, but a certificate that has expired, or does not match its key, its HOST or
+the authority, is replaced; the output says so. DIR and the keys in it must belong to the user who
+runs the command, and no other user may be able to write to DIR or to read a key.`,
 	examples: []string{
 		"svcauth dev-ca --dir .dev/tls census.service herald.service",
 		"curl --cacert .dev/tls/ca.pem https://census.service/",
@@ -30,7 +26,7 @@ is an error: DIR and its keys must belong to who runs the command, and no other 
 }
 
 func defineDevCA(fs *flag.FlagSet) action {
-	dir := fs.String("dir", "", "the `DIR`ectory of all the files; made when it is not there")
+	dir := fs.String("dir", "", "the `DIR`ectory of all files; it is made if it does not exist")
 	asJSON := fs.Bool("json", false, "print what was done with each file as JSON")
 	return func(_ context.Context, std stdio, hosts []string) error {
 		switch {
@@ -40,96 +36,41 @@ func defineDevCA(fs *flag.FlagSet) action {
 			return usagef("no HOST is given")
 		}
 		for _, host := range hosts {
-			if err := checkHost(host); err != nil {
-				return err
+			if err := devca.CheckHost(host); err != nil {
+				return usagef("%v", err)
 			}
 		}
-		ca := &devCA{dir: *dir, now: time.Now(), done: []outcome{}}
-		err := ca.makeAll(hosts)
-		if reportErr := ca.report(std, *asJSON); err == nil {
+		files, err := devca.Make(devca.Config{Dir: *dir, Hosts: hosts})
+		if reportErr := reportFiles(std, files, *asJSON); err == nil {
 			err = reportErr
 		}
 		return err
 	}
 }
 
-// checkHost refuses what is no name for a certificate, and names whose files would be those of another.
-func checkHost(host string) error {
-	if ip := net.ParseIP(host); ip != nil {
-		if ip.String() != host {
-			return usagef("the address %q is usually written %q", host, ip)
-		}
-		return nil
-	}
-	switch {
-	case host != strings.ToLower(host):
-		return usagef("the host name %q has capital letters", host)
-	case len(host) > 253:
-		return usagef("a host name of %d characters", len(host))
-	case host == "ca" || strings.HasSuffix(host, "-key"):
-		return usagef("the host name %q would take the file of another certificate or key", host)
-	}
-	for label := range strings.SplitSeq(host, ".") {
-		if !isLabel(label) {
-			return usagef("%q is no host name", host)
-		}
-	}
-	return nil
+// devCAFile is an element of what dev-ca --json prints.
+type devCAFile struct {
+	File   string       `json:"file"`
+	Action devca.Action `json:"action"`
+	Reason string       `json:"reason,omitempty"`
 }
 
-// isLabel reports whether s is one label of a DNS name, or of the names with underscores that containers have.
-func isLabel(s string) bool {
-	const letters = "abcdefghijklmnopqrstuvwxyz0123456789_"
-	return s != "" && len(s) <= 63 && strings.Trim(s, letters+"-") == "" && s[0] != '-' && s[len(s)-1] != '-'
-}
-
-// An outcome is what was done with one file.
-type outcome struct {
-	File   string `json:"file"`
-	Action string `json:"action"`           // made, kept or replaced
-	Reason string `json:"reason,omitempty"` // why it was replaced
-}
-
-func (ca *devCA) note(name, action, reason string) {
-	ca.done = append(ca.done, outcome{ca.path(name), action, reason})
-}
-
-func (ca *devCA) path(name string) string { return filepath.Join(ca.dir, name) }
-
-func (ca *devCA) report(std stdio, asJSON bool) error {
+// reportFiles prints what was done with each file.
+func reportFiles(std stdio, files []devca.File, asJSON bool) error {
 	if asJSON {
-		return std.json(ca.done)
+		report := []devCAFile{}
+		for _, f := range files {
+			report = append(report, devCAFile{f.Name, f.Action, f.Reason})
+		}
+		return std.json(report)
 	}
-	for _, o := range ca.done {
-		line := o.Action + " " + o.File
-		if o.Reason != "" {
-			line += ": " + o.Reason
+	for _, f := range files {
+		line := string(f.Action) + " " + f.Name
+		if f.Reason != "" {
+			line += ": " + f.Reason
 		}
 		if _, err := fmt.Fprintln(std.out, line); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// makeAll makes what is missing for the authority and the hosts.
-func (ca *devCA) makeAll(hosts []string) error {
-	if err := os.MkdirAll(ca.dir, 0o755); err != nil { //nolint:gosec // the certificates are for others to read; the keys have their own mode
-		return fmt.Errorf("making directory: %w", err)
-	}
-	info, err := os.Stat(ca.dir)
-	if err == nil {
-		err = fileperm.OwnDir(ca.dir, info)
-	}
-	if err != nil {
-		return fmt.Errorf("looking at the directory: %w", err)
-	}
-	if err := ca.open(); err != nil {
-		return fmt.Errorf("opening the authority: %w", err)
-	}
-	for _, host := range hosts {
-		if err := ca.host(host); err != nil {
-			return fmt.Errorf("making the certificate of %s: %w", host, err)
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"example.com/micromachine/pkg/atomicfile"
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
@@ -119,7 +120,7 @@ func (f *keyPairFiles) save(key *keys.Private) error {
 		}
 		data, err := public.marshal([]*keys.Private{key})
 		if err == nil {
-			err = writeNew(public.file, data, 0o644)
+			err = atomicfile.Create(public.file, data, 0o644)
 		}
 		if err != nil {
 			return errors.Join(fmt.Errorf("writing public key: %w", err), removeAll(written))

@@ -196,3 +196,16 @@ func checkMode(tb testing.TB, file string, want fs.FileMode) {
 		tb.Errorf("%s has mode %v, want %v", file, got, want)
 	}
 }
+
+func contents(tb testing.TB, dir string) map[string]string {
+	tb.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, e := range entries {
+		files[e.Name()] = read(tb, filepath.Join(dir, e.Name()))
+	}
+	return files
+}

@@ -14,6 +14,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"example.com/micromachine/pkg/atomicfile"
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
@@ -112,7 +113,7 @@ func rotate(dir string, config keys.RotateConfig, jwks string) (*rotateReport, e
 
 // preparePublishing makes sure that no key is made that could not be published afterwards.
 func preparePublishing(dir, jwks string) error {
-	old, err := readReplaceable(jwks)
+	old, err := atomicfile.Read(jwks)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("reading key set: %w", err)
 	}
@@ -156,7 +157,7 @@ func publishKeys(dir, file string) error {
 		if bytes.Equal(data, written) {
 			return nil
 		}
-		if err := replaceFile(file, data, func(old []byte) error { return checkKeySet(file, old) }); err != nil {
+		if err := atomicfile.Replace(file, data, func(old []byte) error { return checkKeySet(file, old) }); err != nil {
 			return fmt.Errorf("writing key set: %w", err)
 		}
 		written = data
