@@ -1,4 +1,4 @@
-// Package strictjson reads JSON objects that no two readers can understand differently, and refuses
+// Package strictjson reads JSON objects that no two readers can understand differently, and rejects
 // all others.
 package strictjson
 
@@ -12,12 +12,15 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds on what is read. They keep the work spent on a stranger's bytes small.
+// The bounds of [Object]. They limit the work that unauthenticated bytes can cause.
 const (
 	maxDepth   = 8
 	maxMembers = 64  // of one object
 	maxValues  = 256 // in all, at any depth
 )
+
+// maxReadDepth is the bound of [Read], whose recursion is as deep as the data.
+const maxReadDepth = 1000
 
 // A Member is one name of a JSON object with its value, still as it was sent.
 type Member struct {
@@ -50,6 +53,20 @@ func (m Member) Seconds() (int64, error) {
 // what is nested in their values it keeps nothing.
 func Object(data string) ([]Member, error) {
 	s := scanner{data: data, names: make([]string, 0, 12)}
+	return s.document()
+}
+
+// Read reads data as [Object] does, but goes on after what Object rejects, as long as data is a JSON
+// object: the faults are Object's errors, each once, the first of them Object's own. It shows what a
+// rejected object says; no decision may depend on it.
+func Read(data string) (members []Member, faults []error, err error) {
+	s := scanner{data: data, faults: &faults}
+	members, err = s.document()
+	return members, faults, err
+}
+
+// document moves past all of the data, which is one object.
+func (s *scanner) document() ([]Member, error) {
 	s.space()
 	if s.peek() != '{' {
 		return nil, errors.New("not a JSON object")
@@ -65,13 +82,47 @@ func Object(data string) ([]Member, error) {
 	return members, nil
 }
 
-// A scanner walks over JSON text once, without recursion deeper than maxDepth.
+// What Object rejects in well-formed JSON, beside duplicate names.
+var (
+	errTooDeep       = errors.New("nested too deep")
+	errTooManyNames  = errors.New("too many names in one object")
+	errTooManyValues = errors.New("too many values")
+	errInvalidUTF8   = errors.New("invalid UTF-8")
+	errLoneSurrogate = errors.New("lone surrogate")
+)
+
+// A scanner reads JSON text once. Its recursion is no deeper than maxDepth, for Read maxReadDepth.
 type scanner struct {
 	data    string
 	pos     int
 	values  int      // passed so far
 	names   []string // so far, of each object that the scanner is in, the outermost first
 	decoded []byte   // what the last string says, if it has escapes
+	faults  *[]error // of Read; nil for Object
+}
+
+// reject returns err, which ends the reading of Object. For Read it notes err and returns nil.
+func (s *scanner) reject(err error) error {
+	if s.faults == nil {
+		return err
+	}
+	known := func(fault error) bool { return fault.Error() == err.Error() }
+	if !slices.ContainsFunc(*s.faults, known) && len(*s.faults) < maxMembers {
+		*s.faults = append(*s.faults, err)
+	}
+	return nil
+}
+
+// checkDepth checks the depth of an object or an array.
+func (s *scanner) checkDepth(depth int) error {
+	switch {
+	case depth > maxReadDepth:
+		return errTooDeep
+	case depth > maxDepth:
+		return s.reject(errTooDeep)
+	default:
+		return nil
+	}
 }
 
 // peek returns the byte at the scanner's position, or 0 at the end, which is valid nowhere in JSON.
@@ -106,9 +157,10 @@ func (s *scanner) expect(c byte) error {
 
 // value moves past a value. It reports whether that is a string with escapes.
 func (s *scanner) value(depth int) (escaped bool, err error) {
-	s.values++
-	if s.values > maxValues {
-		return false, errors.New("too many values")
+	if s.values++; s.values > maxValues {
+		if err := s.reject(errTooManyValues); err != nil {
+			return false, err
+		}
 	}
 	switch c := s.peek(); {
 	case c == '{':
@@ -127,8 +179,8 @@ func (s *scanner) value(depth int) (escaped bool, err error) {
 
 // object moves past an object and appends its members to members, which is nil for a nested object.
 func (s *scanner) object(depth int, members *[]Member) error {
-	if depth > maxDepth {
-		return errors.New("nested too deep")
+	if err := s.checkDepth(depth); err != nil {
+		return err
 	}
 	s.pos++
 	s.space()
@@ -169,13 +221,22 @@ func (s *scanner) name(first int) (string, error) {
 		return "", err
 	}
 	name := s.text(s.data[start:s.pos], escaped)
-	if slices.Contains(s.names[first:], name) {
-		return "", fmt.Errorf("duplicate name %.200q", name)
-	}
-	if s.names = append(s.names, name); len(s.names)-first > maxMembers {
-		return "", errors.New("too many names in one object")
+	if err := s.checkName(first, name); err != nil {
+		return "", err
 	}
 	return name, s.expect(':')
+}
+
+// checkName adds a name to those of its object, which begin at first.
+func (s *scanner) checkName(first int, name string) error {
+	if slices.Contains(s.names[first:], name) {
+		return s.reject(fmt.Errorf("duplicate name %.200q", name))
+	}
+	if len(s.names)-first == maxMembers {
+		return s.reject(errTooManyNames)
+	}
+	s.names = append(s.names, name)
+	return nil
 }
 
 // member moves past a member's value and appends the member to members, unless that is nil.
@@ -194,8 +255,8 @@ func (s *scanner) member(depth int, name string, members *[]Member) error {
 }
 
 func (s *scanner) array(depth int) error {
-	if depth > maxDepth {
-		return errors.New("nested too deep")
+	if err := s.checkDepth(depth); err != nil {
+		return err
 	}
 	s.pos++
 	s.space()
@@ -299,7 +360,9 @@ func (s *scanner) string() (escaped bool, err error) {
 		default:
 			r, size := utf8.DecodeRuneInString(s.data[s.pos:])
 			if r == utf8.RuneError && size == 1 {
-				return false, errors.New("invalid UTF-8")
+				if err := s.reject(errInvalidUTF8); err != nil {
+					return false, err
+				}
 			}
 			s.pos += size
 		}
@@ -346,19 +409,16 @@ func (s *scanner) unicodeEscape() (rune, error) {
 	if err != nil || !utf16.IsSurrogate(r) {
 		return r, err
 	}
-	if s.peek() != '\\' {
-		return 0, errors.New("lone surrogate")
+	if !strings.HasPrefix(s.data[s.pos:], `\u`) {
+		return utf8.RuneError, s.reject(errLoneSurrogate)
 	}
 	s.pos++
-	if s.peek() != 'u' {
-		return 0, errors.New("lone surrogate")
-	}
 	low, err := s.hex4()
 	if err != nil {
 		return 0, err
 	}
 	if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
-		return 0, errors.New("lone surrogate")
+		return r, s.reject(errLoneSurrogate)
 	}
 	return r, nil
 }
