@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -28,9 +26,6 @@ type call struct {
 	connection
 }
 
-// A header is one header line of a request.
-type header struct{ name, value string }
-
 // callArgs is how the usage lines of token and request begin.
 const callArgs = "--key FILE|DIR --issuer URL --subject URI [FLAG…]"
 
@@ -47,36 +42,6 @@ func (c *call) define(fs *flag.FlagSet) {
 	c.body.define(fs)
 	c.connection.define(fs)
 }
-
-func (c *call) addHeader(line string) error {
-	name, value, ok := strings.Cut(line, ":")
-	value = strings.TrimSpace(value)
-	switch {
-	case !ok || value == "":
-		return errors.New("not of the form NAME: VALUE")
-	case !isToken(name):
-		return fmt.Errorf("%q is no header name", name)
-	case strings.ContainsFunc(value, isControl):
-		return errors.New("a control character in the value")
-	}
-	switch http.CanonicalHeaderKey(name) {
-	case http.CanonicalHeaderKey(svcauth.Header):
-		return fmt.Errorf("this command makes the %s header itself", svcauth.Header)
-	case "Content-Length", "Transfer-Encoding", "Connection", "Trailer":
-		return fmt.Errorf("%s is not for the user to set", name)
-	}
-	c.headers = append(c.headers, header{name, value})
-	return nil
-}
-
-// isToken reports whether s is a token (RFC 9110 section 5.6.2), as names of methods and headers are.
-func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
-	})
-}
-
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // A signedCall is a request that is ready to be sent.
 type signedCall struct {
@@ -152,25 +117,6 @@ func (c *call) check(args []string) (*url.URL, error) {
 		return nil, usagef("--lifetime 0: the token would never be valid")
 	}
 	return target, nil
-}
-
-// parseTarget parses the request's URL and brings it into the form in which it is signed and sent.
-func parseTarget(raw string) (*url.URL, error) {
-	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-		return nil, usagef("the URL %q has characters that must be percent-encoded", raw)
-	}
-	u, err := url.Parse(raw)
-	if err != nil {
-		return nil, usagef("parsing URL: %v", err)
-	}
-	if u.Scheme != "https" || u.Host == "" {
-		return nil, usagef("%q is not an https URL", raw)
-	}
-	u.Host = strings.TrimSuffix(strings.ToLower(u.Host), ":443")
-	if u.Path == "" {
-		u.Path = "/"
-	}
-	return u, nil
 }
 
 func (c *call) request(ctx context.Context, target *url.URL, body content) (*signedCall, error) {

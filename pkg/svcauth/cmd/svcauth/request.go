@@ -4,9 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
-	"unicode/utf8"
 )
 
 var requestCommand = command{
@@ -75,46 +73,4 @@ func send(client *http.Client, req *http.Request, write func(*http.Response) err
 		return fmt.Errorf("the answer is %s", res.Status)
 	}
 	return nil
-}
-
-// answer writes the body.
-func (s stdio) answer(res *http.Response) error {
-	_, err := io.Copy(s.out, res.Body)
-	return err
-}
-
-// wholeAnswer writes status, headers and body as they are on the wire.
-func (s stdio) wholeAnswer(res *http.Response) error {
-	if _, err := fmt.Fprintf(s.out, "%s %s\r\n", res.Proto, res.Status); err != nil {
-		return err
-	}
-	if err := res.Header.Write(s.out); err != nil {
-		return err
-	}
-	if _, err := io.WriteString(s.out, "\r\n"); err != nil {
-		return err
-	}
-	return s.answer(res)
-}
-
-// answerOutput is what request --json prints.
-type answerOutput struct {
-	Status     int         `json:"status"`
-	Headers    http.Header `json:"headers"`
-	Body       *string     `json:"body,omitempty"`
-	BodyBase64 []byte      `json:"body_base64,omitempty"` // instead of Body, when it is not UTF-8
-}
-
-func (s stdio) answerJSON(res *http.Response) error {
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err
-	}
-	out := answerOutput{Status: res.StatusCode, Headers: res.Header}
-	if text := string(body); utf8.ValidString(text) {
-		out.Body = &text
-	} else {
-		out.BodyBase64 = body
-	}
-	return s.json(out)
 }

@@ -1,20 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
-	"path/filepath"
-	"strings"
-	"text/tabwriter"
 	"time"
 
-	"example.com/micromachine/pkg/atomicfile"
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
@@ -109,139 +100,4 @@ func rotate(dir string, config keys.RotateConfig, jwks string) (*rotateReport, e
 		}
 	}
 	return newRotateReport(dir, done, jwks), nil
-}
-
-// preparePublishing makes sure that no key is made that could not be published afterwards.
-func preparePublishing(dir, jwks string) error {
-	old, err := atomicfile.Read(jwks)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("reading key set: %w", err)
-	}
-	if err == nil {
-		if err := checkKeySet(jwks, old); err != nil {
-			return err
-		}
-	}
-	if files, err := filepath.Glob(filepath.Join(dir, "*.pem")); err != nil || len(files) == 0 {
-		return err // the first key signs at once, published or not
-	}
-	return publishKeys(dir, jwks)
-}
-
-// checkKeySet refuses to replace a file that could hold a key: all but a JWK Set of public keys
-// alone.
-func checkKeySet(file string, old []byte) error {
-	var set struct{ Keys *[]json.RawMessage }
-	if json.Unmarshal(old, &set) != nil || set.Keys == nil {
-		return fmt.Errorf("%s is no JWK Set, and is not replaced", file)
-	}
-	if err := keys.CheckPublicJWKS(old); err != nil {
-		return fmt.Errorf("%s has more in it than public keys, and is not replaced: %w", file, err)
-	}
-	return nil
-}
-
-// publishKeys writes the public keys of dir to file. It looks at dir once more afterwards: of several runs at once, the
-// last to write must not be one that read too early.
-func publishKeys(dir, file string) error {
-	var written []byte
-	for {
-		loaded, err := loadKeys([]string{dir})
-		if err != nil {
-			return err
-		}
-		data, err := marshalJWKS(loaded)
-		if err != nil {
-			return err
-		}
-		if bytes.Equal(data, written) {
-			return nil
-		}
-		if err := atomicfile.Replace(file, data, func(old []byte) error { return checkKeySet(file, old) }); err != nil {
-			return fmt.Errorf("writing key set: %w", err)
-		}
-		written = data
-	}
-}
-
-// rotateReport is what rotate --json prints.
-type rotateReport struct {
-	Added   string       `json:"added,omitempty"` // the kid of a new key
-	Removed []string     `json:"removed"`         // the kids of keys whose files were deleted
-	Keys    []rotatedKey `json:"keys"`            // in the order in which they sign
-	JWKS    string       `json:"jwks,omitempty"`
-}
-
-// A rotatedKey is a key of the directory.
-type rotatedKey struct {
-	ID    string     `json:"kid"`
-	State string     `json:"state"` // retiring, signing or next
-	From  *time.Time `json:"from,omitempty"`
-	File  string     `json:"file,omitempty"`
-}
-
-func newRotateReport(dir string, done *keys.Rotation, jwks string) *rotateReport {
-	report := &rotateReport{Removed: append([]string{}, done.Removed...), JWKS: jwks}
-	if done.Added {
-		report.Added = cmp.Or(done.Next, done.Signing)
-	}
-	files := keyFiles(dir)
-	for _, kid := range done.Retiring {
-		report.Keys = append(report.Keys, rotatedKey{ID: kid, State: "retiring", File: files[kid]})
-	}
-	report.Keys = append(report.Keys, rotatedKey{ID: done.Signing, State: "signing", File: files[done.Signing]})
-	if done.Next != "" {
-		report.Keys = append(report.Keys, rotatedKey{ID: done.Next, State: "next", From: &done.NextFrom, File: files[done.Next]})
-	}
-	return report
-}
-
-// keyFiles returns the files of a key directory by kid, as far as they are still there.
-func keyFiles(dir string) map[string]string {
-	files := map[string]string{}
-	names, _ := filepath.Glob(filepath.Join(dir, "*.pem")) // Rotate has just read the directory
-	for _, name := range names {
-		if key, err := keys.Load(name); err == nil {
-			files[key.ID()] = name
-		}
-	}
-	return files
-}
-
-func (r *rotateReport) text(now time.Time) string {
-	var text strings.Builder
-	switch {
-	case r.Added != "" && len(r.Keys) == 1:
-		fmt.Fprintf(&text, "made the key %s, which signs at once\n", r.Added)
-	case r.Added != "":
-		fmt.Fprintf(&text, "made the key %s, which signs next\n", r.Added)
-	}
-	for _, kid := range r.Removed {
-		fmt.Fprintf(&text, "deleted the key %s, whose time was over\n", kid)
-	}
-	if r.Added == "" && len(r.Removed) == 0 {
-		text.WriteString("nothing to do\n")
-	}
-	if r.JWKS != "" {
-		fmt.Fprintf(&text, "wrote the public keys to %s\n", r.JWKS)
-	}
-	text.WriteString("\n")
-	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
-	for _, k := range r.Keys {
-		fmt.Fprintf(table, "  %s\t%s\t%s\n", k.ID, k.stands(now), k.File)
-	}
-	_ = table.Flush() // a strings.Builder takes everything
-	return text.String()
-}
-
-// stands says in words how the key stands.
-func (k rotatedKey) stands(now time.Time) string {
-	switch k.State {
-	case "signing":
-		return "signs now"
-	case "next":
-		return "signs next, from " + instantOf(k.From.Unix(), now.Unix()).String()
-	default:
-		return "signs no more, and is published still"
-	}
 }

@@ -4,10 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-
-	"example.com/micromachine/pkg/httpclient"
 )
 
 // A bodySource is where a request's body comes from, as --body and --body-file say.
@@ -59,19 +56,4 @@ func (b *bodySource) read(stdin io.Reader) (content, error) {
 		body.file = b.file // a pipe could not be read a second time
 	}
 	return body, nil
-}
-
-// A connection is how other services are reached, as --ca and --connect-to say.
-type connection struct{ ca, connectTo string }
-
-func (c *connection) define(fs *flag.FlagSet) {
-	fs.StringVar(&c.ca, "ca", "", "certificate authorities for the connection: a PEM `FILE`")
-	fs.StringVar(&c.connectTo, "connect-to", "", "connect elsewhere: a `LIST` of HOST1:PORT1:HOST2:PORT2, separated by commas, as for curl")
-}
-
-func (c *connection) client() (*http.Client, error) {
-	if _, err := httpclient.New(httpclient.Config{ConnectTo: c.connectTo}); err != nil {
-		return nil, usagef("--connect-to: %v", err)
-	}
-	return httpclient.New(httpclient.Config{CAFile: c.ca, ConnectTo: c.connectTo})
 }

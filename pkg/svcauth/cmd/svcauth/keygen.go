@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 
@@ -135,92 +132,4 @@ func removeAll(files []string) (err error) {
 		err = errors.Join(err, os.Remove(file))
 	}
 	return err
-}
-
-var jwksCommand = command{
-	name:    "jwks",
-	args:    "[--pem] KEY-FILE|DIR…",
-	summary: "print the public keys of private key files",
-	about: `Prints the public halves of private keys as a JWK Set (RFC 7517), as a service publishes them and as a trust file's
-"keys" takes them, or as PEM. A DIR is a key directory as "svcauth rotate" keeps it, and stands for all its keys.`,
-	examples: []string{
-		"svcauth jwks shop.pem shop-next.pem > shop.jwks.json",
-		"svcauth jwks /etc/shop/keys > shop.jwks.json",
-		"svcauth jwks --pem shop.pem > shop.pub.pem",
-	},
-	define: defineJWKS,
-}
-
-func defineJWKS(fs *flag.FlagSet) action {
-	asPEM := fs.Bool("pem", false, "print PEM blocks instead of a JWK Set")
-	return func(_ context.Context, std stdio, args []string) error {
-		if len(args) == 0 {
-			return usagef("no KEY-FILE and no DIR is given")
-		}
-		loaded, err := loadKeys(args)
-		if err != nil {
-			return err
-		}
-		marshal := marshalJWKS
-		if *asPEM {
-			marshal = marshalPEM
-		}
-		data, err := marshal(loaded)
-		if err != nil {
-			return err
-		}
-		_, err = std.out.Write(data)
-		return err
-	}
-}
-
-// loadKeys reads private keys from files and directories, each of them another one: receivers refuse a set that has a key
-// twice.
-func loadKeys(paths []string) ([]*keys.Private, error) {
-	var all []*keys.Private
-	seen := map[string]string{}
-	for _, path := range paths {
-		loaded, err := openKeys(path)
-		if err != nil {
-			return nil, err
-		}
-		for _, key := range loaded.PublishedKeys() {
-			if other, ok := seen[key.ID()]; ok {
-				return nil, usagef("%s and %s are the same key", other, path)
-			}
-			seen[key.ID()] = path
-			all = append(all, key)
-		}
-	}
-	return all, nil
-}
-
-// openKeys reads a key file or a key directory. What becomes of either afterwards is nothing that a command lives to see.
-func openKeys(path string) (*keys.Files, error) {
-	return keys.Watch(path, slog.New(slog.DiscardHandler))
-}
-
-func marshalJWKS(list []*keys.Private) ([]byte, error) {
-	data, err := keys.MarshalJWKS(list...)
-	if err != nil {
-		return nil, err
-	}
-	var indented bytes.Buffer
-	if err := json.Indent(&indented, data, "", "  "); err != nil {
-		return nil, fmt.Errorf("indenting key set: %w", err)
-	}
-	indented.WriteByte('\n')
-	return indented.Bytes(), nil
-}
-
-func marshalPEM(list []*keys.Private) ([]byte, error) {
-	var all []byte
-	for _, key := range list {
-		data, err := key.PublicPEM()
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, data...)
-	}
-	return all, nil
 }

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"example.com/micromachine/pkg/atomicfile"
+	"example.com/micromachine/pkg/svcauth/keys"
+)
+
+// preparePublishing makes sure that no key is made that could not be published afterwards.
+func preparePublishing(dir, jwks string) error {
+	old, err := atomicfile.Read(jwks)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading key set: %w", err)
+	}
+	if err == nil {
+		if err := checkKeySet(jwks, old); err != nil {
+			return err
+		}
+	}
+	if files, err := filepath.Glob(filepath.Join(dir, "*.pem")); err != nil || len(files) == 0 {
+		return err // the first key signs at once, published or not
+	}
+	return publishKeys(dir, jwks)
+}
+
+// checkKeySet refuses to replace a file that could hold a key: all but a JWK Set of public keys
+// alone.
+func checkKeySet(file string, old []byte) error {
+	var set struct{ Keys *[]json.RawMessage }
+	if json.Unmarshal(old, &set) != nil || set.Keys == nil {
+		return fmt.Errorf("%s is no JWK Set, and is not replaced", file)
+	}
+	if err := keys.CheckPublicJWKS(old); err != nil {
+		return fmt.Errorf("%s has more in it than public keys, and is not replaced: %w", file, err)
+	}
+	return nil
+}
+
+// publishKeys writes the public keys of dir to file. It looks at dir once more afterwards: of several runs at once, the
+// last to write must not be one that read too early.
+func publishKeys(dir, file string) error {
+	var written []byte
+	for {
+		loaded, err := loadKeys([]string{dir})
+		if err != nil {
+			return err
+		}
+		data, err := marshalJWKS(loaded)
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(data, written) {
+			return nil
+		}
+		if err := atomicfile.Replace(file, data, func(old []byte) error { return checkKeySet(file, old) }); err != nil {
+			return fmt.Errorf("writing key set: %w", err)
+		}
+		written = data
+	}
+}
