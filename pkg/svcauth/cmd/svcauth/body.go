@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// A bodySource is where a request's body comes from, as --body and --body-file say.
+// A bodySource is the source of a request's body: --body or --body-file.
 type bodySource struct {
 	text *string
 	file string
@@ -31,7 +31,7 @@ func (b *bodySource) check() error {
 type content struct {
 	given bool
 	data  []byte
-	file  string // the regular file that holds it; empty when it came from elsewhere
+	file  string // the regular file that holds it; empty if it has another source
 }
 
 func (b *bodySource) read(stdin io.Reader) (content, error) {

@@ -14,7 +14,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// A call is what the flags of token and request say: a request, who signs it, and for whom.
+// A call is a request with its signer and its subject, from the flags of token and request.
 type call struct {
 	key, issuer, audience, subject string
 	profile                        string
@@ -23,34 +23,34 @@ type call struct {
 	method  string
 	headers []header
 	body    bodySource
-	connection
+	conn    connection
 }
 
-// callArgs is how the usage lines of token and request begin.
+// callArgs is the beginning of the usage lines of token and request.
 const callArgs = "--key FILE|DIR --issuer URL --subject URI [FLAG…]"
 
 // define adds the flags.
 func (c *call) define(fs *flag.FlagSet) {
-	fs.StringVar(&c.key, "key", "", "the calling service's private key: a PKCS #8 PEM `FILE`, or a directory as rotate keeps it")
+	fs.StringVar(&c.key, "key", "", "the calling service's private key: a PKCS #8 PEM `FILE`, or a directory of rotate")
 	fs.StringVar(&c.issuer, "issuer", "", "the calling service's name, its base `URL`")
-	fs.StringVar(&c.audience, "audience", "", "the called service's name, its base `URL`; by default scheme and host of the request's URL")
-	fs.StringVar(&c.subject, "subject", "", "on whose behalf: a user's `URI`, or the issuer's own name")
+	fs.StringVar(&c.audience, "audience", "", "the called service's name, its base `URL`; the default is scheme and host of the request's URL")
+	fs.StringVar(&c.subject, "subject", "", "the subject in whose name: a user's `URI`, or the issuer's own name")
 	fs.StringVar(&c.profile, "profile", string(trust.Bound), "the token's `PROFILE`: bound (the default) or article")
-	fs.DurationVar(&c.lifetime, "lifetime", svcauth.DefaultLifetime, "how long the token is valid: a `DURATION` in whole seconds up to 5m; 60s by default")
-	fs.StringVar(&c.method, "method", "", "the request's `METHOD`; by default GET, or POST when there is a body")
-	fs.Func("header", "a further header `LINE` such as 'Accept: text/html'; may be repeated. A body is application/json unless a Content-Type is given", c.addHeader)
+	fs.DurationVar(&c.lifetime, "lifetime", svcauth.DefaultLifetime, "the lifetime of the token: a `DURATION` in whole seconds up to 5m; 60s by default")
+	fs.StringVar(&c.method, "method", "", "the request's `METHOD`; the default is GET, or POST if there is a body")
+	fs.Func("header", "another header `LINE` such as 'Accept: text/html'; may be repeated. The default of Content-Type is application/json", c.addHeader)
 	c.body.define(fs)
-	c.connection.define(fs)
+	c.conn.define(fs)
 }
 
-// A signedCall is a request that is ready to be sent.
+// A signedCall is a signed request.
 type signedCall struct {
 	req     *http.Request
 	headers []header
 	body    content
 }
 
-// sign makes the request to the URL in args and signs it.
+// sign makes the request for the URL in args and signs it.
 func (c *call) sign(ctx context.Context, stdin io.Reader, args []string) (*signedCall, error) {
 	target, err := c.check(args)
 	if err != nil {
@@ -80,7 +80,7 @@ func (c *call) sign(ctx context.Context, stdin io.Reader, args []string) (*signe
 	return s, nil
 }
 
-// check finds what is missing or wrong in the command line before anything is read, and fills in the defaults.
+// check checks the command line before any file is read, and sets the defaults.
 func (c *call) check(args []string) (*url.URL, error) {
 	if len(args) != 1 {
 		return nil, usagef("exactly one URL is wanted, not %d", len(args))
@@ -110,7 +110,7 @@ func (c *call) check(args []string) (*url.URL, error) {
 	}
 	switch {
 	case !isToken(c.method):
-		return nil, usagef("--method %q is no method", c.method)
+		return nil, usagef("--method %q is not a method", c.method)
 	case c.method == http.MethodHead && c.body.given():
 		return nil, usagef("a HEAD request has no body")
 	case c.lifetime == 0:
@@ -120,7 +120,7 @@ func (c *call) check(args []string) (*url.URL, error) {
 }
 
 func (c *call) request(ctx context.Context, target *url.URL, body content) (*signedCall, error) {
-	req, err := http.NewRequestWithContext(ctx, c.method, target.String(), bytes.NewReader(body.data)) //nolint:gosec // whoever runs the command says where to
+	req, err := http.NewRequestWithContext(ctx, c.method, target.String(), bytes.NewReader(body.data)) //nolint:gosec // the user of the command names the URL
 	if err != nil {
 		return nil, usagef("%v", err)
 	}

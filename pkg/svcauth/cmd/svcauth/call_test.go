@@ -327,7 +327,7 @@ func TestRequestInclude(t *testing.T) {
 func TestRequestJSON(t *testing.T) {
 	t.Parallel()
 	c := newCallee(t, trust.Bound)
-	var out answerOutput
+	var out responseOutput
 	if err := json.Unmarshal([]byte(succeed(t, c.args("request", "--json", herald+"user/")...)), &out); err != nil {
 		t.Fatal(err)
 	}
@@ -337,7 +337,7 @@ func TestRequestJSON(t *testing.T) {
 	c.check(t, *out.Body)
 
 	r := execute(t, "", c.args("request", "--json", "--method", "PATCH", herald+"user/")...)
-	r.mustFail(t, exitFailed, "the answer is 403 Forbidden")
+	r.mustFail(t, exitFailed, "the response is 403 Forbidden")
 	if err := json.Unmarshal([]byte(r.out), &out); err != nil || out.Status != http.StatusForbidden || !strings.Contains(*out.Body, "not-allowed") {
 		t.Errorf("%v: %s", err, r.out)
 	}
@@ -347,7 +347,7 @@ func TestRequestJSONOfBytes(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
 	res := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("\xff\x00"))}
-	if err := (stdio{out: &out}).answerJSON(res); err != nil {
+	if err := (stdio{out: &out}).responseJSON(res); err != nil {
 		t.Fatal(err)
 	}
 	var got map[string]any
@@ -360,7 +360,7 @@ func TestRequestRefused(t *testing.T) {
 	t.Parallel()
 	c := newCallee(t, trust.Bound)
 	r := execute(t, "", c.args("request", "--method", "PATCH", herald+"user/")...)
-	r.mustFail(t, exitFailed, "the answer is 403 Forbidden")
+	r.mustFail(t, exitFailed, "the response is 403 Forbidden")
 	if !strings.Contains(r.out, "urn:svcauth:problem:not-allowed") {
 		t.Errorf("stdout %q", r.out)
 	}
@@ -388,15 +388,15 @@ func TestCallErrors(t *testing.T) {
 		"password in URL":    {[]string{"https://u:secret@herald.service/"}, exitUsage, "u:xxxxx@"},
 		"blank in URL":       {[]string{herald + "a b"}, exitUsage, "percent-encoded"},
 		"broken URL":         {[]string{herald + "%zz"}, exitUsage, "parsing URL"},
-		"bad method":         {[]string{"--method", "GET /", herald}, exitUsage, "no method"},
+		"bad method":         {[]string{"--method", "GET /", herald}, exitUsage, "not a method"},
 		"head with body":     {[]string{"--method", "HEAD", "--body", "", herald}, exitUsage, "HEAD"},
 		"two bodies":         {[]string{"--body", "x", "--body-file", "-", herald}, exitUsage, "exclude each other"},
 		"missing body":       {[]string{"--body-file", "no-such.json", herald}, exitFailed, "no-such.json"},
 		"header without :":   {[]string{"--header", "Accept", herald}, exitUsage, "NAME: VALUE"},
-		"header name":        {[]string{"--header", "A b: c", herald}, exitUsage, "no header name"},
+		"header name":        {[]string{"--header", "A b: c", herald}, exitUsage, "not a header name"},
 		"header with break":  {[]string{"--header", "A: b\r\nC: d", herald}, exitUsage, "control character"},
 		"header of ours":     {[]string{"--header", "jwt: x", herald}, exitUsage, "JWT"},
-		"header of the wire": {[]string{"--header", "content-length: 1", herald}, exitUsage, "not for the user"},
+		"header of the wire": {[]string{"--header", "content-length: 1", herald}, exitUsage, "set by HTTP itself"},
 		"json and include":   {[]string{"--json", "--include", herald}, exitUsage, "--include"},
 		"bad connect-to":     {[]string{"--connect-to", "127.0.0.1:8441", herald}, exitUsage, "--connect-to"},
 		"missing CA":         {[]string{"--ca", "no-such-ca.pem", herald}, exitFailed, "no-such-ca.pem"},

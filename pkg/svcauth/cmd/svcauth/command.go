@@ -10,26 +10,26 @@ import (
 	"strings"
 )
 
-// A command is one subcommand with all that its help says.
+// A command is a subcommand and its help text.
 type command struct {
 	name     string
-	args     string // what follows the name in the usage line
-	summary  string // for the overview
-	about    string // what it does, in whole sentences
+	args     string // follows the name in the usage line
+	summary  string // one line of the overview
+	about    string // the paragraphs of its help
 	examples []string
 	define   func(*flag.FlagSet) action
 }
 
-// An action does a command's work, once its flags are parsed; args are the arguments that are not flags.
+// An action runs a command after its flags are parsed. args are the arguments that are not flags.
 type action func(ctx context.Context, std stdio, args []string) error
 
-// stdio is what a command reads and writes.
+// stdio are the standard streams of a command.
 type stdio struct {
 	in       io.Reader
 	out, err io.Writer
 }
 
-// json writes v, indented, for --json.
+// json writes v as indented JSON.
 func (s stdio) json(v any) error {
 	encoder := json.NewEncoder(s.out)
 	encoder.SetEscapeHTML(false)
@@ -37,7 +37,7 @@ func (s stdio) json(v any) error {
 	return encoder.Encode(v)
 }
 
-// A usageError is a command line that cannot be understood.
+// A usageError is a fault of the command line.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
@@ -46,7 +46,7 @@ func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-// run parses the flags and acts. It returns flag.ErrHelp when help is asked for.
+// run parses the flags and runs the command. For -h and --help it returns flag.ErrHelp.
 func (c command) run(ctx context.Context, args []string, std stdio) error {
 	fs := c.flagSet()
 	act := c.define(fs)
@@ -66,11 +66,11 @@ func (c command) flagSet() *flag.FlagSet {
 	return fs
 }
 
-// doubleDashes makes package flag's errors name flags as the help does.
+// doubleDashes writes the flags in the errors of package flag as the help does.
 var doubleDashes = strings.NewReplacer("not defined: -", "not defined: --", "argument: -", "argument: --", "for flag -", "for flag --")
 
-// parse parses flags that may stand before, between and after the other arguments, which it returns. All that follows
-// "--" is no flag.
+// parse parses flags before, between and after the other arguments, which it returns. Arguments after
+// "--" are not flags.
 func parse(fs *flag.FlagSet, args []string) (others []string, err error) {
 	for {
 		if err := fs.Parse(args); err != nil {

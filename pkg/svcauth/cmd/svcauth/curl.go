@@ -11,23 +11,25 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// maxInline is the longest body that goes on curl's command line: Linux takes at most 128 KiB for one argument.
+// maxInline is the length of the longest body on curl's command line. Linux allows 128 KiB for one
+// argument.
 const maxInline = 100_000
 
-// url returns the URL as it is signed and sent.
+// url returns the URL that is signed and sent.
 func (s *signedCall) url() string {
 	return "https://" + s.req.URL.Host + s.req.URL.RequestURI()
 }
 
-// curlLine returns the one-line shell command that makes curl send the signed request, byte for byte what was signed.
+// curlLine returns a shell command, in one line, with which curl sends the request byte for byte as it
+// was signed.
 func curlLine(c *call, s *signedCall) string {
 	words := []string{"curl"}
-	if c.ca != "" {
-		words = append(words, "--cacert", c.ca)
+	if c.conn.ca != "" {
+		words = append(words, "--cacert", c.conn.ca)
 	}
-	if c.connectTo != "" {
-		words = append(words, "--noproxy", "*") // a proxy could not reach what --connect-to means
-		for rule := range strings.SplitSeq(c.connectTo, ",") {
+	if c.conn.connectTo != "" {
+		words = append(words, "--noproxy", "*") // a proxy may not reach these addresses
+		for rule := range strings.SplitSeq(c.conn.connectTo, ",") {
 			words = append(words, "--connect-to", strings.TrimSpace(rule))
 		}
 	}
@@ -56,7 +58,7 @@ func curlMethod(s *signedCall) []string {
 	}
 }
 
-// curlURL returns the URL, and the flags that keep curl from rewriting it.
+// curlURL returns the URL, and the flags with which curl does not rewrite it.
 func curlURL(s *signedCall) []string {
 	target := s.url()
 	var words []string
@@ -69,10 +71,10 @@ func curlURL(s *signedCall) []string {
 	return append(words, target)
 }
 
-// isDotSegment reports whether curl would resolve the path segment away.
+// isDotSegment reports whether curl would remove the path segment.
 func isDotSegment(segment string) bool { return segment == "." || segment == ".." }
 
-// curlBody returns the flag that gives curl the body, and the command before curl that feeds it, if it takes one.
+// curlBody returns the flag for the body, and the command that pipes the body to curl, if it needs one.
 func curlBody(body content) (source string, words []string) {
 	switch {
 	case !body.given:
@@ -86,7 +88,8 @@ func curlBody(body content) (source string, words []string) {
 	}
 }
 
-// fitsArgument reports whether curl and the shell take data for what it is: on one line, no file name.
+// fitsArgument reports whether data can be an argument of curl: one line of printable text, and not
+// the name of a file.
 func fitsArgument(data []byte) bool {
 	if len(data) > maxInline || !utf8.Valid(data) || strings.HasPrefix(string(data), "@") {
 		return false
@@ -94,7 +97,7 @@ func fitsArgument(data []byte) bool {
 	return !strings.ContainsFunc(string(data), func(r rune) bool { return !strconv.IsPrint(r) })
 }
 
-// printfFormat returns the format for which the shell's printf prints data, in printable ASCII.
+// printfFormat returns the format, in printable ASCII, with which the shell's printf prints data.
 func printfFormat(data []byte) string {
 	var format strings.Builder
 	for i, b := range data {
@@ -114,7 +117,7 @@ func printfFormat(data []byte) string {
 	return format.String()
 }
 
-// shellQuote returns word as a POSIX shell reads it back.
+// shellQuote quotes word for a POSIX shell.
 func shellQuote(word string) string {
 	const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+:,./-_"
 	if word != "" && strings.Trim(word, safe) == "" {

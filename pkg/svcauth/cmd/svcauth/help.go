@@ -11,18 +11,18 @@ import (
 // writeOverview lists the commands.
 func writeOverview(w io.Writer) error {
 	var text strings.Builder
-	text.WriteString("svcauth makes and reads the tokens with which services sign their calls.\n\nusage: svcauth COMMAND [ARGUMENT…]\n\n")
+	text.WriteString("svcauth makes and reads the tokens with which services authenticate their calls.\n\nusage: svcauth COMMAND [ARGUMENT…]\n\n")
 	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	for _, c := range commands {
 		fmt.Fprintf(table, "  %s\t%s\n", c.name, c.summary)
 	}
-	_ = table.Flush() // a strings.Builder takes everything
+	_ = table.Flush() // a strings.Builder returns no errors
 	text.WriteString("\n\"svcauth help COMMAND\" explains a command and gives examples.\n\n" + exitCodes)
 	_, err := io.WriteString(w, text.String())
 	return err
 }
 
-const exitCodes = "exit status: 0 done, 1 failed or refused, 2 wrong usage\n"
+const exitCodes = "exit status: 0 success, 1 failure or refusal, 2 wrong usage\n"
 
 func (c command) writeHelp(w io.Writer) error {
 	var text strings.Builder
@@ -49,5 +49,5 @@ func (c command) writeFlags(text *strings.Builder) {
 		}
 		fmt.Fprintf(table, "  %s\t%s\n", strings.TrimSpace(dashes+f.Name+" "+value), usage)
 	})
-	_ = table.Flush() // a strings.Builder takes everything
+	_ = table.Flush() // a strings.Builder returns no errors
 }

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// An instant is a time for people.
+// An instant is a time in words.
 type instant struct {
 	Time  string `json:"time"`
 	Words string `json:"words"`
 }
 
-// instantOf returns the instant at, as it is now; both in seconds.
+// instantOf returns the instant at, seen from now; both are Unix times in seconds.
 func instantOf(at, now int64) instant {
 	return instant{time.Unix(at, 0).UTC().Format("2006-01-02 15:04:05 UTC"), inWords(at - now)}
 }
 
 func (i instant) String() string { return fmt.Sprintf("%s (%s)", i.Time, i.Words) }
 
-// inWords says how far away a time is.
+// inWords returns the distance of a time from now.
 func inWords(seconds int64) string {
 	switch {
 	case seconds == 0:
@@ -31,7 +31,7 @@ func inWords(seconds int64) string {
 	}
 }
 
-// span returns a length of time in its largest unit, and the next smaller one when there is some of it.
+// span returns a duration in its largest unit, and the rest in the next smaller one.
 func span(seconds int64) string {
 	units := []struct {
 		one, many string

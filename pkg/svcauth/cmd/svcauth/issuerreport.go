@@ -37,7 +37,7 @@ func newIssuerReport(i *trust.Issuer) issuerReport {
 	}
 }
 
-// warningsFor says what is dangerous about an entry.
+// warningsFor returns the dangers of an entry.
 func warningsFor(i *trust.Issuer) []string {
 	warnings := []string{}
 	if i.Profile == trust.Article {
@@ -53,7 +53,7 @@ func warningsFor(i *trust.Issuer) []string {
 	return warnings
 }
 
-// rows shows the entry in the trust file's own words.
+// rows shows the entry with the names of the trust file.
 func (r *issuerReport) rows() []row {
 	rows := []row{{"profile", string(r.Profile)}}
 	rows = append(rows, rowsOf("keys", r.keyLines())...)
@@ -73,7 +73,7 @@ func (r *issuerReport) rows() []row {
 	return append(rows, rowsOf("WARNING", r.Warnings)...)
 }
 
-// keyLines says where the keys come from and, where that is a file, which they are.
+// keyLines shows the source of the keys and, if that is a file, the keys.
 func (r *issuerReport) keyLines() []string {
 	if r.KeySetURL != "" {
 		return []string{"fetched from " + r.KeySetURL}

@@ -9,8 +9,8 @@ var jwksCommand = command{
 	name:    "jwks",
 	args:    "[--pem] KEY-FILE|DIR…",
 	summary: "print the public keys of private key files",
-	about: `Prints the public halves of private keys as a JWK Set (RFC 7517), as a service publishes them and as a trust file's
-"keys" takes them, or as PEM. A DIR is a key directory as "svcauth rotate" keeps it, and stands for all its keys.`,
+	about: `Prints the public keys of private keys as a JWK Set (RFC 7517) or as PEM. A trust file's "keys" accepts
+both. DIR is a key directory of "svcauth rotate" and stands for all its keys.`,
 	examples: []string{
 		"svcauth jwks shop.pem shop-next.pem > shop.jwks.json",
 		"svcauth jwks /etc/shop/keys > shop.jwks.json",

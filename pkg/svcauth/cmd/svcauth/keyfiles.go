@@ -9,8 +9,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// loadKeys reads private keys from files and directories, each of them another one: receivers refuse a set that has a key
-// twice.
+// loadKeys reads private keys from files and directories. A key that occurs twice is an error, because
+// receivers reject a set that has a key twice.
 func loadKeys(paths []string) ([]*keys.Private, error) {
 	var all []*keys.Private
 	seen := map[string]string{}
@@ -30,7 +30,7 @@ func loadKeys(paths []string) ([]*keys.Private, error) {
 	return all, nil
 }
 
-// openKeys reads a key file or a key directory. What becomes of either afterwards is nothing that a command lives to see.
+// openKeys reads a key file or a key directory.
 func openKeys(path string) (*keys.Files, error) {
 	return keys.Watch(path, slog.New(slog.DiscardHandler))
 }

@@ -16,10 +16,10 @@ var keygenCommand = command{
 	name:    "keygen",
 	args:    "--out FILE [--alg EdDSA|ES256|RS256] [--public FILE] [--jwks FILE] [--json]",
 	summary: "make a service's key pair",
-	about: `Makes a key pair. The private key goes to a new PKCS #8 PEM file that only its owner can read, the public key to a
-PEM file, a JWK Set or both, for the trust files of those who are called. None is ever written over an existing file.
-Prints the kid, the identifier by which tokens name the key. A key that is to be replaced one day without a refused call
-is kept in a directory instead: see "svcauth help rotate".`,
+	about: `Makes a key pair. Writes the private key to a new PKCS #8 PEM file that only its owner can read, and
+the public key to a PEM file, a JWK Set or both, for the trust files of the services that are called.
+Existing files are never overwritten. Prints the kid, the key's identifier in tokens. To replace keys
+without a refused call, use a directory of keys instead: see "svcauth help rotate".`,
 	examples: []string{
 		"svcauth keygen --out shop.pem                    # shop.pem and shop.pub.pem",
 		"svcauth keygen --out shop.pem --jwks shop.jwks.json",
@@ -28,7 +28,7 @@ is kept in a directory instead: see "svcauth help rotate".`,
 	define: defineKeygen,
 }
 
-// keyPairFiles are where keygen writes a key pair; Public and JWKS may be empty.
+// keyPairFiles are the files of a key pair. Public or JWKS may be empty.
 type keyPairFiles struct {
 	Private string `json:"private"`
 	Public  string `json:"public,omitempty"`
@@ -37,14 +37,14 @@ type keyPairFiles struct {
 
 func defineKeygen(fs *flag.FlagSet) action {
 	var files keyPairFiles
-	fs.StringVar(&files.Private, "out", "", "where the private key goes: a new `FILE`")
+	fs.StringVar(&files.Private, "out", "", "the file of the private key: a new `FILE`")
 	alg := fs.String("alg", string(keys.EdDSA), "the `ALGORITHM`: EdDSA (the default), ES256 or RS256")
-	fs.StringVar(&files.Public, "public", "", "where the public key goes as PEM: a new `FILE`; without --jwks, by default --out with .pub.pem for .pem")
-	fs.StringVar(&files.JWKS, "jwks", "", "where the public key goes as a JWK Set: a new `FILE`")
+	fs.StringVar(&files.Public, "public", "", "the file of the public key as PEM: a new `FILE`; without --jwks, the default is --out with .pub.pem for .pem")
+	fs.StringVar(&files.JWKS, "jwks", "", "the file of the public key as a JWK Set: a new `FILE`")
 	asJSON := fs.Bool("json", false, "print kid, algorithm and file names as JSON")
 	return func(_ context.Context, std stdio, args []string) error {
 		if len(args) > 0 {
-			return usagef("%q is one argument too many", args[0])
+			return usagef("unexpected argument %q", args[0])
 		}
 		if err := files.complete(); err != nil {
 			return err
@@ -53,7 +53,7 @@ func defineKeygen(fs *flag.FlagSet) action {
 	}
 }
 
-// complete fills in the default, and finds what is missing or the same.
+// complete sets the default of Public, and checks that the files are given and differ.
 func (f *keyPairFiles) complete() error {
 	if f.Public == "" && f.JWKS == "" {
 		f.Public = strings.TrimSuffix(f.Private, ".pem") + ".pub.pem"

@@ -1,12 +1,12 @@
-// Command svcauth makes keys, tokens and development certificates for package svcauth, reads tokens, and sends signed
-// requests:
+// Command svcauth makes keys, tokens and development certificates for package svcauth, reads tokens and
+// trust files, and sends signed requests:
 //
 //	svcauth keygen --out shop.pem
 //	svcauth request --key shop.pem --issuer https://shop.service/ --subject https://census.service/user/21/ \
 //		https://census.service/user/42/
 //
-// "svcauth help" lists the commands, "svcauth help COMMAND" explains one. The exit status is 0 when all went well, 1 when
-// something failed or was refused, and 2 when the command line is not understood.
+// "svcauth help" lists the commands, "svcauth help COMMAND" explains one. The exit status is 0 on
+// success, 1 when something failed or was refused, and 2 when the command line is wrong.
 package main
 
 import (
@@ -27,7 +27,7 @@ const (
 	exitUsage  = 2
 )
 
-// commands are the subcommands, in the order in which the overview lists them.
+// commands are the subcommands in the order of the overview.
 var commands = []command{
 	keygenCommand,
 	jwksCommand,
@@ -45,10 +45,10 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run runs one command line and returns the exit status. What goes wrong is one line on stderr.
+// run runs one command line and returns the exit status. It writes an error as one line to stderr.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
-		_ = writeOverview(stderr) // nobody to tell
+		_ = writeOverview(stderr) // an error of stderr cannot be reported
 		return exitUsage
 	}
 	name, err := dispatch(ctx, args, stdio{stdin, stdout, stderr})
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitFailed
 }
 
-// dispatch runs the command that args begin with, and returns its name.
+// dispatch runs the command with which args begin, and returns its name.
 func dispatch(ctx context.Context, args []string, std stdio) (name string, err error) {
 	switch args[0] {
 	case "help", "-h", "-help", "--help":
@@ -79,22 +79,26 @@ func dispatch(ctx context.Context, args []string, std stdio) (name string, err e
 	return c.name, err
 }
 
-// find returns the command that args begin with, in one word or two, and what follows it.
+// find returns the command with which args begin, whose name has one word or two, and the arguments
+// after the name.
 func find(args []string) (c command, rest []string, err error) {
-	err = usagef("there is no such command: see \"svcauth help\"")
+	var longer []string
 	for _, c := range commands {
 		words := strings.Fields(c.name)
 		if len(args) >= len(words) && slices.Equal(args[:len(words)], words) {
 			return c, args[len(words):], nil
 		}
 		if words[0] == args[0] {
-			err = usagef("not a whole command: \"svcauth %s\" is one", c.name)
+			longer = append(longer, c.name)
 		}
 	}
-	return command{}, nil, err
+	if len(longer) > 0 {
+		return command{}, nil, usagef("an incomplete command: one of %s", commaList(longer))
+	}
+	return command{}, nil, usagef("no such command: see \"svcauth help\"")
 }
 
-// help writes the overview, or the help of the command that args name.
+// help writes the overview, or the help of the command named by args.
 func help(w io.Writer, args []string) error {
 	if len(args) == 0 {
 		return writeOverview(w)
@@ -106,7 +110,7 @@ func help(w io.Writer, args []string) error {
 	return c.writeHelp(w)
 }
 
-// oneLine returns an error's text without what this program's name says already, and without line breaks.
+// oneLine returns an error's text without the prefix of package svcauth and without line breaks.
 func oneLine(err error) string {
 	text := strings.TrimPrefix(err.Error(), "svcauth: ")
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")

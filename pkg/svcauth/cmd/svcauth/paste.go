@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// fromStdin reports whether the token is to come on standard input.
+// fromStdin reports whether the token is read from standard input.
 func fromStdin(args []string) bool { return len(args) == 0 || len(args) == 1 && args[0] == "-" }
 
 // readCompact returns the token among the arguments or on standard input.
@@ -18,7 +18,7 @@ func readCompact(std stdio, args []string) (string, error) {
 	return tokenIn(text), err
 }
 
-// readPaste reads standard input, which is refused when it is far too long for a token.
+// readPaste reads at most 1 MiB from standard input.
 func readPaste(r io.Reader) (string, error) {
 	const most = 1 << 20
 	data, err := io.ReadAll(io.LimitReader(r, most+1))
@@ -31,8 +31,8 @@ func readPaste(r io.Reader) (string, error) {
 	return string(data), nil
 }
 
-// tokenIn finds the token in pasted text: what follows the last "JWT:" if there is one, up to a closing quote, joined
-// over blank space until a word that can be no part of a token.
+// tokenIn returns the token in pasted text: the text after the last "JWT:", if there is one, up to a
+// quote or to a word that cannot be part of a token, without white space.
 func tokenIn(text string) string {
 	const quotes = "'\"`"
 	for i := len(text) - len("JWT:"); i >= 0; i-- {
@@ -55,7 +55,7 @@ func tokenIn(text string) string {
 	return token.String()
 }
 
-// notInToken reports whether r stands in no base64 alphabet and separates no parts of a token.
+// notInToken reports whether r is in no base64 alphabet and does not separate parts of a token.
 func notInToken(r rune) bool {
 	alphanumeric := r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z'
 	return !alphanumeric && !strings.ContainsRune("-_+/=.", r)

@@ -12,7 +12,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// preparePublishing makes sure that no key is made that could not be published afterwards.
+// preparePublishing checks that the public keys can be written before a key is made.
 func preparePublishing(dir, jwks string) error {
 	old, err := atomicfile.Read(jwks)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -24,26 +24,26 @@ func preparePublishing(dir, jwks string) error {
 		}
 	}
 	if files, err := filepath.Glob(filepath.Join(dir, "*.pem")); err != nil || len(files) == 0 {
-		return err // the first key signs at once, published or not
+		return err // the first key signs at once, even if it is not published
 	}
 	return publishKeys(dir, jwks)
 }
 
-// checkKeySet refuses to replace a file that could hold a key: all but a JWK Set of public keys
-// alone.
+// checkKeySet returns an error if the content of a file can have a private key: if it is not a JWK Set
+// of public keys alone.
 func checkKeySet(file string, old []byte) error {
 	var set struct{ Keys *[]json.RawMessage }
 	if json.Unmarshal(old, &set) != nil || set.Keys == nil {
-		return fmt.Errorf("%s is no JWK Set, and is not replaced", file)
+		return fmt.Errorf("%s is not a JWK Set, and is not replaced", file)
 	}
 	if err := keys.CheckPublicJWKS(old); err != nil {
-		return fmt.Errorf("%s has more in it than public keys, and is not replaced: %w", file, err)
+		return fmt.Errorf("%s has more than public keys, and is not replaced: %w", file, err)
 	}
 	return nil
 }
 
-// publishKeys writes the public keys of dir to file. It looks at dir once more afterwards: of several runs at once, the
-// last to write must not be one that read too early.
+// publishKeys writes the public keys of dir to file, and again if dir has changed in the meantime: of
+// several runs at once, the last that writes must have read the last state.
 func publishKeys(dir, file string) error {
 	var written []byte
 	for {

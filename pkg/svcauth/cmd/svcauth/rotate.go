@@ -12,26 +12,28 @@ import (
 var rotateCommand = command{
 	name:    "rotate",
 	args:    "[--alg EdDSA|ES256|RS256] [--ahead 20m] [--keep 20m] [--min-age DURATION] [--jwks FILE] [--json] DIR",
-	summary: "replace a service's key, without a refused call",
-	about: `Takes a service's key directory one step further. A missing or empty DIR gets a first key, which signs at once. Later
-runs add the next key, which is published at once and signs after --ahead, and delete the key before it once the next one
-has signed for --keep. Says what was done and how the directory stands. A service that is given DIR for its keys follows
-within two seconds, without a restart. The command may be run at any time, several times at once, and again after it was
-killed; where nothing is due, it does nothing.
+	summary: "replace a service's key without a refused call",
+	about: `Makes the next step of a key rotation in a service's key directory. If DIR is missing or empty, makes
+the first key, which signs at once. Later runs add the next key, which is published at once and signs
+after --ahead, and delete the previous key after the next one has signed for --keep. Prints what was
+done and the state of each key. A service that uses DIR for its keys loads them again within two
+seconds, without a restart. The command can be run at any time, several times at once, and again
+after it was killed; it does nothing if no step is due.
 
-From cron, run it often, with --min-age: that is how long a key signs before the next one is made. Run it as the user that
-the service runs as, who owns the keys.
+From cron, run it often, and set --min-age, the time for which a key signs before the next one is
+made. Run it as the user of the service, who owns the keys.
 
-Replicas of the service need the same directory, or copies that follow it within half of --ahead. Receivers that discover
-the keys look for themselves, often enough for the default. For receivers whose trust file names a file, --jwks writes one
-at the end of each run, with the public keys of all files in DIR. FILE is replaced as a whole, if it is a JWK Set of public
-keys alone: anything else could be a key, and is an error. What a run that failed or was killed has not published, the next
-run does: make --ahead longer than the time between two runs and the way to the receivers.
+Replicas of the service need the same directory, or copies that are updated within half of --ahead.
+Receivers that discover the keys fetch them often enough for the default of --ahead. For receivers
+whose trust file names a file, --jwks writes a file with the public keys of all files in DIR at the
+end of each run. FILE is replaced as a whole; it must be a JWK Set of public keys alone, because any
+other file could be a key. If a run fails or is killed before it has written FILE, the next run writes
+it: --ahead must be longer than the time between two runs plus the time until receivers have FILE.
 
-When a key has leaked, run "svcauth rotate DIR", without --min-age, so that there is a next key; then delete the leaked
-key's file. All files are published, the newest whose time has come signs, and the first where there is none such: the
-service changes to another key at once, and receivers forget the leaked one when they look again, within minutes. With
---jwks, run it once more, so that FILE follows.`,
+When a key has leaked, run "svcauth rotate DIR" without --min-age, so that there is a next key, and
+delete the leaked key's file. The service changes to another key at once, and receivers forget the
+leaked key when they fetch the keys again, within minutes. With --jwks, run the command once more to
+update FILE.`,
 	examples: []string{
 		"svcauth rotate /etc/shop/keys",
 		"svcauth rotate --jwks /srv/trust/shop.jwks.json --ahead 3h /etc/shop/keys",
@@ -42,12 +44,12 @@ service changes to another key at once, and receivers forget the leaked one when
 
 func defineRotate(fs *flag.FlagSet) action {
 	var config keys.RotateConfig
-	alg := fs.String("alg", "", "the `ALGORITHM` of a new key: EdDSA, ES256 or RS256; by default the newest key's, EdDSA for the first one")
-	fs.DurationVar(&config.PublishAhead, "ahead", keys.DefaultPublishAhead, "how long a new key is published before it signs: a `DURATION`, 20m by default")
-	fs.DurationVar(&config.KeepRetired, "keep", keys.DefaultKeepRetired, "how long a key stays published after the next one signs: a `DURATION`, 20m by default; tokens live for 15m at most")
-	fs.DurationVar(&config.MinAge, "min-age", 0, "how long a key has to have signed before the next one is made: a `DURATION`, none by default")
-	jwks := fs.String("jwks", "", "write the public keys to a JWK Set `FILE`, replacing an older one")
-	asJSON := fs.Bool("json", false, "print what was done and how the directory stands as JSON")
+	alg := fs.String("alg", "", "the `ALGORITHM` of a new key: EdDSA, ES256 or RS256; the default is that of the newest key, EdDSA for the first key")
+	fs.DurationVar(&config.PublishAhead, "ahead", keys.DefaultPublishAhead, "the time for which a new key is published before it signs: a `DURATION`, 20m by default")
+	fs.DurationVar(&config.KeepRetired, "keep", keys.DefaultKeepRetired, "the time for which a key is published after the next one signs: a `DURATION`, 20m by default; tokens are valid for 15m at most")
+	fs.DurationVar(&config.MinAge, "min-age", 0, "the time for which a key signs before the next one is made: a `DURATION`, none by default")
+	jwks := fs.String("jwks", "", "write the public keys to a JWK Set `FILE`, or replace it")
+	asJSON := fs.Bool("json", false, "print what was done and the state of each key as JSON")
 	return func(_ context.Context, std stdio, args []string) error {
 		config.Algorithm = keys.Algorithm(*alg)
 		if len(args) != 1 {
@@ -68,7 +70,8 @@ func defineRotate(fs *flag.FlagSet) action {
 	}
 }
 
-// checkRotation refuses what the library would read as its default, and what it cannot keep: keys are named for seconds.
+// checkRotation rejects values that the library would replace by its defaults, and times under a
+// second, because the names of key files have seconds.
 func checkRotation(config keys.RotateConfig) error {
 	switch {
 	case config.PublishAhead < time.Second:
@@ -83,7 +86,7 @@ func checkRotation(config keys.RotateConfig) error {
 	return nil
 }
 
-// rotate rotates the keys in dir, and publishes them in the file named jwks, unless that is empty.
+// rotate rotates the keys in dir and writes the public keys to the file jwks, unless that is empty.
 func rotate(dir string, config keys.RotateConfig, jwks string) (*rotateReport, error) {
 	if jwks != "" {
 		if err := preparePublishing(dir, jwks); err != nil {

@@ -143,7 +143,7 @@ func TestRotateCannotPublish(t *testing.T) {
 	succeed(t, "keygen", "--out", private)
 	key := read(t, private)
 	for file, want := range map[string]string{
-		private:                                  "is no JWK Set, and is not replaced",
+		private:                                  "is not a JWK Set, and is not replaced",
 		filepath.Join(t.TempDir(), "no", "such"): "writing key set: ",
 		t.TempDir():                              "reading key set: ",
 	} {

@@ -19,7 +19,7 @@ type rotateReport struct {
 	JWKS    string       `json:"jwks,omitempty"`
 }
 
-// A rotatedKey is a key of the directory.
+// A rotatedKey is a key in the directory.
 type rotatedKey struct {
 	ID    string     `json:"kid"`
 	State string     `json:"state"` // retiring, signing or next
@@ -43,7 +43,7 @@ func newRotateReport(dir string, done *keys.Rotation, jwks string) *rotateReport
 	return report
 }
 
-// keyFiles returns the files of a key directory by kid, as far as they are still there.
+// keyFiles returns the files of a key directory by kid. Files that were deleted meanwhile are missing.
 func keyFiles(dir string) map[string]string {
 	files := map[string]string{}
 	names, _ := filepath.Glob(filepath.Join(dir, "*.pem")) // Rotate has just read the directory
@@ -64,7 +64,7 @@ func (r *rotateReport) text(now time.Time) string {
 		fmt.Fprintf(&text, "made the key %s, which signs next\n", r.Added)
 	}
 	for _, kid := range r.Removed {
-		fmt.Fprintf(&text, "deleted the key %s, whose time was over\n", kid)
+		fmt.Fprintf(&text, "deleted the key %s, which had retired\n", kid)
 	}
 	if r.Added == "" && len(r.Removed) == 0 {
 		text.WriteString("nothing to do\n")
@@ -75,20 +75,20 @@ func (r *rotateReport) text(now time.Time) string {
 	text.WriteString("\n")
 	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	for _, k := range r.Keys {
-		fmt.Fprintf(table, "  %s\t%s\t%s\n", k.ID, k.stands(now), k.File)
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", k.ID, k.text(now), k.File)
 	}
-	_ = table.Flush() // a strings.Builder takes everything
+	_ = table.Flush() // a strings.Builder returns no errors
 	return text.String()
 }
 
-// stands says in words how the key stands.
-func (k rotatedKey) stands(now time.Time) string {
+// text returns the state of the key in words.
+func (k rotatedKey) text(now time.Time) string {
 	switch k.State {
 	case "signing":
 		return "signs now"
 	case "next":
 		return "signs next, from " + instantOf(k.From.Unix(), now.Unix()).String()
 	default:
-		return "signs no more, and is published still"
+		return "no longer signs, and is still published"
 	}
 }

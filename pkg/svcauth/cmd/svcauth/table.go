@@ -7,9 +7,10 @@ import (
 	"text/tabwriter"
 )
 
-// A row is a line of a table for people. A row without label goes on with the one above.
+// A row is a line of a table. A row without label belongs to the row above.
 type row struct{ label, value string }
 
+// rowsOf returns a row for each value; the first has the label.
 func rowsOf(label string, values []string) []row {
 	var rows []row
 	for _, value := range values {
@@ -24,10 +25,10 @@ func writeRows(text *strings.Builder, rows []row) {
 	for _, r := range rows {
 		fmt.Fprintf(table, "  %s\t%s\n", r.label, printable(r.value))
 	}
-	_ = table.Flush() // a strings.Builder takes everything
+	_ = table.Flush() // a strings.Builder returns no errors
 }
 
-// commaList lists names for people.
+// commaList joins names with commas.
 func commaList[S ~string](names []S) string {
 	var list strings.Builder
 	for i, name := range names {
@@ -39,8 +40,8 @@ func commaList[S ~string](names []S) string {
 	return list.String()
 }
 
-// printable returns s, quoted when it could mislead: an empty string, blank space at an end, or characters that steer a
-// terminal.
+// printable returns s, quoted if it is empty, begins or ends with white space, or has characters that
+// a terminal would interpret.
 func printable(s string) string {
 	if s == "" || strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return strconv.Quote(s)

@@ -12,8 +12,9 @@ var tokenCommand = command{
 	name:    "token",
 	args:    callArgs + " [--curl] [--json] URL",
 	summary: "print a token for one request, or the whole curl command",
-	about: `Prints a token for one request to URL. A bound token is good for exactly that method, URL and body; one that covers a
-body works once. With --curl, prints the command that makes curl send the request.`,
+	about: `Prints a token for one request to URL. A bound token is valid for that method, URL and body alone; a
+token that covers a body is valid once. With --curl, prints the command with which curl sends the
+request.`,
 	examples: []string{
 		"svcauth token --key shop.pem --issuer https://shop.service/ --subject https://census.service/user/21/ https://census.service/user/42/",
 		`svcauth token --key another.pem --issuer https://another.service/ --profile article --subject https://census.service/user/21/ --curl \`,
@@ -26,8 +27,8 @@ body works once. With --curl, prints the command that makes curl send the reques
 func defineToken(fs *flag.FlagSet) action {
 	var c call
 	c.define(fs)
-	curl := fs.Bool("curl", false, "print the finished curl command")
-	asJSON := fs.Bool("json", false, "print the token and what it was made for as JSON")
+	curl := fs.Bool("curl", false, "print the whole curl command")
+	asJSON := fs.Bool("json", false, "print the token and its request as JSON")
 	return func(ctx context.Context, std stdio, args []string) error {
 		signed, err := c.sign(ctx, std.in, args)
 		if err != nil {
@@ -37,7 +38,7 @@ func defineToken(fs *flag.FlagSet) action {
 			Token: signed.req.Header.Get(svcauth.Header), Audience: c.audience, Method: signed.req.Method, URL: signed.url(),
 		}
 		if *curl {
-			if _, err := c.client(); err != nil { // a fault in --ca or --connect-to shows now, not when curl runs
+			if _, err := c.conn.client(); err != nil { // reports faults of --ca and --connect-to before curl runs
 				return err
 			}
 			out.Curl = curlLine(&c, signed)

@@ -38,7 +38,7 @@ func (t *trial) check() error {
 		return err
 	}
 	if t.method != "" && !isToken(t.method) {
-		return usagef("--method %q is no method", t.method)
+		return usagef("--method %q is not a method", t.method)
 	}
 	if t.url == "" {
 		return nil

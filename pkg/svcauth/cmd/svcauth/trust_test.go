@@ -136,7 +136,7 @@ func TestTrustCheckFaults(t *testing.T) {
 			t.Errorf("line %d is %q, want %s%s", i, lines[i], file, want)
 		}
 	}
-	if lines[4] != "svcauth trust check: 4 faults: the file is not to be used" {
+	if lines[4] != "svcauth trust check: 4 faults: a service rejects the file" {
 		t.Errorf("%q", lines[4])
 	}
 
@@ -191,7 +191,7 @@ func TestTrustCheckUnreadable(t *testing.T) {
 
 func TestTrustCheckUsage(t *testing.T) {
 	t.Parallel()
-	const whole = `not a whole command: "svcauth trust check" is one`
+	const whole = `an incomplete command: one of trust check`
 	for _, test := range []struct {
 		args []string
 		want string

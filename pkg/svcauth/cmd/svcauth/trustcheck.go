@@ -15,11 +15,12 @@ import (
 var trustCheckCommand = command{
 	name:    "trust check",
 	args:    "[--json] FILE",
-	summary: "check a trust file, and say whom it trusts",
-	about: `Reads a trust file and the key files that it names, as a service does, and says for each issuer what it may do and where
-its keys come from, with a warning for each line that gives more away than it seems. A key, a key file or the URL of a key set
-that two issuers have in common is a fault: each could pass as the other. Nothing is fetched; the service itself refuses a
-fetched key that another issuer has. Faults are printed all at once, each as FILE:LINE: FAULT, and make the exit status 1.`,
+	summary: "check a trust file, and show whom it trusts",
+	about: `Reads a trust file and the key files that it names, as a service does, and shows what each issuer may
+do and the source of its keys, with warnings for dangerous lines. A key, a key file or the URL of a
+key set that two issuers share is a fault, because each issuer could make the other's tokens. Nothing
+is fetched; the service itself rejects a fetched key that belongs to another issuer. All faults are
+printed, each as FILE:LINE: FAULT, and make the exit status 1.`,
 	examples: []string{
 		"svcauth trust check trust.yaml",
 		"svcauth trust check --json trust.yaml | jq -r '.issuers[].issuer'",
@@ -55,16 +56,16 @@ type trustReport struct {
 	Faults  []string       `json:"faults"`
 }
 
-// checkTrust reads a trust file. The error says that there are faults, the report which.
+// checkTrust reads a trust file. If it has faults, the report lists them and the error counts them.
 func checkTrust(file string) (trustReport, error) {
 	report := trustReport{File: file, Issuers: []issuerReport{}, Faults: []string{}}
 	policy, err := trust.ReadFile(file)
 	if err != nil {
 		report.Faults = faultsIn(err)
 		if n := len(report.Faults); n > 1 {
-			return report, fmt.Errorf("%d faults: the file is not to be used", n)
+			return report, fmt.Errorf("%d faults: a service rejects the file", n)
 		}
-		return report, errors.New("the file is not to be used")
+		return report, errors.New("a service rejects the file")
 	}
 	issuers := policy.Issuers()
 	for i := range issuers {
@@ -73,7 +74,7 @@ func checkTrust(file string) (trustReport, error) {
 	return report, nil
 }
 
-// faultsIn returns the faults that were joined in an error of [trust.ReadFile], each on one line.
+// faultsIn returns the faults that are joined in an error of [trust.ReadFile], each on one line.
 func faultsIn(err error) []string {
 	faults := []error{err}
 	if joined, ok := errors.AsType[interface {

@@ -145,7 +145,7 @@ func TestInspectTrustErrors(t *testing.T) {
 		"aud of no service":      {[]string{"--trust", r.trust, compact(boundHeader, `{"aud":"a"}`)}, exitUsage, "--audience is needed"},
 		"bad audience":           {[]string{"--trust", r.trust, "--audience", "a", good}, exitUsage, `--audience: "a" is not`},
 		"half a request":         {[]string{"--trust", r.trust, "--method", "GET", article}, exitUsage, "--method and --url are needed"},
-		"bad method":             {[]string{"--trust", r.trust, "--method", "G T", good}, exitUsage, "no method"},
+		"bad method":             {[]string{"--trust", r.trust, "--method", "G T", good}, exitUsage, "not a method"},
 		"missing trust file":     {[]string{"--trust", "no-such.yaml", good}, exitFailed, "no-such.yaml"},
 		"not a token, trust":     {[]string{"--trust", r.trust, "e30.e30"}, exitFailed, "not a token"},
 		"standard input for two": {[]string{"--trust", r.trust, "--body-file", "-"}, exitUsage, "both the token and the body"},

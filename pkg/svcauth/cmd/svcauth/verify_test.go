@@ -207,7 +207,7 @@ func TestVerifyErrors(t *testing.T) {
 		"article, nothing":   {nil, exitUsage, "--method and --url are needed"},
 		"article, no URL":    {[]string{"--method", "GET"}, exitUsage, "--method and --url are needed"},
 		"article, no method": {[]string{"--url", herald}, exitUsage, "--method and --url are needed"},
-		"bad method":         {[]string{"--method", "G T"}, exitUsage, "no method"},
+		"bad method":         {[]string{"--method", "G T"}, exitUsage, "not a method"},
 		"bad URL":            {[]string{"--url", "http://herald.service/"}, exitUsage, "not an https URL"},
 		"another's URL":      {[]string{"--method", "GET", "--url", census}, exitUsage, "is no URL of " + herald},
 		"two bodies":         {[]string{"--body", "x", "--body-file", "y"}, exitUsage, "exclude each other"},

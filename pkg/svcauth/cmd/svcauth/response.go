@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// answer writes the body.
-func (s stdio) answer(res *http.Response) error {
+// response writes the body.
+func (s stdio) response(res *http.Response) error {
 	_, err := io.Copy(s.out, res.Body)
 	return err
 }
 
-// wholeAnswer writes status, headers and body as they are on the wire.
-func (s stdio) wholeAnswer(res *http.Response) error {
+// wholeResponse writes status, headers and body as HTTP/1.1 does.
+func (s stdio) wholeResponse(res *http.Response) error {
 	if _, err := fmt.Fprintf(s.out, "%s %s\r\n", res.Proto, res.Status); err != nil {
 		return err
 	}
@@ -24,23 +24,23 @@ func (s stdio) wholeAnswer(res *http.Response) error {
 	if _, err := io.WriteString(s.out, "\r\n"); err != nil {
 		return err
 	}
-	return s.answer(res)
+	return s.response(res)
 }
 
-// answerOutput is what request --json prints.
-type answerOutput struct {
+// responseOutput is what request --json prints.
+type responseOutput struct {
 	Status     int         `json:"status"`
 	Headers    http.Header `json:"headers"`
 	Body       *string     `json:"body,omitempty"`
-	BodyBase64 []byte      `json:"body_base64,omitempty"` // instead of Body, when it is not UTF-8
+	BodyBase64 []byte      `json:"body_base64,omitempty"` // instead of Body, if it is not UTF-8
 }
 
-func (s stdio) answerJSON(res *http.Response) error {
+func (s stdio) responseJSON(res *http.Response) error {
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		return err
 	}
-	out := answerOutput{Status: res.StatusCode, Headers: res.Header}
+	out := responseOutput{Status: res.StatusCode, Headers: res.Header}
 	if text := string(body); utf8.ValidString(text) {
 		out.Body = &text
 	} else {
