@@ -41,7 +41,7 @@ func (p *permission) label() []string {
 	for _, s := range p.subjects {
 		subjects = append(subjects, shortName(s))
 	}
-	lines := append(slices.Clone(p.calls), "in the name of "+strings.Join(subjects, ", "))
+	lines := append(slices.Clone(p.calls), "for "+strings.Join(subjects, ", "))
 	if p.admin {
 		lines = append(lines, "with administrative power")
 	}

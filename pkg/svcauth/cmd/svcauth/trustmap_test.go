@@ -60,10 +60,10 @@ func TestTrustMapMermaid(t *testing.T) {
   n2["census.service"]
   n3["shop.service"]
   n4(["users of census.service"])
-  n1 -->|"GET /user/*<br>in the name of itself, census.service/user/*<br>with administrative power"| n2
-  n3 -->|"GET /status/<br>in the name of itself"| n2
+  n1 -->|"GET /user/*<br>for itself, census.service/user/*<br>with administrative power"| n2
+  n3 -->|"GET /status/<br>for itself"| n2
   n4 -->|"any, with a session token"| n1
-  n3 -->|"POST /notification/<br>GET /notification/*<br>in the name of itself, census.service/user/*"| n1
+  n3 -->|"POST /notification/<br>GET /notification/*<br>for itself, census.service/user/*"| n1
 `
 	if got := succeed(t, "trust", "map", "--format", "mermaid", census+"="+censusFile, herald+"="+heraldFile); got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)

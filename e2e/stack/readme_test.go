@@ -1,0 +1,37 @@
+package stack_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"example.com/micromachine/e2e/stack"
+)
+
+// The README shows the map of the trust files that the demo and compose use, as the command draws it.
+func TestReadmeTrustMap(t *testing.T) {
+	t.Parallel()
+	binDir, err := stack.BuiltPrograms(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := stack.Prepare(t.Context(), binDir, dir); err != nil {
+		t.Fatal(err)
+	}
+	flowchart, err := exec.CommandContext(t.Context(), filepath.Join(binDir, "svcauth"), "trust", "map", "--format", "mermaid",
+		stack.CensusURL+"="+filepath.Join(dir, "census", "trust.yaml"),
+		stack.HeraldURL+"="+filepath.Join(dir, "herald", "trust.yaml")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if block := "```mermaid\n" + string(flowchart) + "```\n"; !strings.Contains(string(readme), block) {
+		t.Errorf("README.md should have this block:\n%s", block)
+	}
+}
