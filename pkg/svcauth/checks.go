@@ -69,16 +69,13 @@ func checkAudience(c *claims, audience string) error {
 // checkTimes checks that the token is valid now, and how long it can be valid. The errors have the
 // times of the token and of the clock, as either can be wrong.
 func checkTimes(c *claims, entry *trust.Entry, session bool, now time.Time) error {
-	switch {
-	case c.ExpiresAt == 0 && (session || !entry.InsecureNoExpiry()):
+	if c.ExpiresAt == 0 && (session || !entry.InsecureNoExpiry()) {
 		return errors.New("no exp")
-	case c.ExpiresAt != 0 && !now.Before(time.Unix(c.ExpiresAt, 0).Add(Leeway)):
-		return fmt.Errorf("expired %v ago: %s", distance(c.ExpiresAt, now), clocks(c, now))
-	case now.Before(time.Unix(c.NotBefore, 0).Add(-Leeway)):
-		return fmt.Errorf("not valid for another %v: %s", distance(c.NotBefore, now), clocks(c, now))
-	case now.Before(time.Unix(c.IssuedAt, 0).Add(-Leeway)):
-		return fmt.Errorf("issued %v in the future, so that one of the clocks is wrong: %s",
-			distance(c.IssuedAt, now), clocks(c, now))
+	}
+	if err := checkClock(c, now); err != nil {
+		return err
+	}
+	switch {
 	case c.ExpiresAt == 0:
 		return nil
 	case c.IssuedAt == 0 && (session || entry.Profile() != trust.Article):
@@ -94,6 +91,20 @@ func checkTimes(c *claims, entry *trust.Entry, session bool, now time.Time) erro
 	}
 	if c.ExpiresAt <= c.IssuedAt || c.ExpiresAt-from > int64(longest.Seconds()) {
 		return fmt.Errorf("a lifetime of %d s: at most %v", c.ExpiresAt-from, longest)
+	}
+	return nil
+}
+
+// checkClock checks that the token is valid now.
+func checkClock(c *claims, now time.Time) error {
+	switch {
+	case c.ExpiresAt != 0 && !now.Before(time.Unix(c.ExpiresAt, 0).Add(Leeway)):
+		return fmt.Errorf("expired %v ago: %s", distance(c.ExpiresAt, now), clocks(c, now))
+	case now.Before(time.Unix(c.NotBefore, 0).Add(-Leeway)):
+		return fmt.Errorf("not valid for another %v: %s", distance(c.NotBefore, now), clocks(c, now))
+	case now.Before(time.Unix(c.IssuedAt, 0).Add(-Leeway)):
+		return fmt.Errorf("issued %v in the future, so that one of the clocks is wrong: %s",
+			distance(c.IssuedAt, now), clocks(c, now))
 	}
 	return nil
 }

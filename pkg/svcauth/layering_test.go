@@ -19,7 +19,7 @@ import (
 // The files of each package, from the top down. A file uses only files below it.
 var fileOrder = map[string][]string{
 	".": {
-		"transport.go", "signer.go",
+		"transport.go", "signer.go", "unverified.go",
 		"middleware.go", "verify.go", "body.go", "checks.go", "verifier.go", "cache.go",
 		"token.go", "claims.go", "request.go", "stats.go", "refusal.go", "admission.go", "replay.go", "svcauth.go",
 	},

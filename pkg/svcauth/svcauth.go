@@ -32,9 +32,9 @@ import (
 )
 
 // Each file of this package uses only files below it in this order: transport.go, signer.go for the
-// caller; middleware.go, verify.go, body.go, checks.go, verifier.go, cache.go for the receiver;
-// token.go, claims.go, request.go, stats.go, refusal.go, admission.go, replay.go, svcauth.go for
-// both.
+// caller; unverified.go for tools; middleware.go, verify.go, body.go, checks.go, verifier.go, cache.go
+// for the receiver; token.go, claims.go, request.go, stats.go, refusal.go, admission.go, replay.go,
+// svcauth.go for all.
 
 // Header is the request header that carries the token.
 const Header = "JWT"

@@ -298,7 +298,7 @@ func TestToken(t *testing.T) {
 		"iss": shop, "aud": herald, "sub": user21, "htm": "POST", "htu": herald + "notification/",
 		"bdy": "sha-256=:LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=:",
 	} {
-		if got, _ := text(read.claims, name); got != want {
+		if got := read.says(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}

@@ -10,16 +10,18 @@ import (
 var inspectCommand = command{
 	name:    "inspect",
 	args:    "[--json] [--trust FILE [--audience URL] [FLAG…]] [TOKEN|-]",
-	summary: "show what a token says, and what a trust file would say of it",
-	about: `Shows the header and every claim of a token, its times in words, and what kind of token it is. The token is an argument
-or comes on standard input; it may be pasted with "JWT: " in front, in quotes, or broken over lines. Nothing is verified:
-no key is asked for, and anybody can write a token that says anything.
+	summary: "show what a token says, and verify it with a trust file",
+	about: `Shows the header and every claim of a token, its times in words, its kind, and why every receiver
+refuses it, if that is so. The token is an argument or is read from standard input; it may follow
+"JWT: ", be in quotes, or have line breaks. Nothing is verified: anybody can write a token that says
+anything.
 
-With --trust, says what a receiver with that trust file would say of the token now, and why; the first line then tells what
-was verified and what was not. The receiver is that of --audience, or the token's own aud. The request is what the token
-says, or --method and --url; where neither tells, as with article tokens, all other checks are made. Where the token covers
-a body and none is given, the checks before it are made. Keys that the trust file says to discover are fetched, with --ca
-and --connect-to. Whether the token was used before is not known here. The exit status is 0 whatever the verdict is:
+With --trust, verifies the token as a receiver with that trust file does, and shows the result; the
+first line says what was verified. The receiver's name is --audience or the token's own aud. The
+request is that of the token, or --method and --url; if neither is known, as with article tokens, all
+other checks are made. If the token covers a body and none is given, the checks before that of the
+body are made. Keys that the trust file says to discover are fetched, with --ca and --connect-to.
+Whether the token was used before is not checked. The exit status is 0 whatever the verdict is:
 "svcauth verify" is the command for scripts.`,
 	examples: []string{
 		"svcauth inspect eyJhbGciOiJFZERTQSIs…",
@@ -33,7 +35,7 @@ and --connect-to. Whether the token was used before is not known here. The exit 
 func defineInspect(fs *flag.FlagSet) action {
 	var t trial
 	t.define(fs)
-	fs.StringVar(&t.audience, "audience", "", "the receiver's name, its base `URL`; by default what the token says (aud)")
+	fs.StringVar(&t.audience, "audience", "", "the receiver's name, its base `URL`; the default is the token's aud")
 	asJSON := fs.Bool("json", false, "print header, claims, times, remarks and verdict as JSON")
 	return func(ctx context.Context, std stdio, args []string) error {
 		if t.trust == "" && fs.NFlag() > 0 && (fs.NFlag() > 1 || !*asJSON) {
@@ -61,10 +63,10 @@ func defineInspect(fs *flag.FlagSet) action {
 	}
 }
 
-// inspect asks for the verdict on a token, as far as one is wanted.
+// inspect returns the verdict on a token; nil without --trust.
 func (t *trial) inspect(ctx context.Context, compact string, read *token, body content) (*verdict, error) {
 	if t.trust == "" {
-		return nil, nil //nolint:nilnil // no verdict is one of the answers
+		return nil, nil //nolint:nilnil // there need not be a verdict
 	}
 	if t.lacksRequest(read) && (t.method != "" || t.url != "") {
 		return nil, errNoRequest()

@@ -94,6 +94,9 @@ claims
   name    "\x1b[2J"
   n       null
   empty   ""
+
+remarks
+  claims: "aud" is not a string
 `
 	if text.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", &text, want)
@@ -152,31 +155,31 @@ func TestInspectRemarks(t *testing.T) {
 		want  string // empty: no remark
 	}{
 		"good":               {compact(boundHeader, good), ""},
-		"expired":            {compact(boundHeader, `{"exp":1699999990}`), "the token has expired"},
+		"expired":            {compact(boundHeader, `{"exp":1699999990}`), "expired 10s ago"},
 		"within the leeway":  {compact(boundHeader, `{"iat":1700000010,"nbf":1700000010,"exp":1699999991}`), ""},
-		"not valid yet":      {compact(boundHeader, `{"nbf":1700000011,"exp":1700000060}`), "the token is not valid yet"},
+		"not valid yet":      {compact(boundHeader, `{"nbf":1700000011,"exp":1700000060}`), "not valid for another 11s"},
 		"issued tomorrow":    {compact(boundHeader, `{"iat":1700086400,"exp":1700086460}`), "one of the clocks is wrong"},
 		"no exp":             {compact(boundHeader, `{"iat":1700000000}`), "valid for ever"},
-		"exp as text":        {compact(boundHeader, `{"exp":"soon"}`), "exp is no whole number"},
-		"exp as float":       {compact(boundHeader, `{"exp":1.7e9}`), "exp is no whole number"},
-		"exp below zero":     {compact(boundHeader, `{"exp":-1}`), "exp is no whole number"},
-		"exp beyond ages":    {compact(boundHeader, `{"exp":9223372036854775807}`), "exp is no whole number"},
-		"duplicate claim":    {compact(boundHeader, `{"exp":1700000060,"sub":"a","\u0073ub":"b"}`), "the payload has sub twice"},
-		"unknown member":     {compact(`{"alg":"EdDSA","kid":"k","typ":"svcauth+jwt","jku":"x"}`, good), "member jku is not allowed"},
-		"alg none":           {compact(`{"alg":"none","typ":"JWT"}`, good), "the algorithm is none of"},
-		"no alg":             {compact(`{"typ":"JWT"}`, good), "the algorithm is none of"},
-		"foreign typ":        {compact(`{"alg":"EdDSA","typ":"at+jwt"}`, good), "no kind of token"},
-		"typ is no text":     {compact(`{"alg":"EdDSA","typ":7}`, good), "no kind of token"},
-		"no signature":       {strings.TrimSuffix(compact(boundHeader, good), "c2ln"), "there is no signature"},
-		"padded":             {compact(boundHeader, good) + "=", "not in canonical base64url"},
-		"spare bits":         {strings.TrimSuffix(compact(boundHeader, good), "c2ln") + "c2k_c3", "not in canonical base64url"},
-		"other alphabet":     {strings.TrimSuffix(compact(boundHeader, good), "c2ln") + "+/+/", "not in canonical base64url"},
-		"invalid UTF-8":      {compact(boundHeader, "{\"exp\":1700000060,\"a\":\"\xff\"}"), "not valid UTF-8"},
-		"larger than 8 KiB":  {compact(boundHeader, `{"exp":1700000060,"a":"`+strings.Repeat("x", 8<<10)+`"}`), "receivers read at most 8192"},
-		"name that steers":   {compact("{\"alg\":\"EdDSA\",\"\\u009b\":1}", good), `member "\u009b" is not allowed`},
+		"exp as text":        {compact(boundHeader, `{"exp":"soon"}`), `"exp" is not a whole number`},
+		"exp as float":       {compact(boundHeader, `{"exp":1.7e9}`), `"exp" is not a whole number`},
+		"exp below zero":     {compact(boundHeader, `{"exp":-1}`), `"exp" is not a whole number`},
+		"exp beyond ages":    {compact(boundHeader, `{"exp":9223372036854775807}`), `"exp" is not a whole number`},
+		"duplicate claim":    {compact(boundHeader, `{"exp":1700000060,"sub":"a","\u0073ub":"b"}`), `claims: duplicate name "sub"`},
+		"unknown member":     {compact(`{"alg":"EdDSA","kid":"k","typ":"svcauth+jwt","jku":"x"}`, good), `member "jku" is not allowed`},
+		"alg none":           {compact(`{"alg":"none","typ":"JWT"}`, good), "unknown alg"},
+		"no alg":             {compact(`{"typ":"JWT"}`, good), "unknown alg"},
+		"foreign typ":        {compact(`{"alg":"EdDSA","typ":"at+jwt"}`, good), `unknown typ "at+jwt"`},
+		"typ is no text":     {compact(`{"alg":"EdDSA","typ":7}`, good), `"typ" is not a string`},
+		"no signature":       {strings.TrimSuffix(compact(boundHeader, good), "c2ln"), "no signature"},
+		"padded":             {compact(boundHeader, good) + "=", "not canonical base64url"},
+		"spare bits":         {strings.TrimSuffix(compact(boundHeader, good), "c2ln") + "c2k_c3", "not canonical base64url"},
+		"other alphabet":     {strings.TrimSuffix(compact(boundHeader, good), "c2ln") + "+/+/", "not canonical base64url"},
+		"invalid UTF-8":      {compact(boundHeader, "{\"exp\":1700000060,\"a\":\"\xff\"}"), "invalid UTF-8"},
+		"larger than 8 KiB":  {compact(boundHeader, `{"exp":1700000060,"a":"`+strings.Repeat("x", 8<<10)+`"}`), "at most 8192 are read"},
+		"name that steers":   {compact("{\"alg\":\"EdDSA\",\"\\u009b\":1}", good), `member "\\u009b" is not allowed`},
 		"article, good":      {compact(`{"alg":"RS256"}`, good), ""},
 		"session, good":      {compact(`{"alg":"ES256","typ":"session+jwt"}`, good), ""},
-		"deep but well made": {compact(boundHeader, `{"exp":1700000060,"a":`+strings.Repeat("[", 500)+strings.Repeat("]", 500)+`}`), ""},
+		"deep but well made": {compact(boundHeader, `{"exp":1700000060,"a":`+strings.Repeat("[", 500)+strings.Repeat("]", 500)+`}`), "nested too deep"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -205,19 +208,19 @@ func TestInspectRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"nothing":         {"", "nothing there"},
 		"blank":           {" \n\t", "nothing there"},
-		"words":           {"what is this?", "there must be 3"},
+		"words":           {"what is this?", "a compact JWS has 3"},
 		"prefix alone":    {"JWT: ", "nothing there"},
-		"two parts":       {"e30.e30", "there must be 3"},
-		"five parts":      {"e30.e30.e30.e30.e30", "there must be 3"},
-		"no base64":       {"e30.e.e30", "the payload is not base64url"},
+		"two parts":       {"e30.e30", "a compact JWS has 3"},
+		"five parts":      {"e30.e30.e30.e30.e30", "a compact JWS has 3"},
+		"no base64":       {"e30.e.e30", "part 2 is not canonical base64url"},
 		"header no JSON":  {compact("alg", "{}"), "header: not a JSON object"},
-		"claims no JSON":  {compact(boundHeader, "[]"), "payload: not a JSON object"},
-		"unfinished":      {compact(boundHeader, `{"a":1`), "payload: reading JSON"},
-		"empty":           {compact(boundHeader, ""), "payload: not a JSON object"},
-		"trailing comma":  {compact(boundHeader, `{"a":1,}`), "payload: reading JSON"},
-		"name no string":  {compact(boundHeader, `{1:1}`), "payload: reading JSON"},
+		"claims no JSON":  {compact(boundHeader, "[]"), "claims: not a JSON object"},
+		"unfinished":      {compact(boundHeader, `{"a":1`), "claims: "},
+		"empty":           {compact(boundHeader, ""), "claims: not a JSON object"},
+		"trailing comma":  {compact(boundHeader, `{"a":1,}`), "claims: "},
+		"name no string":  {compact(boundHeader, `{1:1}`), "claims: "},
 		"trailing data":   {compact(boundHeader, `{"a":1}{}`), "data after the JSON object"},
-		"too deep":        {compact(boundHeader, `{"a":`+strings.Repeat("[", 100_000)+`}`), "payload: reading JSON"},
+		"too deep":        {compact(boundHeader, `{"a":`+strings.Repeat("[", 100_000)+`}`), "claims: "},
 		"far too long":    {strings.Repeat("e", 1<<20+1), "more than 1048576 bytes"},
 		"bytes of no use": {"\x00\xff\xfe.\x80", "nothing there"},
 	} {

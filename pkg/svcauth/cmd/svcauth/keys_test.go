@@ -163,7 +163,7 @@ func TestTokenFromDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if kid, _ := text(read.header, "kid"); kid != signing {
+	if kid := textOf(read.header, "kid"); kid != signing {
 		t.Errorf("signed by %s, want %s", kid, signing)
 	}
 }

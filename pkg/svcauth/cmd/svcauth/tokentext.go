@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ var kinds = map[string]string{
 	kindUnknown: "unknown",
 }
 
+// nothingVerified is the headline of a token without a verdict.
 const nothingVerified = "NOTHING WAS VERIFIED. Anybody can write what follows."
 
 // write shows the token, and the verdict on it if there is one.
@@ -45,26 +47,26 @@ func writeMembers(text *strings.Builder, title string, members []member) {
 	fmt.Fprintf(text, "\n%s\n", title)
 	table := tabwriter.NewWriter(text, 0, 0, 3, ' ', 0)
 	for _, m := range members {
-		fmt.Fprintf(table, "  %s\t%s\n", printable(m.name), m.display())
+		fmt.Fprintf(table, "  %s\t%s\n", printable(m.json.Name), m.display())
 	}
-	_ = table.Flush() // a strings.Builder takes everything
+	_ = table.Flush() // a strings.Builder returns no errors
 }
 
-// display returns the member's value for a terminal: a time in words, a string as it is, anything else as JSON.
+// display returns the member's value for a terminal: a time with words, the text of a string, any other
+// value as JSON.
 func (m member) display() string {
 	if m.at != nil {
 		return m.at.String()
 	}
-	var s string
-	if json.Unmarshal(m.raw, &s) == nil && string(m.raw) != "null" {
-		return printable(s)
+	if text, err := m.json.Text(); err == nil {
+		return printable(text)
 	}
-	return printable(string(m.raw))
+	return printable(m.json.Raw)
 }
 
 // tokenReport is what inspect --json prints.
 type tokenReport struct {
-	Verified bool               `json:"verified"` // that a trust file lets the token in, with nothing left unchecked but replay
+	Verified bool               `json:"verified"` // a trust file lets the token in, by all checks but replay
 	Kind     string             `json:"kind"`
 	Hash     string             `json:"token_sha256"` // as in logs
 	Header   json.RawMessage    `json:"header"`
@@ -78,11 +80,17 @@ func (t *token) json(v *verdict) tokenReport {
 	times := map[string]instant{}
 	for _, m := range t.claims {
 		if m.at != nil {
-			times[m.name] = *m.at
+			times[m.json.Name] = *m.at
 		}
 	}
 	return tokenReport{
 		Verified: v != nil && v.Verdict == letIn, Trust: v,
-		Kind: t.kind(), Hash: t.hash, Header: t.rawHeader, Claims: t.rawClaims, Times: times, Remarks: append([]string{}, t.remarks...),
+		Kind: t.kind(), Hash: t.hash, Header: validUTF8(t.read.Header), Claims: validUTF8(t.read.Claims), Times: times,
+		Remarks: append([]string{}, t.remarks...),
 	}
+}
+
+// validUTF8 returns JSON with U+FFFD for each sequence of bytes that is not UTF-8.
+func validUTF8(data json.RawMessage) json.RawMessage {
+	return bytes.ToValidUTF8(data, []byte("\uFFFD"))
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"flag"
@@ -14,25 +13,25 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// A trial is what the flags of verify and inspect say: the receiver that is to judge a token, and the request that the
-// token is to have come with.
+// A trial is a receiver and a request for the verification of a token, from the flags of verify and
+// inspect.
 type trial struct {
 	trust, audience string
-	assumed         bool // the audience is what the token says
+	assumed         bool // the audience is the token's aud
 	method, url     string
 	body            bodySource
-	connection
+	conn            connection
 }
 
 func (t *trial) define(fs *flag.FlagSet) {
 	fs.StringVar(&t.trust, "trust", "", "the receiver's trust `FILE`")
-	fs.StringVar(&t.method, "method", "", "the request's `METHOD`; by default what the token says (htm)")
-	fs.StringVar(&t.url, "url", "", "the request's `URL`; by default what the token says (htu)")
+	fs.StringVar(&t.method, "method", "", "the request's `METHOD`; the default is the token's htm")
+	fs.StringVar(&t.url, "url", "", "the request's `URL`; the default is the token's htu")
 	t.body.define(fs)
-	t.connection.define(fs)
+	t.conn.define(fs)
 }
 
-// check finds what is wrong in the command line before anything is read.
+// check checks the command line before any file is read.
 func (t *trial) check() error {
 	if err := t.body.check(); err != nil {
 		return err
@@ -51,7 +50,7 @@ func (t *trial) check() error {
 	return nil
 }
 
-// readInput reads the token and the body, of which one may come on standard input.
+// readInput reads the token and the body. One of them can be standard input.
 func (t *trial) readInput(std stdio, args []string) (compact string, body content, err error) {
 	if t.body.file == "-" && fromStdin(args) {
 		return "", content{}, usagef("standard input cannot be both the token and the body")
@@ -63,30 +62,30 @@ func (t *trial) readInput(std stdio, args []string) (compact string, body conten
 	return compact, body, err
 }
 
-// request returns method and URL of the request that the token is to have come with; empty where neither the command line
-// nor the token says.
+// request returns method and URL of the request, from the command line or the token; empty if neither
+// has them.
 func (t *trial) request(read *token) (method, target string) {
 	return cmp.Or(t.method, read.says("htm")), cmp.Or(t.url, read.says("htu"))
 }
 
-// lacksRequest reports whether the verdict hangs on a request of which not all is known. Article tokens say nothing of it,
-// all others say what is needed.
+// lacksRequest reports whether the verdict depends on a request that is not known. Article tokens do
+// not name their request; the other kinds have what is checked.
 func (t *trial) lacksRequest(read *token) bool {
 	method, target := t.request(read)
 	return read.kind() == kindArticle && (method == "" || target == "")
 }
 
 func errNoRequest() error {
-	return usagef("an article token says nothing of its request: --method and --url are needed")
+	return usagef("an article token does not name its request: --method and --url are needed")
 }
 
-// judge asks a verifier that has the trust file what it says of the token; read is nil where the token cannot be read.
+// judge verifies the token with the trust file. read is nil if the token cannot be read.
 func (t *trial) judge(ctx context.Context, compact string, read *token, body content) (*verdict, error) {
 	policy, err := trust.ReadFile(t.trust)
 	if err != nil {
 		return nil, err
 	}
-	client, err := t.client()
+	client, err := t.conn.client()
 	if err != nil {
 		return nil, err
 	}
@@ -95,9 +94,9 @@ func (t *trial) judge(ctx context.Context, compact string, read *token, body con
 		Audience: t.audience, TrustFile: t.trust, InsecureAllowReplay: true,
 		HTTPClient: client, Logger: slog.New(slog.DiscardHandler),
 	})
-	if err != nil { // the trust file was good, so that this is about the audience
+	if err != nil { // about the audience, as the trust file is good
 		if t.assumed {
-			return nil, usagef("the token's aud is no service's name: --audience is needed")
+			return nil, usagef("the token's aud is not the name of a service: --audience is needed")
 		}
 		return nil, usagef("--%s", oneLine(err))
 	}
@@ -111,18 +110,13 @@ func (t *trial) judge(ctx context.Context, compact string, read *token, body con
 		entry := newIssuerReport(&issuers[i])
 		v.Entry = &entry
 	}
-	req, err := t.newRequest(ctx, v)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set(svcauth.Header, compact)
-	passed, err := verifier.Verify(req, int64(len(body.data)))
-	v.decide(passed, err, verifier.Stats().KeySets)
+	identity, err := verifier.VerifyCall(ctx, compact, t.call(v))
+	v.decide(identity, err, verifier.Stats().KeySets)
 	return v, nil
 }
 
-// newRequest makes the request that the verifier is asked about, and notes in the verdict which it is.
-func (t *trial) newRequest(ctx context.Context, v *verdict) (*http.Request, error) {
+// call returns the call to verify, and notes in the verdict which it is.
+func (t *trial) call(v *verdict) svcauth.Call {
 	method, target := t.request(v.token)
 	switch {
 	case t.lacksRequest(v.token):
@@ -131,12 +125,7 @@ func (t *trial) newRequest(ctx context.Context, v *verdict) (*http.Request, erro
 	case method != "" && target != "":
 		v.Request = &sentRequest{method, target}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(v.body.data))
-	if err != nil || req.URL.Host == "" {
-		// What the token says is nothing that can be sent, so that whatever is sent is something else.
-		return http.NewRequestWithContext(ctx, http.MethodGet, t.audience, bytes.NewReader(v.body.data))
-	}
-	return req, nil
+	return svcauth.Call{Method: cmp.Or(method, http.MethodGet), URL: cmp.Or(target, t.audience), Body: v.body.data}
 }
 
 // originOf returns scheme and host of a service's name.

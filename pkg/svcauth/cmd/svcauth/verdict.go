@@ -17,14 +17,14 @@ const (
 	undecided = "undecided" // something that decides is not known here
 )
 
-// A verdict is what a trust file says of a token. It is what verify --json prints.
+// A verdict is the result of the verification of a token. It is what verify --json prints.
 type verdict struct {
 	Verdict         string          `json:"verdict"`
 	Trust           string          `json:"trust_file"`
 	Audience        string          `json:"audience"`
 	AudienceAssumed bool            `json:"audience_assumed"`
 	Request         *sentRequest    `json:"request,omitempty"`
-	Check           svcauth.Check   `json:"check,omitempty"` // that refused the call
+	Check           svcauth.Check   `json:"check,omitempty"` // that refuses the call
 	Status          int             `json:"status,omitempty"`
 	Reason          string          `json:"reason,omitempty"`
 	Caller          *callerReport   `json:"caller,omitempty"`
@@ -33,7 +33,7 @@ type verdict struct {
 	Unchecked       []string        `json:"unchecked"`
 	Entry           *issuerReport   `json:"entry,omitempty"` // of the token's issuer
 
-	token *token // nil where it cannot be read
+	token *token // nil if it cannot be read
 	body  content
 	open  bool // the request is not known
 }
@@ -52,11 +52,11 @@ type callerReport struct {
 	Admin   bool   `json:"admin"`
 }
 
-// covers reports whether the token has a bdy, and so can do more than read.
+// covers reports whether the token has a bdy. Without one it can only read.
 func (v *verdict) covers() bool { return v.token.says("bdy") != "" }
 
-// sample returns a call that the entry allows, for a token that says nothing of its request: all checks can be made but
-// whether the call is allowed.
+// sample returns a call that the entry allows, for a token whose request is not known. All checks but
+// that of the request are then made.
 func (v *verdict) sample() (method, target string) {
 	lines := v.callable()
 	if len(lines) == 0 {
@@ -66,7 +66,7 @@ func (v *verdict) sample() (method, target string) {
 	return method, originOf(v.Audience) + strings.ReplaceAll(path, "*", "x")
 }
 
-// callable returns the lines of the entry's allow that the token can be used for: without a bdy it can only read.
+// callable returns the lines of the entry's allow for which the token can be used.
 func (v *verdict) callable() []string {
 	if v.Entry == nil || v.covers() {
 		return v.allowed()
@@ -84,15 +84,15 @@ func (v *verdict) allowed() []string {
 	return v.Entry.Allow
 }
 
-// decide takes in what the verifier said.
-func (v *verdict) decide(passed *http.Request, err error, sets []svcauth.KeySetStats) {
+// decide sets the verdict from the result of the verifier.
+func (v *verdict) decide(identity svcauth.Identity, err error, sets []svcauth.KeySetStats) {
 	v.Passed, v.Unchecked = []svcauth.Check{}, []string{}
 	var stop svcauth.Check
 	if refusal, ok := errors.AsType[*svcauth.Refusal](err); ok {
 		stop = refusal.Check
 		v.refuse(refusal, sets)
 	} else {
-		v.pass(passed)
+		v.pass(identity)
 	}
 	for _, c := range svcauth.Checks() {
 		if c == stop {
@@ -125,7 +125,7 @@ func (v *verdict) refuse(refusal *svcauth.Refusal, sets []svcauth.KeySetStats) {
 	}
 }
 
-// keySetFault says why the keys of the entry's issuer could not be fetched.
+// keySetFault returns why the keys of the entry's issuer could not be fetched.
 func (v *verdict) keySetFault(sets []svcauth.KeySetStats) string {
 	for _, set := range sets {
 		if set.Issuer == v.Entry.Issuer && set.Fault != "" {
@@ -135,19 +135,18 @@ func (v *verdict) keySetFault(sets []svcauth.KeySetStats) string {
 	return "no answer yet from " + v.Entry.KeySetURL
 }
 
-func (v *verdict) pass(r *http.Request) {
+func (v *verdict) pass(identity svcauth.Identity) {
 	if v.open {
 		v.leaveOpen()
 		return
 	}
 	v.Verdict = letIn
-	if caller, ok := svcauth.CallerFrom(r.Context()); ok {
-		v.Caller = &callerReport{caller.Issuer, caller.KeyID, caller.Session, caller.Admin}
-	}
-	v.Subject, _ = svcauth.SubjectFrom(r.Context())
+	caller := identity.Caller
+	v.Caller = &callerReport{caller.Issuer, caller.KeyID, caller.Session, caller.Admin}
+	v.Subject = identity.Subject
 }
 
-// leaveOpen is for a token that every check lets pass which can be made.
+// leaveOpen sets the verdict for a token that passes all checks that can be made.
 func (v *verdict) leaveOpen() {
 	v.Verdict = undecided
 	if v.open {
@@ -158,12 +157,12 @@ func (v *verdict) leaveOpen() {
 	}
 }
 
-// makes reports whether a verifier makes the check for a token of this kind, and could make it here.
+// makes reports whether a verifier makes the check for this kind of token, and can make it here.
 func (v *verdict) makes(c svcauth.Check) bool {
 	kind := v.token.kind()
 	switch c {
 	case svcauth.CheckReplay:
-		return false // a token that was used before looks like one that was not
+		return false // the tokens that were used before are not known
 	case svcauth.CheckRequest:
 		return kind == kindBound
 	case svcauth.CheckAllow:

@@ -8,7 +8,7 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// sentence says the verdict.
+// sentence returns the verdict in words.
 func (v *verdict) sentence() string {
 	switch {
 	case v.Verdict == refused:
@@ -16,7 +16,7 @@ func (v *verdict) sentence() string {
 	case v.Verdict == letIn:
 		return "would be let in"
 	case v.open:
-		return "every check passes that can be made without the request; what it may be is listed below"
+		return "every check passes that can be made without the request; the requests that it may be for are listed below"
 	default:
 		return "every check up to the body passes; the body is not known here"
 	}
@@ -57,7 +57,7 @@ func (c *callerReport) text() string {
 	return text
 }
 
-// headline says how much of what a token says is to be believed.
+// headline returns the first line of the text: what of the token was verified.
 func (v *verdict) headline() string {
 	issuer := printable(v.token.says("iss"))
 	wrote := issuer + " wrote what follows"
@@ -75,7 +75,7 @@ func (v *verdict) headline() string {
 	}
 }
 
-// write shows the verdict and the entry that led to it.
+// write shows the verdict and the entry of the issuer.
 func (v *verdict) write(text *strings.Builder) {
 	receiver := v.Audience
 	if v.AudienceAssumed {

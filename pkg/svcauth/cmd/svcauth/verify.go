@@ -14,15 +14,16 @@ import (
 var verifyCommand = command{
 	name:    "verify",
 	args:    "--trust FILE --audience URL [FLAG…] [TOKEN|-]",
-	summary: "say whether a receiver would let a call in",
-	about: `Says whether the service named --audience, with that trust file, would let a call with this token in now. Exit status 0
-means yes, with caller and subject; 1 means no, with the check that refuses it and the reason. The checks are those of the
-service itself. The one thing that is not known here is whether the token was used before.
+	summary: "say whether a receiver lets a call in",
+	about: `Says whether the service named --audience, with that trust file, would let a call with this token in
+now. Exit status 0 means yes, and the output has caller and subject; 1 means no, and the error has the
+check that refuses the call and the reason. The checks are those of the service itself, but whether
+the token was used before is not checked.
 
-The token is an argument or comes on standard input, and may be pasted as for "svcauth inspect". The request is what the
-token says of it (htm and htu), unless --method and --url say otherwise; an article token says nothing, and needs both. The
-request has no body unless one is given. Keys that the trust file says to discover are fetched, with --ca and --connect-to;
-that takes 3 s at most.`,
+The token is an argument or is read from standard input, and may be pasted as for "svcauth inspect".
+The request is that of the token (htm and htu), or --method and --url; an article token needs both.
+The request has no body unless one is given. Keys that the trust file says to discover are fetched,
+with --ca and --connect-to, within 3 s.`,
 	examples: []string{
 		"svcauth verify --trust trust.yaml --audience https://census.service/ eyJhbGciOiJFZERTQSIs…",
 		"svcauth token --key shop.pem … | svcauth verify --trust trust.yaml --audience https://census.service/ --json",
@@ -36,7 +37,7 @@ func defineVerify(fs *flag.FlagSet) action {
 	var t trial
 	t.define(fs)
 	fs.StringVar(&t.audience, "audience", "", "the receiver's name, its base `URL`")
-	asJSON := fs.Bool("json", false, "print the verdict as JSON, also when the call would be refused")
+	asJSON := fs.Bool("json", false, "print the verdict as JSON, also if the call is refused")
 	return func(ctx context.Context, std stdio, args []string) error {
 		v, err := t.verify(ctx, std, args)
 		if err != nil {
@@ -54,7 +55,7 @@ func defineVerify(fs *flag.FlagSet) action {
 	}
 }
 
-// verify reaches a verdict that leaves nothing open.
+// verify verifies a token with all that its checks need.
 func (t *trial) verify(ctx context.Context, std stdio, args []string) (*verdict, error) {
 	for _, required := range []struct{ flag, value string }{{"--trust", t.trust}, {"--audience", t.audience}} {
 		if required.value == "" {
@@ -71,7 +72,7 @@ func (t *trial) verify(ctx context.Context, std stdio, args []string) (*verdict,
 	if compact == "" {
 		return nil, errors.New("not a token: nothing there")
 	}
-	read, _ := readToken(compact, time.Now()) // nil where it cannot be read, as the verifier will say
+	read, _ := readToken(compact, time.Now()) // nil if it cannot be read; the verifier reports why
 	if t.lacksRequest(read) {
 		return nil, errNoRequest()
 	}
