@@ -38,6 +38,7 @@ var commands = []command{
 	verifyCommand,
 	devCACommand,
 	trustCheckCommand,
+	trustExplainCommand,
 	trustMapCommand,
 }
 
