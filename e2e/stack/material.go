@@ -23,8 +23,8 @@ var trustFiles embed.FS
 // callers are the services that only call; the names of their files.
 var callers = []string{"another", "shop", "office"}
 
-// Prepare makes the keys, the development CA and its certificates, and puts them and the trust files below dir, for each
-// service only the files that it needs:
+// Prepare makes the keys, the development CA and its certificates, and puts them and the trust
+// files below dir, for each service only the files that it needs:
 //
 //	census/, herald/  keys/ to be rotated, tls.pem, tls-key.pem, ca.pem, trust.yaml and the callers' public keys
 //	mail/             tls.pem, tls-key.pem
@@ -40,7 +40,8 @@ func Prepare(ctx context.Context, binDir, dir string) error {
 	}
 	for _, service := range []string{"census", "herald"} {
 		keys := filepath.Join(dir, service, "keys")
-		if err := run(ctx, svcauth, "rotate", "--min-age", "87600h", keys); err != nil { // makes the first key, and no more
+		// It makes the first key, and no further one.
+		if err := run(ctx, svcauth, "rotate", "--min-age", "87600h", keys); err != nil {
 			return err
 		}
 	}
@@ -82,7 +83,8 @@ func layOut(dir, service string) error {
 		return err
 	}
 	for _, name := range callers {
-		err = errors.Join(err, copyFile(filepath.Join(from, name+".pub.pem"), filepath.Join(to, name+".pub.pem"), 0o644))
+		file := name + ".pub.pem"
+		err = errors.Join(err, copyFile(filepath.Join(from, file), filepath.Join(to, file), 0o644))
 	}
 	trust, readErr := trustFiles.ReadFile("trust/" + service + ".yaml")
 	return errors.Join(err, readErr,
@@ -101,8 +103,8 @@ func copyFile(from, to string, mode os.FileMode) error {
 	return os.Chmod(to, mode) // it may have been there with another one
 }
 
-// environ is the environment of a program with these settings. With any, the services' settings in our own environment,
-// which are meant for others, are left out.
+// environ is the environment of a program with these settings. With any, the services' settings in
+// our own environment, which are meant for others, are left out.
 func environ(settings []string) []string {
 	own := os.Environ()
 	if len(settings) > 0 {

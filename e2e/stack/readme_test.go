@@ -10,7 +10,8 @@ import (
 	"example.com/micromachine/e2e/stack"
 )
 
-// The README shows the map of the trust files that the demo and compose use, as the command draws it.
+// The README shows the map of the trust files that the demo and compose use, as the command draws
+// it.
 func TestReadmeTrustMap(t *testing.T) {
 	t.Parallel()
 	binDir, err := stack.BuiltPrograms(t.Context(), t.TempDir())

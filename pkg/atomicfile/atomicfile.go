@@ -1,5 +1,5 @@
-// Package atomicfile creates and replaces small files, each as a whole: a failed write leaves what was
-// there before.
+// Package atomicfile creates and replaces small files, each as a whole: a failed write leaves what
+// was there before.
 package atomicfile
 
 import (
@@ -24,9 +24,9 @@ func Create(file string, data []byte, mode fs.FileMode) error {
 	return nil
 }
 
-// Replace writes a file with mode 0644. Other processes see either the old content or the new. If the
-// file exists, [Read] must accept it and check must return nil for its content, so that nothing of
-// value, such as a key, is lost.
+// Replace writes a file with mode 0644. Other processes see either the old content or the new. If
+// the file exists, [Read] must accept it and check must return nil for its content, so that nothing
+// of value, such as a key, is lost.
 func Replace(file string, data []byte, check func(old []byte) error) error {
 	old, err := Read(file)
 	if err == nil {
@@ -52,8 +52,8 @@ func Replace(file string, data []byte, check func(old []byte) error) error {
 // maxBytes bounds the files that are replaced.
 const maxBytes = 1 << 20
 
-// Read reads a file that [Replace] may replace. A symbolic link, a directory and a file of more than
-// 1 MiB are errors.
+// Read reads a file that [Replace] may replace. A symbolic link, a directory and a file of more
+// than 1 MiB are errors.
 func Read(file string) ([]byte, error) {
 	info, err := os.Lstat(file)
 	switch {

@@ -28,8 +28,8 @@ type authority struct {
 	cert *x509.Certificate
 }
 
-// openAuthority loads the authority or makes it. A replaced certificate is for the same key, so that
-// certificates that the authority signed before remain valid.
+// openAuthority loads the authority or makes it. A replaced certificate is for the same key, so
+// that certificates that the authority signed before remain valid.
 func openAuthority(d *directory) (*authority, error) {
 	if d.exists(caCertFile) && !d.exists(caKeyFile) {
 		return nil, fmt.Errorf("%s is there and %s is not: put the key back, or remove the certificate to start anew",

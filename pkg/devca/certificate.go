@@ -15,7 +15,9 @@ import (
 
 // certificate reads the certificate in the file called name. If there is no such file, or fault
 // returns a reason against the certificate, it issues a certificate and writes it.
-func (d *directory) certificate(name string, fault func(*x509.Certificate) string, issue func() ([]byte, error)) (*x509.Certificate, error) {
+func (d *directory) certificate(
+	name string, fault func(*x509.Certificate) string, issue func() ([]byte, error),
+) (*x509.Certificate, error) {
 	action, reason := Made, ""
 	old, err := readCertificate(d.file(name))
 	switch {
@@ -68,8 +70,8 @@ func writeCertificate(file string, der []byte) error {
 	})
 }
 
-// parseCertificate parses the content of a file that is one certificate and nothing else: a file with
-// a key beside the certificate must not be replaced.
+// parseCertificate parses the content of a file that is one certificate and nothing else: a file
+// with a key beside the certificate must not be replaced.
 func parseCertificate(file string, data []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(data)
 	if block == nil || block.Type != "CERTIFICATE" {

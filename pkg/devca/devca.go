@@ -18,8 +18,8 @@ import (
 
 // A Config configures [Make].
 type Config struct {
-	// Dir is the directory of all files. It is made if it does not exist. No other user may write to
-	// it. Required.
+	// Dir is the directory of all files. It is made if it does not exist. No other user may write
+	// to it. Required.
 	Dir string
 	// Hosts are the DNS names and IP addresses of the servers; see [CheckHost].
 	Hosts []string
@@ -90,7 +90,8 @@ func (d *directory) fill(hosts []string) error {
 
 // open makes the directory if it does not exist, and checks that no other user can write to it.
 func (d *directory) open() error {
-	if err := os.MkdirAll(d.path, 0o755); err != nil { //nolint:gosec // others may read the certificates; the keys have their own mode
+	//nolint:gosec // others may read the certificates; the keys have their own mode
+	if err := os.MkdirAll(d.path, 0o755); err != nil {
 		return fmt.Errorf("making directory: %w", err)
 	}
 	info, err := os.Stat(d.path)

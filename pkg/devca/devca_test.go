@@ -15,7 +15,8 @@ import (
 	"example.com/micromachine/pkg/devca"
 )
 
-// makeFiles calls devca.Make and returns what it did with each file, by base name, with the reason after a colon.
+// makeFiles calls devca.Make and returns what it did with each file, by base name, with the reason
+// after a colon.
 func makeFiles(tb testing.TB, dir string, hosts ...string) map[string]string {
 	tb.Helper()
 	files, err := devca.Make(devca.Config{Dir: dir, Hosts: hosts})
@@ -213,8 +214,8 @@ func TestMakeRefuses(t *testing.T) {
 	}
 }
 
-// A key that exists is used only if no other user can have put it there or read it: whoever has the key can issue
-// certificates that all clients of the authority accept.
+// A key that exists is used only if no other user can have put it there or read it: whoever has the
+// key can issue certificates that all clients of the authority accept.
 func TestMakeRefusesPlantedKeys(t *testing.T) {
 	t.Parallel()
 	chmod := func(name string, mode os.FileMode) func(*testing.T, string) {

@@ -16,8 +16,8 @@ import (
 	"example.com/micromachine/pkg/fileperm"
 )
 
-// privateKey reads the key in the file called name, or makes it if there is no such file. certName is
-// the file of the key's certificate.
+// privateKey reads the key in the file called name, or makes it if there is no such file. certName
+// is the file of the key's certificate.
 func (d *directory) privateKey(name, certName string) (crypto.Signer, error) {
 	if !d.exists(name) {
 		return d.newPrivateKey(name)

@@ -10,8 +10,8 @@ import (
 	"example.com/micromachine/pkg/httpclient"
 )
 
-// connects returns the address that a client connects to for a URL, if a server of sayAddress listens
-// there, and the client's error otherwise.
+// connects returns the address that a client connects to for a URL, if a server of sayAddress
+// listens there, and the client's error otherwise.
 func connects(t *testing.T, rules, target string) string {
 	t.Helper()
 	client, err := httpclient.New(httpclient.Config{ConnectTo: rules})

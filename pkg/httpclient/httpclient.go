@@ -1,6 +1,6 @@
 // Package httpclient makes the HTTP client with which services call each other: it verifies
-// certificates, also against authorities of a file, and can connect to other addresses than those of
-// the URLs.
+// certificates, also against authorities of a file, and can connect to other addresses than those
+// of the URLs.
 package httpclient
 
 import (
@@ -25,8 +25,8 @@ type Config struct {
 	ConnectTo string
 }
 
-// New returns a client for calls between services. It verifies certificates, follows no redirect and
-// keeps up to 128 idle connections for each host. It fails after 3 s without a connection, 5 s
+// New returns a client for calls between services. It verifies certificates, follows no redirect
+// and keeps up to 128 idle connections for each host. It fails after 3 s without a connection, 5 s
 // without the end of the TLS handshake and 10 s without response headers; the whole of a call is
 // bounded by the context of its request alone. A CA file that cannot be used and a malformed rule
 // are errors.
@@ -54,8 +54,8 @@ func New(config Config) (*http.Client, error) {
 }
 
 // LoadRoots returns the system's certificate authorities and those of a PEM file, for connections
-// that are not made by the client of [New], such as SMTP's. When file is empty it returns nil, which
-// [tls.Config] takes for the system's authorities.
+// that are not made by the client of [New], such as SMTP's. When file is empty it returns nil,
+// which [tls.Config] takes for the system's authorities.
 func LoadRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil //nolint:nilnil // nil stands for the system's roots

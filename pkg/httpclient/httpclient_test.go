@@ -14,8 +14,8 @@ import (
 	"example.com/micromachine/pkg/httpclient"
 )
 
-// serveTLS serves HTTPS on a free port, with a certificate for name. It returns the address and the file of the
-// certificate's authority.
+// serveTLS serves HTTPS on a free port, with a certificate for name. It returns the address and the
+// file of the certificate's authority.
 func serveTLS(t *testing.T, name string, handler http.Handler) (addr, caFile string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -34,7 +34,8 @@ func serveTLS(t *testing.T, name string, handler http.Handler) (addr, caFile str
 	return server.Listener.Addr().String(), filepath.Join(dir, "ca.pem")
 }
 
-// The client verifies certificates against the host of the URL, wherever it connects, and follows no redirect.
+// The client verifies certificates against the host of the URL, wherever it connects, and follows
+// no redirect.
 func TestClient(t *testing.T) {
 	t.Parallel()
 	addr, caFile := serveTLS(t, "census.service", http.RedirectHandler("/elsewhere/", http.StatusFound))

@@ -11,11 +11,11 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// An Unverified is what a token says. Nothing of it is verified: anybody can write a token that says
-// anything. It is for tools that explain tokens, and no decision may depend on it.
+// An Unverified is what a token says. Nothing of it is verified: anybody can write a token that
+// says anything. It is for tools that explain tokens, and no decision may depend on it.
 type Unverified struct {
-	// Kind is the kind of token that its typ names: "bound", "article" or "session". It is empty if the
-	// typ is none of svcauth's.
+	// Kind is the kind of token that its typ names: "bound", "article" or "session". It is empty if
+	// the typ is none of svcauth's.
 	Kind string
 	// Header and Claims are JSON objects as they were sent.
 	Header, Claims json.RawMessage

@@ -10,8 +10,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// ReadUnverified finds a fault in each token that a verifier cannot read, and none in the good token that it was made
-// from.
+// ReadUnverified finds a fault in each token that a verifier cannot read, and none in the good
+// token that it was made from.
 func TestReadUnverified(t *testing.T) {
 	w := newWorld(t)
 	for _, a := range attacks() {

@@ -33,12 +33,16 @@ const callArgs = "--key FILE|DIR --issuer URL --subject URI [FLAG…]"
 func (c *call) define(fs *flag.FlagSet) {
 	fs.StringVar(&c.key, "key", "", "the calling service's private key: a PKCS #8 PEM `FILE`, or a directory of rotate")
 	fs.StringVar(&c.issuer, "issuer", "", "the calling service's name, its base `URL`")
-	fs.StringVar(&c.audience, "audience", "", "the called service's name, its base `URL`; the default is scheme and host of the request's URL")
+	fs.StringVar(&c.audience, "audience", "",
+		"the called service's name, its base `URL`; the default is scheme and host of the request's URL")
 	fs.StringVar(&c.subject, "subject", "", "the subject in whose name: a user's `URI`, or the issuer's own name")
 	fs.StringVar(&c.profile, "profile", string(trust.Bound), "the token's `PROFILE`: bound (the default) or article")
-	fs.DurationVar(&c.lifetime, "lifetime", svcauth.DefaultLifetime, "the lifetime of the token: a `DURATION` in whole seconds up to 5m; 60s by default")
+	fs.DurationVar(&c.lifetime, "lifetime", svcauth.DefaultLifetime,
+		"the lifetime of the token: a `DURATION` in whole seconds up to 5m; 60s by default")
 	fs.StringVar(&c.method, "method", "", "the request's `METHOD`; the default is GET, or POST if there is a body")
-	fs.Func("header", "another header `LINE` such as 'Accept: text/html'; may be repeated. The default of Content-Type is application/json", c.addHeader)
+	fs.Func("header",
+		"another header `LINE` such as 'Accept: text/html'; Content-Type is application/json by default; may be repeated",
+		c.addHeader)
 	c.body.define(fs)
 	c.conn.define(fs)
 }
@@ -120,7 +124,8 @@ func (c *call) check(args []string) (*url.URL, error) {
 }
 
 func (c *call) request(ctx context.Context, target *url.URL, body content) (*signedCall, error) {
-	req, err := http.NewRequestWithContext(ctx, c.method, target.String(), bytes.NewReader(body.data)) //nolint:gosec // the user of the command names the URL
+	//nolint:gosec // the user of the command names the URL
+	req, err := http.NewRequestWithContext(ctx, c.method, target.String(), bytes.NewReader(body.data))
 	if err != nil {
 		return nil, usagef("%v", err)
 	}

@@ -28,7 +28,8 @@ const (
 	user21  = "https://census.service/user/21/"
 )
 
-// A callee is herald.service over TLS, which lets shop.service in and answers with what it received.
+// A callee is herald.service over TLS, which lets shop.service in and answers with what it
+// received.
 type callee struct {
 	ca, connectTo, keyFile string
 	profile                trust.Profile
@@ -181,7 +182,8 @@ func (c callTest) check(tb testing.TB, got received) {
 	if got.Method != c.want.Method || got.URI != c.want.URI || got.Host != "herald.service" {
 		tb.Errorf("received %s %s for %s, want %s %s", got.Method, got.URI, got.Host, c.want.Method, c.want.URI)
 	}
-	// The answer is JSON, in which bytes that are no UTF-8 cannot be told apart; bdy has covered them.
+	// The answer is JSON, in which bytes that are no UTF-8 cannot be told apart; bdy has covered
+	// them.
 	if want := strings.ToValidUTF8(c.want.Body, ""); strings.ReplaceAll(got.Body, "\uFFFD", "") != want {
 		tb.Errorf("received the body %.200q, want %.200q", got.Body, want)
 	}
@@ -243,7 +245,8 @@ func (c *callee) curlLine(tb testing.TB, stdin string, args ...string) string {
 	return r.out
 }
 
-// shell runs a command line as it is pasted into a shell, from standard input: one argument of "sh -c" may be too short.
+// shell runs a command line as it is pasted into a shell, from standard input: one argument of "sh
+// -c" may be too short.
 func shell(tb testing.TB, line string) string {
 	tb.Helper()
 	cmd := exec.CommandContext(tb.Context(), "sh", "-s")
@@ -270,8 +273,8 @@ func TestCurlHead(t *testing.T) {
 	}
 }
 
-// A path with dots is allowed nowhere. That the answer is this and not that the token is for another URL shows that curl
-// sent the path as it was signed.
+// A path with dots is allowed nowhere. That the answer is this and not that the token is for
+// another URL shows that curl sent the path as it was signed.
 func TestCurlKeepsDots(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {

@@ -67,10 +67,11 @@ func (c command) flagSet() *flag.FlagSet {
 }
 
 // doubleDashes writes the flags in the errors of package flag as the help does.
-var doubleDashes = strings.NewReplacer("not defined: -", "not defined: --", "argument: -", "argument: --", "for flag -", "for flag --")
+var doubleDashes = strings.NewReplacer(
+	"not defined: -", "not defined: --", "argument: -", "argument: --", "for flag -", "for flag --")
 
-// parse parses flags before, between and after the other arguments, which it returns. Arguments after
-// "--" are not flags.
+// parse parses flags before, between and after the other arguments, which it returns. Arguments
+// after "--" are not flags.
 func parse(fs *flag.FlagSet, args []string) (others []string, err error) {
 	for {
 		if err := fs.Parse(args); err != nil {

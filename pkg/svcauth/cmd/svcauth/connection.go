@@ -12,7 +12,8 @@ type connection struct{ ca, connectTo string }
 
 func (c *connection) define(fs *flag.FlagSet) {
 	fs.StringVar(&c.ca, "ca", "", "certificate authorities for the connection: a PEM `FILE`")
-	fs.StringVar(&c.connectTo, "connect-to", "", "connect to other addresses: a `LIST` of HOST1:PORT1:HOST2:PORT2, separated by commas, as for curl")
+	fs.StringVar(&c.connectTo, "connect-to", "",
+		"connect to other addresses: a `LIST` of HOST1:PORT1:HOST2:PORT2, separated by commas, as for curl")
 }
 
 func (c *connection) client() (*http.Client, error) {

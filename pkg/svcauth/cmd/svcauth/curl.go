@@ -20,8 +20,8 @@ func (s *signedCall) url() string {
 	return "https://" + s.req.URL.Host + s.req.URL.RequestURI()
 }
 
-// curlLine returns a shell command, in one line, with which curl sends the request byte for byte as it
-// was signed.
+// curlLine returns a shell command, in one line, with which curl sends the request byte for byte as
+// it was signed.
 func curlLine(c *call, s *signedCall) string {
 	words := []string{"curl"}
 	if c.conn.ca != "" {
@@ -74,7 +74,8 @@ func curlURL(s *signedCall) []string {
 // isDotSegment reports whether curl would remove the path segment.
 func isDotSegment(segment string) bool { return segment == "." || segment == ".." }
 
-// curlBody returns the flag for the body, and the command that pipes the body to curl, if it needs one.
+// curlBody returns the flag for the body, and the command that pipes the body to curl, if it needs
+// one.
 func curlBody(body content) (source string, words []string) {
 	switch {
 	case !body.given:

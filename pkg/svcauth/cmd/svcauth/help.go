@@ -11,7 +11,8 @@ import (
 // writeOverview lists the commands.
 func writeOverview(w io.Writer) error {
 	var text strings.Builder
-	text.WriteString("svcauth makes and reads the tokens with which services authenticate their calls.\n\nusage: svcauth COMMAND [ARGUMENT…]\n\n")
+	text.WriteString("svcauth makes and reads the tokens with which services authenticate their calls.\n\n")
+	text.WriteString("usage: svcauth COMMAND [ARGUMENT…]\n\n")
 	table := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
 	for _, c := range commands {
 		fmt.Fprintf(table, "  %s\t%s\n", c.name, c.summary)

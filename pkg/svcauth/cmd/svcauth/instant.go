@@ -36,7 +36,9 @@ func span(seconds int64) string {
 	units := []struct {
 		one, many string
 		length    int64
-	}{{"year", "years", 365 * 24 * 3600}, {"day", "days", 24 * 3600}, {"h", "h", 3600}, {"min", "min", 60}, {"s", "s", 1}}
+	}{
+		{"year", "years", 365 * 24 * 3600}, {"day", "days", 24 * 3600}, {"h", "h", 3600}, {"min", "min", 60}, {"s", "s", 1},
+	}
 	var words []string
 	for _, u := range units {
 		n := seconds / u.length

@@ -31,7 +31,8 @@ func newIssuerReport(i *trust.Issuer) issuerReport {
 		kids[key.ID()] = key.Algorithm()
 	}
 	return issuerReport{
-		Issuer: i.Name, Profile: i.Profile, Keys: i.Keys, KeySetURL: i.KeySetURL(), KeyIDs: kids, Algorithms: i.Algorithms,
+		Issuer: i.Name, Profile: i.Profile, Algorithms: i.Algorithms,
+		Keys: i.Keys, KeySetURL: i.KeySetURL(), KeyIDs: kids,
 		Allow: append([]string{}, i.Allow...), ActFor: append([]string{}, i.ActFor...),
 		Admin: i.Admin, Sessions: i.Sessions, InsecureNoExpiry: i.InsecureNoExpiry, Warnings: warningsFor(i),
 	}

@@ -9,8 +9,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// loadKeys reads private keys from files and directories. A key that occurs twice is an error, because
-// receivers reject a set that has a key twice.
+// loadKeys reads private keys from files and directories. A key that occurs twice is an error,
+// because receivers reject a set that has a key twice.
 func loadKeys(paths []string) ([]*keys.Private, error) {
 	var all []*keys.Private
 	seen := map[string]string{}

@@ -39,7 +39,8 @@ func defineKeygen(fs *flag.FlagSet) action {
 	var files keyPairFiles
 	fs.StringVar(&files.Private, "out", "", "the file of the private key: a new `FILE`")
 	alg := fs.String("alg", string(keys.EdDSA), "the `ALGORITHM`: EdDSA (the default), ES256 or RS256")
-	fs.StringVar(&files.Public, "public", "", "the file of the public key as PEM: a new `FILE`; without --jwks, the default is --out with .pub.pem for .pem")
+	fs.StringVar(&files.Public, "public", "",
+		"the file of the public key as PEM: a new `FILE`; without --jwks, the default is --out with .pub.pem for .pem")
 	fs.StringVar(&files.JWKS, "jwks", "", "the file of the public key as a JWK Set: a new `FILE`")
 	asJSON := fs.Bool("json", false, "print kid, algorithm and file names as JSON")
 	return func(_ context.Context, std stdio, args []string) error {

@@ -1,5 +1,5 @@
-// Command svcauth makes keys, tokens and development certificates for package svcauth, reads tokens and
-// trust files, and sends signed requests:
+// Command svcauth makes keys, tokens and development certificates for package svcauth, reads tokens
+// and trust files, and sends signed requests:
 //
 //	svcauth keygen --out shop.pem
 //	svcauth request --key shop.pem --issuer https://shop.service/ --subject https://census.service/user/21/ \

@@ -53,8 +53,8 @@ func shortName(url string) string {
 	return strings.TrimSuffix(strings.Replace(url, "https://", "", 1), "/")
 }
 
-// mermaidText returns lines as the quoted text of a node or an edge. Characters that Mermaid or HTML
-// would interpret become entities.
+// mermaidText returns lines as the quoted text of a node or an edge. Characters that Mermaid or
+// HTML would interpret become entities.
 func mermaidText(lines ...string) string {
 	escape := strings.NewReplacer("#", "#35;", `"`, "#34;", "&", "#38;", "<", "#60;", ">", "#62;", "`", "#96;")
 	escaped := make([]string, 0, len(lines))

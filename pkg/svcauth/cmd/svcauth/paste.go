@@ -31,8 +31,8 @@ func readPaste(r io.Reader) (string, error) {
 	return string(data), nil
 }
 
-// tokenIn returns the token in pasted text: the text after the last "JWT:", if there is one, up to a
-// quote or to a word that cannot be part of a token, without white space.
+// tokenIn returns the token in pasted text: the text after the last "JWT:", if there is one, up to
+// a quote or to a word that cannot be part of a token, without white space.
 func tokenIn(text string) string {
 	const quotes = "'\"`"
 	for i := len(text) - len("JWT:"); i >= 0; i-- {

@@ -29,8 +29,8 @@ func preparePublishing(dir, jwks string) error {
 	return publishKeys(dir, jwks)
 }
 
-// checkKeySet returns an error if the content of a file can have a private key: if it is not a JWK Set
-// of public keys alone.
+// checkKeySet returns an error if the content of a file can have a private key: if it is not a JWK
+// Set of public keys alone.
 func checkKeySet(file string, old []byte) error {
 	var set struct{ Keys *[]json.RawMessage }
 	if json.Unmarshal(old, &set) != nil || set.Keys == nil {
@@ -42,8 +42,8 @@ func checkKeySet(file string, old []byte) error {
 	return nil
 }
 
-// publishKeys writes the public keys of dir to file, and again if dir has changed in the meantime: of
-// several runs at once, the last that writes must have read the last state.
+// publishKeys writes the public keys of dir to file, and again if dir has changed in the meantime:
+// of several runs at once, the last that writes must have read the last state.
 func publishKeys(dir, file string) error {
 	var written []byte
 	for {

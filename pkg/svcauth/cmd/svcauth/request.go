@@ -16,10 +16,13 @@ followed and proxies are not used. A response with a status of 400 or more makes
 --json prints status, headers and body as one object; a body that is not UTF-8 is in base64, as
 body_base64.`,
 	examples: []string{
-		"svcauth request --key shop.pem --issuer https://shop.service/ --subject https://census.service/user/21/ https://census.service/user/42/",
-		`svcauth request -i --ca ca.pem --connect-to herald.service:443:127.0.0.1:8442 --key another.pem --issuer https://another.service/ \`,
-		`    --profile article --subject https://census.service/user/21/ --body-file welcome.json https://herald.service/notification/`,
-		"svcauth request --json --key /etc/shop/keys --issuer https://shop.service/ --subject https://shop.service/ https://census.service/user/",
+		`svcauth request --key shop.pem --issuer https://shop.service/ \`,
+		`    --subject https://census.service/user/21/ https://census.service/user/42/`,
+		`svcauth request -i --ca ca.pem --connect-to herald.service:443:127.0.0.1:8442 \`,
+		`    --key another.pem --issuer https://another.service/ --profile article \`,
+		`    --subject https://census.service/user/21/ --body-file welcome.json https://herald.service/notification/`,
+		`svcauth request --json --key /etc/shop/keys --issuer https://shop.service/ \`,
+		`    --subject https://shop.service/ https://census.service/user/`,
 	},
 	define: defineRequest,
 }

@@ -15,8 +15,9 @@ var rotateCommand = command{
 	summary: "replace a service's key without a refused call",
 	about: `Makes the next step of a key rotation in a service's key directory. If DIR is missing or empty, makes
 the first key, which signs at once. Later runs add the next key, which is published at once and signs
-after --ahead, and delete the previous key after the next one has signed for --keep. Prints what was
-done and the state of each key. A service that uses DIR for its keys loads them again within two
+after --ahead, and delete the previous key after the next one has signed for --keep, when the tokens
+of the previous key have expired: they are valid for at most 15m. Prints what was done and the state of
+each key. A service that uses DIR for its keys loads them again within two
 seconds, without a restart. The command can be run at any time, several times at once, and again
 after it was killed; it does nothing if no step is due.
 
@@ -44,10 +45,14 @@ update FILE.`,
 
 func defineRotate(fs *flag.FlagSet) action {
 	var config keys.RotateConfig
-	alg := fs.String("alg", "", "the `ALGORITHM` of a new key: EdDSA, ES256 or RS256; the default is that of the newest key, EdDSA for the first key")
-	fs.DurationVar(&config.PublishAhead, "ahead", keys.DefaultPublishAhead, "the time for which a new key is published before it signs: a `DURATION`, 20m by default")
-	fs.DurationVar(&config.KeepRetired, "keep", keys.DefaultKeepRetired, "the time for which a key is published after the next one signs: a `DURATION`, 20m by default; tokens are valid for 15m at most")
-	fs.DurationVar(&config.MinAge, "min-age", 0, "the time for which a key signs before the next one is made: a `DURATION`, none by default")
+	alg := fs.String("alg", "",
+		"the `ALGORITHM` of a new key: EdDSA, ES256 or RS256; the default is that of the newest key, or EdDSA")
+	fs.DurationVar(&config.PublishAhead, "ahead", keys.DefaultPublishAhead,
+		"the time for which a new key is published before it signs: a `DURATION`, 20m by default")
+	fs.DurationVar(&config.KeepRetired, "keep", keys.DefaultKeepRetired,
+		"the time for which a key is published after the next one signs: a `DURATION`, 20m by default")
+	fs.DurationVar(&config.MinAge, "min-age", 0,
+		"the time for which a key signs before the next one is made: a `DURATION`, none by default")
 	jwks := fs.String("jwks", "", "write the public keys to a JWK Set `FILE`, or replace it")
 	asJSON := fs.Bool("json", false, "print what was done and the state of each key as JSON")
 	return func(_ context.Context, std stdio, args []string) error {

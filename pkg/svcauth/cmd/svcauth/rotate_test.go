@@ -240,7 +240,8 @@ func TestRotateReplacesPublicSet(t *testing.T) {
 	}
 }
 
-// Several runs at once make one key between them, beside the first one and the lock, and the file has it, whoever wrote last.
+// Several runs at once make one key between them, beside the first one and the lock, and the file
+// has it, whoever wrote last.
 func TestRotateAtOnce(t *testing.T) {
 	t.Parallel()
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "shop.jwks.json")

@@ -38,12 +38,14 @@ func newRotateReport(dir string, done *keys.Rotation, jwks string) *rotateReport
 	}
 	report.Keys = append(report.Keys, rotatedKey{ID: done.Signing, State: "signing", File: files[done.Signing]})
 	if done.Next != "" {
-		report.Keys = append(report.Keys, rotatedKey{ID: done.Next, State: "next", From: &done.NextFrom, File: files[done.Next]})
+		next := rotatedKey{ID: done.Next, State: "next", From: &done.NextFrom, File: files[done.Next]}
+		report.Keys = append(report.Keys, next)
 	}
 	return report
 }
 
-// keyFiles returns the files of a key directory by kid. Files that were deleted meanwhile are missing.
+// keyFiles returns the files of a key directory by kid. Files that were deleted meanwhile are
+// missing.
 func keyFiles(dir string) map[string]string {
 	files := map[string]string{}
 	names, _ := filepath.Glob(filepath.Join(dir, "*.pem")) // Rotate has just read the directory

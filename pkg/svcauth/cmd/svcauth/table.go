@@ -40,10 +40,11 @@ func commaList[S ~string](names []S) string {
 	return list.String()
 }
 
-// printable returns s, quoted if it is empty, begins or ends with white space, or has characters that
-// a terminal would interpret.
+// printable returns s, quoted if it is empty, begins or ends with white space, or has characters
+// that a terminal would interpret.
 func printable(s string) string {
-	if s == "" || strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+	unprintable := func(r rune) bool { return !strconv.IsPrint(r) }
+	if s == "" || strings.TrimSpace(s) != s || strings.ContainsFunc(s, unprintable) {
 		return strconv.Quote(s)
 	}
 	return s

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// parseTarget parses the URL of a request and returns it in the form in which it is signed and sent.
+// parseTarget parses the URL of a request and returns it in the form in which it is signed and
+// sent.
 func parseTarget(raw string) (*url.URL, error) {
 	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
 		return nil, usagef("the URL %q has characters that must be percent-encoded", raw)

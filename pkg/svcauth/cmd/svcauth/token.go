@@ -16,10 +16,11 @@ var tokenCommand = command{
 token that covers a body is valid once. With --curl, prints the command with which curl sends the
 request.`,
 	examples: []string{
-		"svcauth token --key shop.pem --issuer https://shop.service/ --subject https://census.service/user/21/ https://census.service/user/42/",
-		`svcauth token --key another.pem --issuer https://another.service/ --profile article --subject https://census.service/user/21/ --curl \`,
-		`    --body '{"user":"https://census.service/user/42/","type":"welcome-message"}' https://herald.service/notification/`,
-		"eval \"$(svcauth token --curl --ca ca.pem --connect-to census.service:443:127.0.0.1:8441 --key shop.pem …)\"",
+		`svcauth token --key shop.pem --issuer https://shop.service/ \`,
+		`    --subject https://census.service/user/21/ https://census.service/user/42/`,
+		`svcauth token --key another.pem --issuer https://another.service/ --profile article \`,
+		`    --subject https://census.service/user/21/ --curl --body-file welcome.json https://herald.service/notification/`,
+		`eval "$(svcauth token --curl --ca ca.pem --connect-to census.service:443:127.0.0.1:8441 …)"`,
 	},
 	define: defineToken,
 }
@@ -35,7 +36,8 @@ func defineToken(fs *flag.FlagSet) action {
 			return err
 		}
 		out := tokenOutput{
-			Token: signed.req.Header.Get(svcauth.Header), Audience: c.audience, Method: signed.req.Method, URL: signed.url(),
+			Token: signed.req.Header.Get(svcauth.Header), Audience: c.audience,
+			Method: signed.req.Method, URL: signed.url(),
 		}
 		if *curl {
 			if _, err := c.conn.client(); err != nil { // reports faults of --ca and --connect-to before curl runs

@@ -52,8 +52,8 @@ func writeMembers(text *strings.Builder, title string, members []member) {
 	_ = table.Flush() // a strings.Builder returns no errors
 }
 
-// display returns the member's value for a terminal: a time with words, the text of a string, any other
-// value as JSON.
+// display returns the member's value for a terminal: a time with words, the text of a string, any
+// other value as JSON.
 func (m member) display() string {
 	if m.at != nil {
 		return m.at.String()

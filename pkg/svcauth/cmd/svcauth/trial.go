@@ -62,14 +62,14 @@ func (t *trial) readInput(std stdio, args []string) (compact string, body conten
 	return compact, body, err
 }
 
-// request returns method and URL of the request, from the command line or the token; empty if neither
-// has them.
+// request returns method and URL of the request, from the command line or the token; empty if
+// neither has them.
 func (t *trial) request(read *token) (method, target string) {
 	return cmp.Or(t.method, read.says("htm")), cmp.Or(t.url, read.says("htu"))
 }
 
-// lacksRequest reports whether the verdict depends on a request that is not known. Article tokens do
-// not name their request; the other kinds have what is checked.
+// lacksRequest reports whether the verdict depends on a request that is not known. Article tokens
+// do not name their request; the other kinds have what is checked.
 func (t *trial) lacksRequest(read *token) bool {
 	method, target := t.request(read)
 	return read.kind() == kindArticle && (method == "" || target == "")

@@ -35,7 +35,8 @@ func defineTrustExplain(fs *flag.FlagSet) action {
 	var q question
 	fs.StringVar(&q.trust, "trust", "", "the receiver's trust `FILE`")
 	fs.StringVar(&q.issuer, "issuer", "", "the calling service's name, its base `URL`")
-	fs.StringVar(&q.subject, "subject", "", "the subject in whose name: a user's `URI`; the default is the issuer itself")
+	fs.StringVar(&q.subject, "subject", "",
+		"the subject in whose name: a user's `URI`; the default is the issuer itself")
 	asJSON := fs.Bool("json", false, "print the decision as JSON, also if the call is refused")
 	return func(_ context.Context, std stdio, args []string) error {
 		if err := q.parse(args); err != nil {

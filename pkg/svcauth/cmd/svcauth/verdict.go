@@ -55,8 +55,8 @@ type callerReport struct {
 // covers reports whether the token has a bdy. Without one it can only read.
 func (v *verdict) covers() bool { return v.token.says("bdy") != "" }
 
-// sample returns a call that the entry allows, for a token whose request is not known. All checks but
-// that of the request are then made.
+// sample returns a call that the entry allows, for a token whose request is not known. All checks
+// but that of the request are then made.
 func (v *verdict) sample() (method, target string) {
 	lines := v.callable()
 	if len(lines) == 0 {

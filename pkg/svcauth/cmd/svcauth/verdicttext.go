@@ -16,7 +16,7 @@ func (v *verdict) sentence() string {
 	case v.Verdict == letIn:
 		return "would be let in"
 	case v.open:
-		return "every check passes that can be made without the request; the requests that it may be for are listed below"
+		return "every check passes that can be made without the request; the possible requests are listed below"
 	default:
 		return "every check up to the body passes; the body is not known here"
 	}

@@ -26,9 +26,10 @@ The request has no body unless one is given. Keys that the trust file says to di
 with --ca and --connect-to, within 3 s.`,
 	examples: []string{
 		"svcauth verify --trust trust.yaml --audience https://census.service/ eyJhbGciOiJFZERTQSIs…",
-		"svcauth token --key shop.pem … | svcauth verify --trust trust.yaml --audience https://census.service/ --json",
-		`svcauth verify --trust trust.yaml --audience https://herald.service/ --method POST --url https://herald.service/notification/ \`,
-		"    --body-file welcome.json eyJhbGciOiJFZERTQSIs…",
+		`svcauth token --key shop.pem … | svcauth verify --trust trust.yaml --json \`,
+		`    --audience https://census.service/`,
+		`svcauth verify --trust trust.yaml --audience https://herald.service/ --method POST \`,
+		`    --url https://herald.service/notification/ --body-file welcome.json eyJhbGciOiJFZERTQSIs…`,
 	},
 	define: defineVerify,
 }

@@ -56,9 +56,9 @@ func Object(data string) ([]Member, error) {
 	return s.document()
 }
 
-// Read reads data as [Object] does, but goes on after what Object rejects, as long as data is a JSON
-// object: the faults are Object's errors, each once, the first of them Object's own. It shows what a
-// rejected object says; no decision may depend on it.
+// Read reads data as [Object] does, but goes on after what Object rejects, as long as data is a
+// JSON object: the faults are Object's errors, each once, the first of them Object's own. It shows
+// what a rejected object says; no decision may depend on it.
 func Read(data string) (members []Member, faults []error, err error) {
 	s := scanner{data: data, faults: &faults}
 	members, err = s.document()
