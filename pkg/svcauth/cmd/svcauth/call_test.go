@@ -28,14 +28,13 @@ const (
 	user21  = "https://census.service/user/21/"
 )
 
-// A callee is herald.service over TLS, which lets shop.service in and answers with what it
-// received.
+// A callee is herald.service over TLS. It lets shop.service in and responds with what it received.
 type callee struct {
 	ca, connectTo, keyFile string
 	profile                trust.Profile
 }
 
-// received is the callee's answer.
+// received is the callee's response.
 type received struct {
 	Method, URI, Host, Body string
 	Header                  http.Header
@@ -63,7 +62,7 @@ func newCallee(tb testing.TB, profile trust.Profile) *callee {
 	return c
 }
 
-// serve serves a host over TLS, and returns what --ca and --connect-to need to reach it.
+// serve serves a host over TLS, and returns the values of --ca and --connect-to for it.
 func serve(tb testing.TB, host string, handler http.Handler) (ca, connectTo string) {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -101,7 +100,7 @@ func (c *callee) args(command string, more ...string) []string {
 	}, more...)
 }
 
-// check checks an answer of the callee.
+// check checks a response of the callee.
 func (c *callee) check(tb testing.TB, answer string) received {
 	tb.Helper()
 	var got received
@@ -114,7 +113,7 @@ func (c *callee) check(tb testing.TB, answer string) received {
 	return got
 }
 
-// A callTest is a request in the words of the command line, and what of it must arrive.
+// A callTest is a request, as arguments of a command, and what the callee must receive.
 type callTest struct {
 	name  string
 	args  []string
@@ -122,7 +121,7 @@ type callTest struct {
 	want  received // its Header: lines that must be among those received
 }
 
-// callTests are sent by request and by curl alike.
+// callTests are sent by request and by curl.
 func callTests(tb testing.TB) []callTest {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -182,8 +181,8 @@ func (c callTest) check(tb testing.TB, got received) {
 	if got.Method != c.want.Method || got.URI != c.want.URI || got.Host != "herald.service" {
 		tb.Errorf("received %s %s for %s, want %s %s", got.Method, got.URI, got.Host, c.want.Method, c.want.URI)
 	}
-	// The answer is JSON, in which bytes that are no UTF-8 cannot be told apart; bdy has covered
-	// them.
+	// The response is JSON, which has the same character for all bytes that are not UTF-8. The token's
+	// bdy has covered them.
 	if want := strings.ToValidUTF8(c.want.Body, ""); strings.ReplaceAll(got.Body, "\uFFFD", "") != want {
 		tb.Errorf("received the body %.200q, want %.200q", got.Body, want)
 	}
@@ -245,8 +244,8 @@ func (c *callee) curlLine(tb testing.TB, stdin string, args ...string) string {
 	return r.out
 }
 
-// shell runs a command line as it is pasted into a shell, from standard input: one argument of "sh
-// -c" may be too short.
+// shell runs a command line by the standard input of a shell, because an argument of "sh -c" can be
+// too short for it.
 func shell(tb testing.TB, line string) string {
 	tb.Helper()
 	cmd := exec.CommandContext(tb.Context(), "sh", "-s")
@@ -273,8 +272,8 @@ func TestCurlHead(t *testing.T) {
 	}
 }
 
-// A path with dots is allowed nowhere. That the answer is this and not that the token is for
-// another URL shows that curl sent the path as it was signed.
+// A path with dots is never allowed. This refusal, and not that of a token for another URL, shows that
+// curl sent the path as it was signed.
 func TestCurlKeepsDots(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {

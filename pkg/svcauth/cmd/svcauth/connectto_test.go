@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// request and curl take each --connect-to alike, to a callee that is reached by IPv6.
+// request and curl interpret --connect-to alike, for a callee with an IPv6 address.
 func TestConnectTo(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
@@ -28,7 +28,7 @@ func TestConnectTo(t *testing.T) {
 	})
 }
 
-// forwardFromIPv6 listens on a port of ::1 and passes connections on.
+// forwardFromIPv6 listens on a port of ::1 and forwards connections.
 func forwardFromIPv6(t *testing.T, addr string) (port string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "[::1]:0")

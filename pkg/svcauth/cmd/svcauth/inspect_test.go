@@ -16,7 +16,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// compact returns a token with that header and those claims, and a signature of nobody.
+// compact returns a token with that header and those claims, and an invalid signature.
 func compact(header, claims string) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	return encode([]byte(header)) + "." + encode([]byte(claims)) + ".c2ln"
@@ -63,7 +63,7 @@ func TestInspectKinds(t *testing.T) {
 	}
 }
 
-// TestInspectText shows the whole text, at a fixed time.
+// TestInspectText compares the whole text, at a fixed time.
 func TestInspectText(t *testing.T) {
 	t.Parallel()
 	read, err := readToken(compact(boundHeader,
@@ -135,7 +135,7 @@ func TestInspectPastes(t *testing.T) {
 	}
 }
 
-// sameButForTime compares two reports but for how long ago something was.
+// sameButForTime compares two reports without their times.
 func sameButForTime(a, b string) bool {
 	var reports [2]tokenReport
 	for i, text := range []string{a, b} {
@@ -248,7 +248,7 @@ func TestInWords(t *testing.T) {
 	}
 }
 
-// FuzzInspect looks for input that panics, or that sends bytes to the terminal which steer it.
+// FuzzInspect looks for input that panics, or writes control characters to the terminal.
 func FuzzInspect(f *testing.F) {
 	f.Add(compact(boundHeader, `{"exp":1}`))
 	f.Add("JWT: '" + compact(boundHeader, `{"exp":1e9,"a":{"b":[null,"\u009b"]},"a":2}`))

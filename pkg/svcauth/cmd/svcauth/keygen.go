@@ -29,10 +29,15 @@ without a refused call, use a directory of keys instead: see "svcauth help rotat
 }
 
 // keyPairFiles are the files of a key pair. Public or JWKS may be empty.
-type keyPairFiles struct {
-	Private string `json:"private"`
-	Public  string `json:"public,omitempty"`
-	JWKS    string `json:"jwks,omitempty"`
+type keyPairFiles struct{ Private, Public, JWKS string }
+
+// keygenOutput is what keygen --json prints.
+type keygenOutput struct {
+	KeyID     string         `json:"kid"`
+	Algorithm keys.Algorithm `json:"alg"`
+	Private   string         `json:"private"`
+	Public    string         `json:"public,omitempty"`
+	JWKS      string         `json:"jwks,omitempty"`
 }
 
 func defineKeygen(fs *flag.FlagSet) action {
@@ -84,11 +89,7 @@ func keygen(std stdio, alg keys.Algorithm, files keyPairFiles, asJSON bool) erro
 		return err
 	}
 	if asJSON {
-		return std.json(struct {
-			KeyID     string         `json:"kid"`
-			Algorithm keys.Algorithm `json:"alg"`
-			keyPairFiles
-		}{key.ID(), alg, files})
+		return std.json(keygenOutput{key.ID(), alg, files.Private, files.Public, files.JWKS})
 	}
 	_, err = fmt.Fprintln(std.out, key.ID())
 	return err

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain lets the test binary stand in for the built program.
+// TestMain runs the program itself if the environment says so, for TestProgram.
 func TestMain(m *testing.M) {
 	if os.Getenv("SVCAUTH_TEST_AS_PROGRAM") == "1" {
 		main()
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// A result is how a command line ended.
+// A result is the result of a command line.
 type result struct {
 	status   int
 	out, err string
@@ -33,7 +33,7 @@ func execute(tb testing.TB, stdin string, args ...string) result {
 	return result{status, stdout.String(), stderr.String()}
 }
 
-// succeed returns what a command line prints that must go well.
+// succeed runs a command line that must succeed, and returns its output.
 func succeed(tb testing.TB, args ...string) string {
 	tb.Helper()
 	r := execute(tb, "", args...)
@@ -43,7 +43,7 @@ func succeed(tb testing.TB, args ...string) string {
 	return r.out
 }
 
-// mustFail checks status, and that stderr is one line that says want.
+// mustFail checks the status, and that stderr is one line that contains want.
 func (r result) mustFail(tb testing.TB, status int, want string) {
 	tb.Helper()
 	if r.status != status {
@@ -76,7 +76,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestExamples sees to it that the examples of the help name commands and flags that there are.
+// TestExamples checks that the commands and flags in the examples of the help exist.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	notInWord := func(r rune) bool { return strings.ContainsRune(" \t'\"()", r) }

@@ -16,10 +16,10 @@ var rotateCommand = command{
 	about: `Makes the next step of a key rotation in a service's key directory. If DIR is missing or empty, makes
 the first key, which signs at once. Later runs add the next key, which is published at once and signs
 after --ahead, and delete the previous key after the next one has signed for --keep, when the tokens
-of the previous key have expired: they are valid for at most 15m. Prints what was done and the state of
-each key. A service that uses DIR for its keys loads them again within two
-seconds, without a restart. The command can be run at any time, several times at once, and again
-after it was killed; it does nothing if no step is due.
+of the previous key have expired: they are valid for at most 15m. Prints what was done and the state
+of each key. A service that uses DIR for its keys loads them again within two seconds, without a
+restart. The command can be run at any time, several times at once, and again after it was killed; it
+does nothing if no step is due.
 
 From cron, run it often, and set --min-age, the time for which a key signs before the next one is
 made. Run it as the user of the service, who owns the keys.

@@ -86,7 +86,7 @@ func TestRotateJSON(t *testing.T) {
 	}
 }
 
-// oldKey puts a key into dir that has signed since a while ago.
+// oldKey adds a key to dir that has signed for a while.
 func oldKey(tb testing.TB, dir string, ago time.Duration) string {
 	tb.Helper()
 	key, err := keys.Generate(keys.RS256)
@@ -154,7 +154,7 @@ func TestRotateCannotPublish(t *testing.T) {
 	}
 }
 
-// Whatever could be a key is not replaced by the key set: only a JWK Set of public keys is.
+// The key set replaces a JWK Set of public keys alone, because any other file could be a key.
 func TestRotateReplacesNoKey(t *testing.T) {
 	t.Parallel()
 	const public = `"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"`
@@ -202,7 +202,7 @@ func writeText(tb testing.TB, file, text string) {
 	}
 }
 
-// A link is not replaced, wherever it leads; neither is what is no file.
+// A link is not replaced, wherever it leads, and neither is a directory or a device.
 func TestRotateReplacesNoLink(t *testing.T) {
 	t.Parallel()
 	target := filepath.Join(t.TempDir(), "private.pem")
@@ -224,7 +224,7 @@ func TestRotateReplacesNoLink(t *testing.T) {
 	}
 }
 
-// A set of public keys that others made is replaced, and so is an empty one.
+// A set of other public keys is replaced, and so is an empty set.
 func TestRotateReplacesPublicSet(t *testing.T) {
 	t.Parallel()
 	for _, content := range []string{
@@ -240,8 +240,8 @@ func TestRotateReplacesPublicSet(t *testing.T) {
 	}
 }
 
-// Several runs at once make one key between them, beside the first one and the lock, and the file
-// has it, whoever wrote last.
+// Several runs at once make one key, beside the first key and the lock. The file has it, whichever run
+// wrote last.
 func TestRotateAtOnce(t *testing.T) {
 	t.Parallel()
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "shop.jwks.json")

@@ -18,8 +18,8 @@ var trustMapCommand = command{
 and in whose name: as text, or as a Mermaid flowchart, which GitHub and GitLab show in Markdown
 files as a picture. Nothing is fetched.
 
-A trust file does not say whose it is. URL is the name of the service that FILE belongs to, its base
-URL. A FILE without URL is shown under its own name, apart from the calls that its service makes.`,
+A trust file does not name its service. URL is the service's name, its base URL. A FILE without URL is
+shown by its file name, and is not connected with the calls that its service makes by other files.`,
 	examples: []string{
 		"svcauth trust map https://census.service/=census/trust.yaml https://herald.service/=herald/trust.yaml",
 		"svcauth trust map --format mermaid https://census.service/=census/trust.yaml",

@@ -118,7 +118,7 @@ func TestInspectTrust(t *testing.T) {
 	}
 }
 
-// An article token that can only read is of no use where its issuer may only write.
+// An article token that can only read is refused if its issuer may only write.
 func TestInspectTrustOfNoUse(t *testing.T) {
 	t.Parallel()
 	issuer := svcauthtest.NewArticleIssuer(t, another)

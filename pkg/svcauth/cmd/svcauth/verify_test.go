@@ -39,7 +39,7 @@ func newReceiver(tb testing.TB) *receiver {
 	return r
 }
 
-// sign returns a token for a call to herald.service; an empty body is none.
+// sign returns a token for a call to herald.service, without a body if body is empty.
 func sign(tb testing.TB, issuer *svcauthtest.Issuer, method, target, body string, subject svcauth.Subject) string {
 	tb.Helper()
 	req, err := http.NewRequestWithContext(tb.Context(), method, target, strings.NewReader(body))
@@ -50,17 +50,17 @@ func sign(tb testing.TB, issuer *svcauthtest.Issuer, method, target, body string
 	return req.Header.Get(svcauth.Header)
 }
 
-// An asked is a question put to verify, and the answer to it.
-type asked struct {
+// A verifyTest is a call for verify, and the verdict.
+type verifyTest struct {
 	token  string
 	args   []string
-	check  svcauth.Check // empty: the call would be let in
+	check  svcauth.Check // empty: the call is let in
 	reason string
 	caller callerReport
 	sub    svcauth.Subject
 }
 
-func (r *receiver) questions(tb testing.TB) map[string]asked {
+func (r *receiver) questions(tb testing.TB) map[string]verifyTest {
 	tb.Helper()
 	const read, write = herald + "notification/1/", herald + "notification/"
 	session, err := r.census.Signer().SessionToken(tb.Context(), herald, user21)
@@ -83,7 +83,7 @@ func (r *receiver) questions(tb testing.TB) map[string]asked {
 	byShop := callerReport{Issuer: shop, KeyID: r.shop.Key.ID(), Admin: true}
 	byAnother := callerReport{Issuer: another, KeyID: r.another.Key.ID()}
 	byUser := callerReport{Issuer: census, KeyID: r.census.Key.ID(), Session: true}
-	return map[string]asked{
+	return map[string]verifyTest{
 		"bound, read":          {token: get, caller: byShop, sub: user21},
 		"bound, write":         {token: post, args: []string{"--body", "hi"}, caller: byShop, sub: user21},
 		"for itself":           {token: sign(tb, r.shop, "GET", read, "", shop), caller: byShop, sub: shop},
@@ -113,7 +113,7 @@ func (r *receiver) questions(tb testing.TB) map[string]asked {
 	}
 }
 
-// forged returns a token with the header and the signature of another, and claims of its issuer.
+// forged returns a token with the header and the signature of another token, and another claim.
 func forged(token, claim string) string {
 	parts := strings.Split(token, ".")
 	parts[1] = strings.Split(compact("{}", fmt.Sprintf(`{"iss":%q,%s}`, shop, claim)), ".")[1]
@@ -141,7 +141,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-func (q asked) letIn(tb testing.TB, text, asJSON result, v verdict) {
+func (q verifyTest) letIn(tb testing.TB, text, asJSON result, v verdict) {
 	tb.Helper()
 	if text.status != exitOK || text.err != "" || asJSON.status != exitOK || asJSON.err != "" {
 		tb.Fatalf("%+v", text)
@@ -156,7 +156,7 @@ func (q asked) letIn(tb testing.TB, text, asJSON result, v verdict) {
 	}
 }
 
-func (q asked) refused(tb testing.TB, text, asJSON result, v verdict) {
+func (q verifyTest) refused(tb testing.TB, text, asJSON result, v verdict) {
 	tb.Helper()
 	text.mustFail(tb, exitFailed, "refused by check "+string(q.check))
 	asJSON.mustFail(tb, exitFailed, "refused by check "+string(q.check))
@@ -242,7 +242,7 @@ func TestVerifyBodyFromStdin(t *testing.T) {
 	}
 }
 
-// discovering is a trust file whose one issuer publishes its keys.
+// discovering writes a trust file whose issuer publishes its keys.
 func discovering(tb testing.TB) string {
 	tb.Helper()
 	file := filepath.Join(tb.TempDir(), "trust.yaml")
@@ -272,7 +272,7 @@ func TestVerifyDiscovers(t *testing.T) {
 	}
 }
 
-// That the keys cannot be had is told with the reason, and with nothing else on stderr.
+// If the keys cannot be fetched, the only line on stderr has the reason.
 func TestVerifyCannotDiscover(t *testing.T) {
 	t.Parallel()
 	token, trust := signedToken(t, svcauthtest.NewIssuer(t, shop)), discovering(t)
@@ -289,7 +289,7 @@ func TestVerifyCannotDiscover(t *testing.T) {
 	}
 }
 
-// A server that does not answer holds the command up no longer than the caller wants.
+// A server that does not respond delays the command no longer than its context.
 func TestVerifyInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
