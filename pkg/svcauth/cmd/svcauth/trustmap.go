@@ -99,7 +99,9 @@ func readPermissions(files []mappedFile) ([]permission, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, issuer := range policy.Issuers() {
+		issuers := policy.Issuers()
+		for i := range issuers {
+			issuer := &issuers[i]
 			if len(issuer.Allow) > 0 {
 				all = append(all, permission{
 					caller: issuer.Name, receiver: f.service,

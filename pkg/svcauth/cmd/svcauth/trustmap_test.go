@@ -75,7 +75,7 @@ func TestTrustMapFileName(t *testing.T) {
 	t.Parallel()
 	_, heraldFile := mapFiles(t)
 	data := read(t, heraldFile)
-	file := filepath.Join(filepath.Dir(heraldFile), "a=\"#1\"\n<b>&.yaml")
+	file := filepath.Join(filepath.Dir(heraldFile), "a=\"#1\"\n<b>&.yaml") //nolint:gocritic // the backslashes are escapes
 	if err := os.WriteFile(file, []byte(data), 0o600); err != nil {
 		t.Fatal(err)
 	}

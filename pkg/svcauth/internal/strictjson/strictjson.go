@@ -65,23 +65,6 @@ func Read(data string) (members []Member, faults []error, err error) {
 	return members, faults, err
 }
 
-// document moves past all of the data, which is one object.
-func (s *scanner) document() ([]Member, error) {
-	s.space()
-	if s.peek() != '{' {
-		return nil, errors.New("not a JSON object")
-	}
-	members := make([]Member, 0, 12)
-	if err := s.object(1, &members); err != nil {
-		return nil, err
-	}
-	s.space()
-	if s.pos != len(s.data) {
-		return nil, errors.New("data after the JSON object")
-	}
-	return members, nil
-}
-
 // What Object rejects in well-formed JSON, beside duplicate names.
 var (
 	errTooDeep       = errors.New("nested too deep")
@@ -99,6 +82,23 @@ type scanner struct {
 	names   []string // so far, of each object that the scanner is in, the outermost first
 	decoded []byte   // what the last string says, if it has escapes
 	faults  *[]error // of Read; nil for Object
+}
+
+// document moves past all of the data, which is one object.
+func (s *scanner) document() ([]Member, error) {
+	s.space()
+	if s.peek() != '{' {
+		return nil, errors.New("not a JSON object")
+	}
+	members := make([]Member, 0, 12)
+	if err := s.object(1, &members); err != nil {
+		return nil, err
+	}
+	s.space()
+	if s.pos != len(s.data) {
+		return nil, errors.New("data after the JSON object")
+	}
+	return members, nil
 }
 
 // reject returns err, which ends the reading of Object. For Read it notes err and returns nil.
@@ -157,7 +157,8 @@ func (s *scanner) expect(c byte) error {
 
 // value moves past a value. It reports whether that is a string with escapes.
 func (s *scanner) value(depth int) (escaped bool, err error) {
-	if s.values++; s.values > maxValues {
+	s.values++
+	if s.values > maxValues {
 		if err := s.reject(errTooManyValues); err != nil {
 			return false, err
 		}
