@@ -19,9 +19,6 @@ const (
 	maxTokenID = 128
 )
 
-// errUnsignedBody is the fault of a request with a body whose token has no bdy.
-var errUnsignedBody = errors.New("a body, and no bdy")
-
 // checkType checks that the trust entry accepts a token of that kind, and returns whether it is a
 // session token.
 func checkType(h joseHeader, entry *trust.Entry) (session bool, err error) {

@@ -20,7 +20,7 @@ import (
 var fileOrder = map[string][]string{
 	".": {
 		"transport.go", "signer.go", "unverified.go",
-		"middleware.go", "verify.go", "body.go", "checks.go", "verifier.go", "cache.go",
+		"middleware.go", "verify.go", "checks.go", "verifier.go", "cache.go",
 		"token.go", "claims.go", "request.go", "stats.go", "refusal.go", "admission.go", "replay.go", "svcauth.go",
 	},
 	"keys": {

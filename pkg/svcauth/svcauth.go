@@ -32,7 +32,7 @@ import (
 )
 
 // Each file of this package uses only files below it in this order: transport.go, signer.go for the
-// caller; unverified.go for tools; middleware.go, verify.go, body.go, checks.go, verifier.go, cache.go
+// caller; unverified.go for tools; middleware.go, verify.go, checks.go, verifier.go, cache.go
 // for the receiver; token.go, claims.go, request.go, stats.go, refusal.go, admission.go, replay.go,
 // svcauth.go for all.
 
