@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// UserURI returns the URI of a user at the Census whose base URL is census, such
-// as "https://census.service/user/42/".
+// UserURI returns the URI of a user. census is the base URL of Census. An example is
+// "https://census.service/user/42/".
 func UserURI(census string, id int64) string {
 	return census + "user/" + strconv.FormatInt(id, 10) + "/"
 }
 
-// UserID returns the ID of the user whose URI is uri, byte for byte, at the
-// Census whose base URL is census. Any other spelling, such as one with another
-// case, port, query, or leading zeros, is no user's.
+// UserID returns the ID of the user whose URI is uri. census is the base URL of Census. ok is false
+// unless uri is exactly what [UserURI] returns for that ID. Another case, a port, a query or
+// leading zeros are not accepted.
 func UserID(census, uri string) (id int64, ok bool) {
 	rest, under := strings.CutPrefix(uri, census+"user/")
 	digits, closed := strings.CutSuffix(rest, "/")

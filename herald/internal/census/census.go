@@ -1,7 +1,9 @@
-// Package census asks Census for users, with Herald's own signature and in the
-// name of whoever wants to notify them.
+// Package census fetches users from Census. Herald signs each request with its own key and sends it
+// on behalf of the creator of a notification.
 //
-//	client, err := census.New(census.Config{URL: "https://census.service/", Signer: signer, HTTPClient: httpClient})
+//	client, err := census.New(census.Config{
+//		URL: "https://census.service/", Signer: signer, HTTPClient: httpClient, Logger: logger,
+//	})
 //	user, err := client.User(ctx, "https://census.service/user/21/", 42)
 package census
 
@@ -18,32 +20,32 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// timeout bounds a call as a whole.
+// timeout limits a whole call, from connecting to the end of the response body.
 const timeout = 3 * time.Second
 
-// maxBody bounds what is read of an answer.
+// maxBody is how many bytes of a response body are read.
 const maxBody = 64 << 10
 
-// A Config says what a [Client] needs to know. All fields are required.
+// A Config configures a [Client]. All fields are required.
 type Config struct {
-	// URL is Census's name, its base URL.
+	// URL is the base URL of Census. It is also the audience of the tokens.
 	URL string
-	// Signer signs the calls as Herald.
+	// Signer signs the calls with Herald's key.
 	Signer *svcauth.Signer
-	// HTTPClient makes the calls; of it only the transport is used.
+	// HTTPClient provides the transport. Its other settings are not used.
 	HTTPClient *http.Client
-	// Logger is told when Census refuses Herald itself.
+	// Logger logs an error when Census rejects Herald's token.
 	Logger *slog.Logger
 }
 
-// A Client asks Census for users. It is safe for concurrent use.
+// A Client fetches users from Census. It is safe for concurrent use.
 type Client struct {
 	url  string
 	http *http.Client
 	log  *slog.Logger
 }
 
-// New checks the config; a URL that can be no service's name is an error.
+// New returns a client. It returns an error when the URL cannot be the name of a service.
 func New(config Config) (*Client, error) {
 	transport, err := svcauth.NewTransport(svcauth.TransportConfig{
 		Signer: config.Signer, Audience: config.URL, Base: config.HTTPClient.Transport,
@@ -58,12 +60,12 @@ func New(config Config) (*Client, error) {
 	}}, nil
 }
 
-// User returns what Census lets the subject, a user's URI or a service's name,
-// see of a user. It is decided by Census as if the subject had asked:
+// User returns the user with an ID, as far as the subject may see that user. The subject is the URI
+// of a user or the name of a service. The errors are:
 //
 //   - herald.ErrForbidden: the subject may not see the user;
-//   - herald.ErrUserNotFound: there is no such user;
-//   - herald.ErrCensusUnavailable: there is no telling now.
+//   - herald.ErrUserNotFound: the user does not exist;
+//   - herald.ErrCensusUnavailable: Census gave no usable answer.
 func (c *Client) User(ctx context.Context, subject string, id int64) (herald.Recipient, error) {
 	uri := herald.UserURI(c.url, id)
 	ctx = svcauth.ActFor(ctx, svcauth.Subject(subject))
@@ -80,14 +82,14 @@ func (c *Client) User(ctx context.Context, subject string, id int64) (herald.Rec
 	if err != nil {
 		return herald.Recipient{}, fmt.Errorf("%w: reading answer: %w", herald.ErrCensusUnavailable, err)
 	}
-	if err := c.refusal(ctx, res.StatusCode); err != nil {
+	if err := c.statusError(ctx, res.StatusCode); err != nil {
 		return herald.Recipient{}, err
 	}
 	return decode(body, uri)
 }
 
-// refusal returns the error that a status stands for; nil for 200.
-func (c *Client) refusal(ctx context.Context, status int) error {
+// statusError returns the error for a status code; nil for 200.
+func (c *Client) statusError(ctx context.Context, status int) error {
 	switch status {
 	case http.StatusOK:
 		return nil
@@ -101,12 +103,12 @@ func (c *Client) refusal(ctx context.Context, status int) error {
 	return fmt.Errorf("%w: it answered %d", herald.ErrCensusUnavailable, status)
 }
 
-// decode reads a user. Members that are not known here are Census's own business.
+// decode reads a user from a response body. Unknown members are ignored.
 func decode(body []byte, uri string) (herald.Recipient, error) {
 	var user struct{ URI, Name, Email, Locale string }
 	if err := json.Unmarshal(body, &user); err != nil {
-		// The cause could repeat what it stumbled over.
-		return herald.Recipient{}, fmt.Errorf("%w: its answer is no user", herald.ErrCensusUnavailable)
+		// The cause is left out, as it may quote the body.
+		return herald.Recipient{}, fmt.Errorf("%w: its answer is not a user", herald.ErrCensusUnavailable)
 	}
 	if user.URI != uri {
 		return herald.Recipient{}, fmt.Errorf("%w: it answered with another user", herald.ErrCensusUnavailable)

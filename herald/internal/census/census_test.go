@@ -17,14 +17,15 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// censusURL is a name for which httptest has a certificate, and its client a way.
+// censusURL is a name that httptest's certificate covers. httptest's client connects to the test
+// server for it.
 const (
 	censusURL = "https://example.com/"
 	subject   = censusURL + "user/21/"
 	user      = `{"uri":"https://example.com/user/42/","name":"Census User","email":"census.user@example.com","locale":"de","extra":1}`
 )
 
-// start returns a client of a Census that answers with handler, and the log.
+// start starts a Census with the given handler. It returns a client of it and the client's log.
 func start(t *testing.T, handler http.HandlerFunc) (*census.Client, *bytes.Buffer) {
 	t.Helper()
 	server := httptest.NewTLSServer(handler)
@@ -44,7 +45,7 @@ func newClient(t *testing.T, issuer *svcauthtest.Issuer, httpClient *http.Client
 	return client, &log
 }
 
-// TestUser has the call verified as Census would.
+// TestUser verifies the request with the verifier that Census uses.
 func TestUser(t *testing.T) {
 	t.Parallel()
 	issuer := svcauthtest.NewIssuer(t, "https://herald.service/")
@@ -113,7 +114,7 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("got %+v, %v, want %v", got, err, test.want)
 			}
 			if text := err.Error() + log.String(); strings.Contains(text, "census.user@") {
-				t.Errorf("the address is told: %s", text)
+				t.Errorf("the text contains the address: %s", text)
 			}
 			if logged := strings.Contains(log.String(), "level=ERROR"); logged != (name == "unauthorized") {
 				t.Errorf("logged: %s", log)
@@ -140,9 +141,9 @@ func TestOutages(t *testing.T) {
 	server := httptest.NewTLSServer(nil)
 	httpClient := server.Client()
 	strict := &http.Client{Transport: &http.Transport{DialContext: httpClient.Transport.(*http.Transport).DialContext}}
-	stranger, _ := newClient(t, svcauthtest.NewIssuer(t, "https://herald.service/"), strict)
-	if _, err := stranger.User(t.Context(), subject, 42); !errors.Is(err, herald.ErrCensusUnavailable) {
-		t.Errorf("certificate of a stranger: %v", err)
+	untrusting, _ := newClient(t, svcauthtest.NewIssuer(t, "https://herald.service/"), strict)
+	if _, err := untrusting.User(t.Context(), subject, 42); !errors.Is(err, herald.ErrCensusUnavailable) {
+		t.Errorf("untrusted certificate: %v", err)
 	}
 	server.Close()
 	down, _ := newClient(t, svcauthtest.NewIssuer(t, "https://herald.service/"), httpClient)

@@ -6,46 +6,50 @@ import (
 )
 
 const (
-	// maxWait is how long a due job may wait for a worker. When all have waited longer for lagInterval, the deliveries
-	// lag (the rule of CoDel, RFC 8289).
+	// maxWait is how long a due job may wait for a worker. Deliveries lag when every job that
+	// started during lagInterval has waited longer. This is the rule of CoDel (RFC 8289).
 	maxWait     = 500 * time.Millisecond
 	lagInterval = 100 * time.Millisecond
-	// quietTime is how long what was measured counts when no job begins.
-	quietTime = time.Second
-	// slowServer is how long mails wait for a connection, and then take, when it is the mail server that takes no more
-	// mails at a time.
+	// measurementTTL is how long the measurements remain valid when no job starts.
+	measurementTTL = time.Second
+	// slowServer is the threshold above which the mail server counts as the bottleneck. It applies
+	// to the average wait for a connection and to the average duration of a send; both must exceed it.
 	slowServer = 200 * time.Millisecond
 	// smoothing is the weight of a new value in a moving average.
 	smoothing = 0.1
 )
 
-// A Backlog measures whether deliveries keep up with what is accepted. It is safe for concurrent use. A nil Backlog
-// measures nothing.
+// A Backlog measures whether deliveries keep up with the accepted notifications. It is safe for
+// concurrent use. The methods that record measurements do nothing on a nil Backlog.
 type Backlog struct {
-	mu        sync.Mutex
-	lateSince time.Time // when the first of the jobs began that have all waited too long; zero for none
-	lastBegun time.Time
-	done      uint64 // jobs that have ended
+	mu sync.Mutex
+	// lateSince is when the current run of late jobs started. It is zero when the last job was not
+	// late.
+	lateSince time.Time
+	lastStart time.Time
+	done      uint64 // finished jobs
 	paused    bool   // the circuit breaker is open
-	// Moving averages, in seconds: how long mails wait for a connection to the mail server, and then take.
+	// Moving averages in seconds: the wait for a connection to the mail server, and the send itself.
 	connecting, sending float64
 }
 
-// NewBacklog returns a Backlog for a Config, and for those who accept notifications.
+// NewBacklog returns an empty Backlog. It is shared by a [Config] and the admission control of new
+// notifications.
 func NewBacklog() *Backlog { return &Backlog{} }
 
-// Lagging reports whether more is accepted than this service can deliver: jobs that are due wait too long for a worker,
-// and it is not the mail server they wait for. To accept less would not make that any faster.
+// Lagging reports whether jobs that are due wait too long for a worker. It returns false when the
+// mail server is the bottleneck or the circuit breaker is open, as accepting less would not make
+// deliveries faster then.
 func (b *Backlog) Lagging() bool {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	late := !b.lateSince.IsZero() && now.Sub(b.lateSince) >= lagInterval && now.Sub(b.lastBegun) < quietTime
+	late := !b.lateSince.IsZero() && now.Sub(b.lateSince) >= lagInterval && now.Sub(b.lastStart) < measurementTTL
 	return late && !b.paused && min(b.connecting, b.sending) < slowServer.Seconds()
 }
 
-// Begun notes that a job begins which has waited for a worker.
-func (b *Backlog) Begun(waited time.Duration) {
+// JobStarted records that a job starts. waited is the time from when the job was due.
+func (b *Backlog) JobStarted(waited time.Duration) {
 	if b == nil {
 		return
 	}
@@ -55,15 +59,14 @@ func (b *Backlog) Begun(waited time.Duration) {
 	switch {
 	case waited < maxWait:
 		b.lateSince = time.Time{}
-	case b.lateSince.IsZero() || now.Sub(b.lastBegun) >= quietTime:
+	case b.lateSince.IsZero() || now.Sub(b.lastStart) >= measurementTTL:
 		b.lateSince = now
 	}
-	b.lastBegun = now
+	b.lastStart = now
 }
 
-// Paused notes whether the circuit breaker keeps mails from being sent. Jobs wait for the mail server
-// then, and more of them wait no longer.
-func (b *Backlog) Paused(paused bool) {
+// SetPaused records whether the circuit breaker is open.
+func (b *Backlog) SetPaused(paused bool) {
 	if b == nil {
 		return
 	}
@@ -72,8 +75,8 @@ func (b *Backlog) Paused(paused bool) {
 	b.paused, b.lateSince = paused, time.Time{}
 }
 
-// Ended notes that a job has ended.
-func (b *Backlog) Ended() {
+// JobFinished records that a job has finished.
+func (b *Backlog) JobFinished() {
 	if b == nil {
 		return
 	}
@@ -82,15 +85,15 @@ func (b *Backlog) Ended() {
 	b.done++
 }
 
-// Done returns how many jobs have ended.
+// Done returns the number of finished jobs.
 func (b *Backlog) Done() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.done
 }
 
-// Sent notes how long a mail has waited for a connection, and how long it took then.
-func (b *Backlog) Sent(connecting, sending time.Duration) {
+// MailSent records how long a mail has waited for a connection and how long the send took.
+func (b *Backlog) MailSent(connecting, sending time.Duration) {
 	if b == nil {
 		return
 	}

@@ -8,12 +8,13 @@ import (
 	"example.com/micromachine/herald/internal/delivery"
 )
 
-// Deliveries lag when all jobs have waited for too long for a while, unless it is the mail server that takes no more.
+// TestBacklogLags checks that deliveries lag when all jobs wait too long for a while, unless the
+// mail server is the bottleneck.
 func TestBacklogLags(t *testing.T) {
 	t.Parallel()
 	const soon, late = 10 * time.Millisecond, 700 * time.Millisecond
 	for name, c := range map[string]struct {
-		waits               []time.Duration // one job in 10 ms
+		waits               []time.Duration // of one job each 10 ms
 		connecting, sending time.Duration
 		quiet               time.Duration // afterwards
 		lags                bool
@@ -34,9 +35,9 @@ func TestBacklogLags(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := delivery.NewBacklog()
 				for _, wait := range c.waits {
-					b.Begun(wait)
-					b.Sent(c.connecting, c.sending)
-					b.Ended()
+					b.JobStarted(wait)
+					b.MailSent(c.connecting, c.sending)
+					b.JobFinished()
 					time.Sleep(10 * time.Millisecond)
 				}
 				time.Sleep(c.quiet)

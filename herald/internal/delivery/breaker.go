@@ -10,36 +10,39 @@ import (
 	"example.com/micromachine/herald/internal/mail"
 )
 
-// How a breaker probes a mail server that is in trouble: the pause doubles.
+// The bounds of the exponential backoff between probes. firstProbe is the default of
+// [Config.FirstProbe].
 const (
 	firstProbe = time.Second
-	lastProbe  = time.Minute
+	maxBackoff = time.Minute
 )
 
-// A breaker is a circuit breaker before the mail server. A fault that concerns all mail opens it:
-// nobody sends then but one probe at a time, with exponential backoff and jitter. The first probe
-// that succeeds closes it, and lets go of all who wait.
+// A breaker is a circuit breaker in front of the mail server. A fault that concerns all mail opens
+// it. While it is open, one caller at a time sends a mail as a probe, with exponential backoff and
+// jitter between probes. The first probe that succeeds closes it, and all waiting callers proceed.
+// It is safe for concurrent use.
 type breaker struct {
 	log     *slog.Logger
 	first   time.Duration
 	backlog *Backlog // may be nil
 
 	mu      sync.Mutex
-	opened  time.Time     // zero while it is closed
-	backoff time.Duration // before the next probe
-	probeAt time.Time
-	probe   int           // the number of the probe under way, or 0
-	probes  int           // so far
-	changed chan struct{} // closed at each change
+	opened  time.Time     // when the breaker opened; zero while it is closed
+	backoff time.Duration // the current backoff, without jitter
+	probeAt time.Time     // when the next probe may start
+	probe   int           // the number of the probe in progress, or 0
+	probes  int           // the number of probes started so far
+	changed chan struct{} // closed and replaced at each change of state
 }
 
 func newBreaker(log *slog.Logger, first time.Duration, backlog *Backlog) *breaker {
 	return &breaker{log: log, first: first, backlog: backlog, changed: make(chan struct{})}
 }
 
-// enter waits until the caller may send: when the breaker is closed, or as its probe, whose number it
-// returns then. Each call that returns no error is followed by one of passed, tripped or left.
-func (b *breaker) enter(ctx context.Context) (probe int, err error) {
+// acquire waits until the caller may send. It returns 0 when the breaker is closed, and the number
+// of the probe when the caller's mail is one. Each successful call is followed by a call of
+// succeeded, failed or canceled. The error is ctx's.
+func (b *breaker) acquire(ctx context.Context) (probe int, err error) {
 	for {
 		wait, probe, changed := b.admit()
 		if wait == 0 {
@@ -57,7 +60,8 @@ func (b *breaker) enter(ctx context.Context) (probe int, err error) {
 	}
 }
 
-// admit returns no wait when the caller may send, or how long to wait unless something changes before.
+// admit returns zero when the caller may send. Otherwise it returns how long to wait, and a channel
+// that is closed when the state changes before.
 func (b *breaker) admit() (wait time.Duration, probe int, changed <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -65,7 +69,7 @@ func (b *breaker) admit() (wait time.Duration, probe int, changed <-chan struct{
 	case b.opened.IsZero():
 		return 0, 0, nil
 	case b.probe != 0:
-		return lastProbe, 0, b.changed
+		return maxBackoff, 0, b.changed
 	case now.Before(b.probeAt):
 		return b.probeAt.Sub(now), 0, b.changed
 	default:
@@ -75,53 +79,54 @@ func (b *breaker) admit() (wait time.Duration, probe int, changed <-chan struct{
 	}
 }
 
-// passed says that the mail server works: it answered about a mail.
-func (b *breaker) passed() {
+// succeeded records that the mail server has answered about a mail. It closes the breaker.
+func (b *breaker) succeeded() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.opened.IsZero() {
 		return
 	}
-	b.log.Info("sending goes on", "paused_for", time.Since(b.opened).Round(time.Millisecond).String())
+	b.log.Info("sending resumed", "paused_for", time.Since(b.opened).Round(time.Millisecond).String())
 	b.opened, b.probe = time.Time{}, 0
-	b.backlog.Paused(false)
-	b.change()
+	b.backlog.SetPaused(false)
+	b.broadcast()
 }
 
-// tripped says that the mail server is in trouble. While the breaker is open, only its probe counts:
-// all else was sent before.
-func (b *breaker) tripped(probe int, cause *mail.Error) {
+// failed records a fault of the mail server. It opens a closed breaker. While the breaker is open,
+// only a failed probe counts: the other mails were sent before it opened.
+func (b *breaker) failed(probe int, cause *mail.Error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	switch {
 	case b.opened.IsZero():
 		b.opened, b.backoff = now, b.first
-		b.backlog.Paused(true)
-		b.log.Error("sending is paused: the mail server takes no mail", "error", cause, "smtp_code", cause.Code)
+		b.backlog.SetPaused(true)
+		b.log.Error("sending is paused: the mail server accepts no mail", "error", cause, "smtp_code", cause.Code)
 	case probe == 0 || probe != b.probe:
 		return
 	default:
-		b.backoff = min(2*b.backoff, lastProbe)
-		b.log.Warn("sending stays paused", "error", cause, "smtp_code", cause.Code, "next_probe_in", b.backoff.String())
+		b.backoff = min(2*b.backoff, maxBackoff)
+		b.log.Warn("sending is still paused: a probe failed", "error", cause, "smtp_code", cause.Code, "next_probe_in", b.backoff.String())
 	}
 	b.probe = 0
-	b.probeAt = now.Add(b.backoff - rand.N(b.backoff/4+1)) //nolint:gosec // spreads load, protects nothing
-	b.change()
+	b.probeAt = now.Add(b.backoff - rand.N(b.backoff/4+1)) //nolint:gosec // jitter needs no secure random numbers
+	b.broadcast()
 }
 
-// left says that the caller has sent nothing and knows nothing of the mail server.
-func (b *breaker) left(probe int) {
+// canceled records that the caller has sent nothing. It makes the caller's probe, if it has one,
+// available to others. It has no effect after succeeded or failed.
+func (b *breaker) canceled(probe int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if probe != 0 && probe == b.probe {
 		b.probe = 0
-		b.change()
+		b.broadcast()
 	}
 }
 
-// change wakes all who wait. b.mu is held.
-func (b *breaker) change() {
+// broadcast wakes all waiting callers. The caller must hold b.mu.
+func (b *breaker) broadcast() {
 	close(b.changed)
 	b.changed = make(chan struct{})
 }

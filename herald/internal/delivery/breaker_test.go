@@ -11,38 +11,38 @@ import (
 	"example.com/micromachine/herald/internal/mail"
 )
 
-// Mails that were under way when the breaker opened end in their own time, whatever their results:
-// that neither lets a second probe out nor lengthens the pause.
+// TestBreakerHasOneProbeAtATime checks that results of mails that started before the breaker opened
+// neither start a second probe nor lengthen the backoff.
 func TestBreakerHasOneProbeAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := delivery.NewBreaker(slog.New(slog.DiscardHandler), time.Second, nil)
 		for range 3 {
-			if probe, err := delivery.Enter(b, t.Context()); probe != 0 || err != nil {
+			if probe, err := delivery.Acquire(b, t.Context()); probe != 0 || err != nil {
 				t.Fatalf("closed: probe %d, %v", probe, err)
 			}
 		}
-		delivery.Tripped(b, 0, &mail.Error{Server: true})
+		delivery.Failed(b, 0, &mail.Error{Server: true})
 		opened := time.Now()
-		probe, err := delivery.Enter(b, t.Context())
+		probe, err := delivery.Acquire(b, t.Context())
 		if probe == 0 || err != nil || time.Since(opened) > time.Second {
 			t.Fatalf("probe %d, %v, after %v", probe, err, time.Since(opened))
 		}
-		delivery.Left(b, 0)
-		delivery.Tripped(b, 0, &mail.Error{Server: true})
+		delivery.Canceled(b, 0)
+		delivery.Failed(b, 0, &mail.Error{Server: true})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if second, err := delivery.Enter(b, ctx); err == nil {
-			t.Errorf("probe %d beside probe %d", second, probe)
+		if second, err := delivery.Acquire(b, ctx); err == nil {
+			t.Errorf("probe %d during probe %d", second, probe)
 		}
-		delivery.Tripped(b, probe, &mail.Error{Server: true})
+		delivery.Failed(b, probe, &mail.Error{Server: true})
 		failed := time.Now()
-		probe, err = delivery.Enter(b, t.Context())
+		probe, err = delivery.Acquire(b, t.Context())
 		if pause := time.Since(failed); probe == 0 || err != nil || pause < time.Second || pause > 2*time.Second {
 			t.Errorf("probe %d, %v, after %v", probe, err, pause)
 		}
-		delivery.Passed(b)
-		if probe, err := delivery.Enter(b, t.Context()); probe != 0 || err != nil {
+		delivery.Succeeded(b)
+		if probe, err := delivery.Acquire(b, t.Context()); probe != 0 || err != nil {
 			t.Errorf("closed again: probe %d, %v", probe, err)
 		}
 	})

@@ -1,15 +1,15 @@
-// Package delivery sends Herald's notifications. It works the jobs that were
-// stored with them, on River, in any number of processes on one database.
+// Package delivery sends Herald's notifications. It executes the jobs that were stored with them.
+// The job queue is River. Any number of processes may work on one database.
 //
 //	service, err := delivery.New(delivery.Config{Pool: pool, Store: store, Census: census, Mail: sender, Logger: log})
 //	err = service.Run(ctx)
 //
-// A mail is sent at least once. It can be sent twice only where the answer to the
-// first was lost, with the connection or with the process, and the notification
-// then says so. Whatever can succeed later is tried again. A fault of the mail
-// server that concerns all mail opens a circuit breaker, and counts as no attempt.
+// A mail is sent at least once. It can be sent twice only when the reply to the first send was
+// lost, because the connection broke or the process died. The notification is then marked as a
+// possible duplicate. Errors that may be temporary are retried. A fault of the mail server that
+// concerns all mail opens a circuit breaker and does not count as an attempt.
 //
-// Package postgres has the diagram of the states.
+// Package postgres documents the states of a notification.
 package delivery
 
 import (
@@ -33,7 +33,8 @@ import (
 	"example.com/micromachine/pkg/outage"
 )
 
-// How River works. It rescues no job: recovery finds those that nobody works within seconds.
+// The settings of River. River's own rescue of stuck jobs is disabled in effect: [recovery] finds
+// them within seconds.
 const (
 	fetchCooldown     = 5 * time.Millisecond
 	fetchPollInterval = 500 * time.Millisecond
@@ -41,58 +42,59 @@ const (
 	rescueAfter       = 10 * 365 * 24 * time.Hour
 )
 
-// handBack is how long jobs may take, when the grace is over, to record how far
-// they have come.
-const handBack = 8 * time.Second
+// handBackTimeout is how long jobs may take to record their state
+// after the grace period.
+const handBackTimeout = 8 * time.Second
 
-// A Config says what a [Service] needs to know.
+// A Config configures a [Service].
 type Config struct {
-	// Pool is where the jobs are; River should have it to itself. Required.
-	Pool *pgxpool.Pool
-	// Store is where the notifications are, in the same database. Required.
-	Store *postgres.Store
-	// Requests is the same storage on another pool, so that Accept does not wait for deliveries.
+	// Pool connects to the database that holds the jobs. No other component should use it.
 	// Required.
+	Pool *pgxpool.Pool
+	// Store holds the notifications. It uses the same database as Pool. Required.
+	Store *postgres.Store
+	// Requests is a store of the same database that uses another pool, so that Accept does not wait
+	// for deliveries. Required.
 	Requests *postgres.Store
-	// Process is the name in which both claim. Required.
+	// Process is the name under which both stores claim jobs and keys. No other process uses it.
+	// Required.
 	Process string
-	// Backlog measures whether deliveries keep up. It may be nil.
+	// Backlog measures whether deliveries keep up. Nil disables the measurement.
 	Backlog *Backlog
-	// Census knows the users. Required.
+	// Census fetches the recipients. Required.
 	Census *census.Client
-	// Mail sends. Required.
+	// Mail sends the mails. Required.
 	Mail *mail.Sender
-	// Logger is told what becomes of notifications, by their IDs. Required.
+	// Logger logs the results of attempts, with the notifications' IDs. Required.
 	Logger *slog.Logger
-	// Retry says when to try again. The zero value is the schedule of the
-	// production service.
+	// Retry is the schedule of retries. The zero value is the schedule for production.
 	Retry Schedule
-	// Workers is how many jobs are fetched and worked at once, 100 by default.
+	// Workers is how many jobs from the queue are executed at once. The default is 100.
 	Workers int
-	// Grace is how long jobs that are under way when Run is to end may take to
-	// finish, 15 s by default: as long as one conversation with the mail server.
+	// Grace is how long running jobs may take to finish after Run's context has ended. The default
+	// is 15 s, which is the time limit of one mail.
 	Grace time.Duration
-	// FirstProbe is how long sending pauses at first when the mail server takes no mail, 1 s by
-	// default. The pause doubles up to a minute.
+	// FirstProbe is the first backoff of the circuit breaker. The backoff doubles up to a minute.
+	// The default is 1 s.
 	FirstProbe time.Duration
-	// LookEvery is how often to look for jobs of processes that have died, 2 s
-	// by default; DeadAfter is how long a process must seem dead, 4 s by default.
+	// LookEvery is the interval of the search for jobs of dead processes. The default is 2 s.
+	// DeadAfter is how long a process must be absent until it counts as dead. The default is 4 s.
 	LookEvery, DeadAfter time.Duration
 }
 
-// A Service works jobs.
+// A Service executes jobs. Its methods are safe for concurrent use; Run is called once.
 type Service struct {
 	config   Config
 	worker   *worker
 	jobs     *river.Client[pgx.Tx]
 	direct   *direct
-	stop     context.CancelFunc // tells the worker that the service is to stop
+	stop     context.CancelFunc // ends worker.stopping
 	presence *presence
 	recovery *recovery
-	start    *start
+	starter  *starter
 }
 
-// New prepares a service. It works nothing until Run.
+// New returns a service. The service executes no job before Run.
 func New(config Config) (*Service, error) {
 	config.Workers = cmp.Or(config.Workers, 100)
 	config.Grace = cmp.Or(config.Grace, 15*time.Second)
@@ -121,7 +123,7 @@ func New(config Config) (*Service, error) {
 		SoftStopTimeout:      config.Grace,
 		RetryPolicy:          config.Retry,
 		ErrorHandler:         jobErrors{config.Logger},
-		Logger:               slog.New(quieter{config.Logger.Handler()}),
+		Logger:               slog.New(demotingHandler{config.Logger.Handler()}),
 	})
 	if err != nil {
 		stop()
@@ -130,28 +132,29 @@ func New(config Config) (*Service, error) {
 	s := &Service{
 		config: config, worker: w, jobs: jobs, direct: newDirect(), stop: stop,
 		presence: &presence{
-			id: config.Process, config: config.Pool.Config().ConnConfig, lost: outage.NewLog(config.Logger, "presence"),
+			id: config.Process, config: config.Pool.Config().ConnConfig, outages: outage.NewLog(config.Logger, "presence"),
 		},
 		recovery: &recovery{
 			store: config.Store, executions: w.executions, deadAfter: config.DeadAfter, log: config.Logger,
-			failing: outage.NewLog(config.Logger, "recovery"),
+			outages: outage.NewLog(config.Logger, "recovery"),
 		},
 	}
-	s.start = newStart(s.begin, config.Logger)
+	s.starter = newStarter(s.begin, config.Logger)
 	return s, nil
 }
 
-// Run works jobs until ctx ends. Those under way then may finish within the grace;
-// what is left is cut short, recorded, and handed back to be worked by others, or
-// at the next start. A database that is not there yet is waited for.
+// Run executes jobs until ctx ends. If the database is not available at first, Run waits for it.
+// After ctx ends, running jobs may finish within the grace period. Jobs that are still running then
+// are interrupted, and their state is recorded. They are handed back to the queue for another
+// process or the next start.
 func (s *Service) Run(ctx context.Context) error {
-	if !s.start.run(ctx) {
+	if !s.starter.run(ctx) {
 		s.stop()
 		return nil
 	}
 	group, background := errgroup.WithContext(context.WithoutCancel(ctx))
 	background, stop := context.WithCancel(background)
-	group.Go(func() error { return s.presence.keep(background) })
+	group.Go(func() error { return s.presence.run(background) })
 	group.Go(func() error { return s.recovery.run(background, s.config.LookEvery) })
 	group.Go(func() error {
 		defer stop()
@@ -162,9 +165,10 @@ func (s *Service) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Accept stores a new notification as [postgres.Store.Create] does. When this process has room and
-// the queue is not behind, it also starts the first execution in the same transaction, which saves
-// the fetch, and delivers to the recipient, which Census answered when it was asked.
+// Accept stores a new notification, as [postgres.Store.Create] does. If this process has free
+// capacity, Accept also starts the first execution of the job in the same transaction. The
+// execution then needs no fetch from the queue. recipient is the answer that Census gave at the
+// time asked.
 func (s *Service) Accept(
 	ctx context.Context, claim herald.Claim, recipient herald.Recipient, asked time.Time,
 ) (*herald.Notification, error) {
@@ -183,14 +187,13 @@ func (s *Service) Accept(
 	return n, nil
 }
 
-// Ready returns nil while jobs are worked: they have been begun, and this process is
-// known to the others.
+// Ready returns nil while the service executes jobs and holds its presence lock.
 func (s *Service) Ready(ctx context.Context) error {
-	if err := s.start.done(ctx); err != nil {
+	if err := s.starter.ready(ctx); err != nil {
 		return err
 	}
 	if !s.presence.held.Load() {
-		return errors.New("the lock that shows the other processes that this one lives is lost")
+		return errors.New("the advisory lock that marks this process as alive is lost")
 	}
 	select {
 	case <-s.jobs.Stopped():
@@ -200,13 +203,13 @@ func (s *Service) Ready(ctx context.Context) error {
 	}
 }
 
-// begin makes the process known before it works, so that nobody sees it work and
-// takes it for dead.
+// begin acquires the presence lock before it starts the job queue. Otherwise another process could
+// take the jobs of this one for those of a dead process.
 func (s *Service) begin(ctx context.Context) error {
 	if err := s.presence.announce(ctx); err != nil {
 		return err
 	}
-	if err := s.tryDatabase(ctx); err != nil {
+	if err := s.checkDatabase(ctx); err != nil {
 		s.presence.withdraw()
 		return err
 	}
@@ -217,16 +220,17 @@ func (s *Service) begin(ctx context.Context) error {
 	return nil
 }
 
-// tryDatabase finds out whether jobs can be worked. The job queue by itself would log
-// each of its tables that it misses, at each try.
-func (s *Service) tryDatabase(ctx context.Context) error {
+// checkDatabase returns an error when the database cannot be used. Without this check the job queue
+// would log an error for each missing table at each try.
+func (s *Service) checkDatabase(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
 	defer cancel()
 	return s.config.Store.Ready(ctx)
 }
 
+// end stops the executions and waits for them.
 func (s *Service) end(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.config.Grace+handBack)
+	ctx, cancel := context.WithTimeout(ctx, s.config.Grace+handBackTimeout)
 	defer cancel()
 	var group errgroup.Group
 	group.Go(func() error { return s.jobs.Stop(ctx) })

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// maxDirect is how many executions of accepted notifications run at once, beside those that are
-// fetched. When there are as many, notifications go through the queue.
+// maxDirect is how many direct executions run at once. Executions of fetched jobs are not counted.
+// At the limit, new notifications go through the queue.
 const maxDirect = 256
 
-// direct bounds the executions that begin with their acceptance, and ends them. It is safe for
-// concurrent use.
+// A direct limits and stops the direct executions, which [Service.Accept] starts without the queue.
+// It is safe for concurrent use.
 type direct struct {
-	ctx    context.Context //nolint:containedctx // of the executions; ends when their grace is over
+	ctx    context.Context //nolint:containedctx // of the executions; ends after the grace period
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
-	running int           // or reserved
+	running int           // running or reserved executions
 	stopped chan struct{} // nil until stop is called; closed when nothing is running
 }
 
@@ -26,7 +26,8 @@ func newDirect() *direct {
 	return &direct{ctx: ctx, cancel: cancel}
 }
 
-// reserve reports whether one more execution may run. Each one is released once.
+// reserve reserves capacity for one execution. It returns false at the limit and after stop. Each
+// successful call is followed by one call of release.
 func (d *direct) reserve() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -46,8 +47,8 @@ func (d *direct) release() {
 	}
 }
 
-// stop lets no more executions begin and waits for those that run. It cancels them after grace, and
-// returns ctx's error when ctx ends before they do.
+// stop prevents further executions and waits for the running ones. It cancels them after grace. It
+// returns ctx's error when ctx ends first.
 func (d *direct) stop(ctx context.Context, grace time.Duration) error {
 	defer time.AfterFunc(grace, d.cancel).Stop()
 	d.mu.Lock()

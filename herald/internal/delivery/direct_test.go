@@ -12,7 +12,7 @@ import (
 	"example.com/micromachine/pkg/smtptest"
 )
 
-// startReady starts a service and waits until it delivers.
+// startReady starts a service and waits until it is ready.
 func (w *world) startReady(t *testing.T, config delivery.Config) (service *delivery.Service, stop func()) {
 	t.Helper()
 	service, stop = w.start(t, config)
@@ -20,7 +20,7 @@ func (w *world) startReady(t *testing.T, config delivery.Config) (service *deliv
 	return service, stop
 }
 
-// accept has a service accept a notification, with what Census answered a while ago.
+// accept calls Accept with an answer of Census of the given age.
 func accept(t *testing.T, s *delivery.Service, ago time.Duration) uuid.UUID {
 	t.Helper()
 	claim := herald.Claim{Request: herald.Request{Creator: creator, UserID: 42, Type: herald.WelcomeMessage}}
@@ -32,8 +32,8 @@ func accept(t *testing.T, s *delivery.Service, ago time.Duration) uuid.UUID {
 	return n.ID
 }
 
-// TestAcceptDeliversAtOnce accepts notifications in a service that delivers: neither the queue nor
-// Census is asked again, unless Census's answer is old.
+// TestAcceptDeliversAtOnce checks that an accepted notification is delivered without the queue, and
+// without another request to Census unless Census's answer is old.
 func TestAcceptDeliversAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -63,8 +63,8 @@ func TestAcceptDeliversAtOnce(t *testing.T) {
 	}
 }
 
-// TestAcceptsManyAtOnce accepts more notifications than are delivered at once. The others go through
-// the queue.
+// TestAcceptsManyAtOnce accepts more notifications than the limit of direct executions. The others
+// go through the queue.
 func TestAcceptsManyAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, smtptest.Config{})
@@ -83,8 +83,8 @@ func TestAcceptsManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestStopEndsDirectDeliveries stops a service while the mail server keeps a mail that was accepted
-// and delivered at once: for a moment, or for longer than the grace.
+// TestStopEndsDirectDeliveries stops a service while the mail server delays the reply to a direct
+// delivery: for a moment, or for longer than the grace period.
 func TestStopEndsDirectDeliveries(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -120,8 +120,7 @@ func TestStopEndsDirectDeliveries(t *testing.T) {
 	}
 }
 
-// TestAcceptAtStop accepts a notification in a service that finishes what it has begun. The next
-// service delivers it.
+// TestAcceptAtStop accepts a notification while the service stops. The next service delivers it.
 func TestAcceptAtStop(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
@@ -134,7 +133,7 @@ func TestAcceptAtStop(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	late := accept(t, service, 0)
 	if n := w.await(t, late, always); n.Status != herald.Queued {
-		t.Errorf("a service that stops has begun to deliver %+v", n)
+		t.Errorf("a stopping service has started to deliver %+v", n)
 	}
 	g.release()
 	<-stopped

@@ -8,10 +8,10 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// A driver is River's driver without the completion of jobs, as the worker ends each job itself,
-// with the result of its execution. River completes a job by its ID alone. For a job that another
-// process has taken over that would end the other's execution, and for one that is ended already it
-// is a transaction for nothing.
+// A driver is River's driver without the completion of jobs. The worker completes each job itself,
+// in the transaction that records the result. River identifies a job by its ID alone. If another
+// process had taken the job over, River would complete the other process's execution. If the job is
+// completed already, River's transaction is redundant.
 type driver struct{ *riverpgxv5.Driver }
 
 // GetExecutor implements [riverdriver.Driver].
@@ -19,12 +19,12 @@ func (d driver) GetExecutor() riverdriver.Executor { return executor{d.Driver.Ge
 
 type executor struct{ riverdriver.Executor }
 
-// JobSetStateIfRunningMany implements [riverdriver.Executor]. What is left is the jobs that never
-// came to the worker.
+// JobSetStateIfRunningMany implements [riverdriver.Executor]. It ignores completions. The other
+// changes concern jobs that never reached the worker.
 func (e executor) JobSetStateIfRunningMany(
 	ctx context.Context, params *riverdriver.JobSetStateIfRunningManyParams,
 ) ([]*rivertype.JobRow, error) {
-	left := *params
+	rest := *params
 	var keep []int
 	for i, state := range params.State {
 		if state != rivertype.JobStateCompleted {
@@ -34,11 +34,11 @@ func (e executor) JobSetStateIfRunningMany(
 	if len(keep) == 0 {
 		return nil, nil
 	}
-	left.ID, left.Attempt = pick(params.ID, keep), pick(params.Attempt, keep)
-	left.ErrData, left.FinalizedAt = pick(params.ErrData, keep), pick(params.FinalizedAt, keep)
-	left.MetadataDoMerge, left.MetadataUpdates = pick(params.MetadataDoMerge, keep), pick(params.MetadataUpdates, keep)
-	left.ScheduledAt, left.State = pick(params.ScheduledAt, keep), pick(params.State, keep)
-	return e.Executor.JobSetStateIfRunningMany(ctx, &left)
+	rest.ID, rest.Attempt = pick(params.ID, keep), pick(params.Attempt, keep)
+	rest.ErrData, rest.FinalizedAt = pick(params.ErrData, keep), pick(params.FinalizedAt, keep)
+	rest.MetadataDoMerge, rest.MetadataUpdates = pick(params.MetadataDoMerge, keep), pick(params.MetadataUpdates, keep)
+	rest.ScheduledAt, rest.State = pick(params.ScheduledAt, keep), pick(params.State, keep)
+	return e.Executor.JobSetStateIfRunningMany(ctx, &rest)
 }
 
 func pick[T any](all []T, indices []int) []T {

@@ -7,20 +7,20 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// maxGivenUp bounds how many executions are remembered as given up. Each fetch whose reply is late
-// adds up to as many as there are workers.
+// maxGivenUp limits the number of executions that are remembered as given up. Each fetch whose
+// reply is late adds at most as many as there are workers.
 const maxGivenUp = 1 << 14
 
-// executions are the executions that this process works, and those that it has given up before it
-// knew of them. One process may work two executions of one job, when another process took the first
+// executions tracks the executions that run in this process, and those that it gave up before they
+// started. One process may run two executions of one job, when another process took the first one
 // for dead. It is safe for concurrent use.
 type executions struct {
 	mu      sync.Mutex
-	working map[execution]struct{}
+	running map[execution]struct{}
 	givenUp *lru.Cache[execution, struct{}]
 }
 
-// An execution is told from all others by its job and by when it was fetched.
+// An execution identifies an execution by its job and the time of its fetch.
 type execution struct {
 	job       int64
 	startedAt int64 // in microseconds, the database's precision
@@ -29,13 +29,13 @@ type execution struct {
 func newExecutions() *executions {
 	givenUp, err := lru.New[execution, struct{}](maxGivenUp)
 	if err != nil {
-		panic(err) // a size under 1, which it is not
+		panic(err) // lru.New fails only for a size below 1
 	}
-	return &executions{working: map[execution]struct{}{}, givenUp: givenUp}
+	return &executions{running: map[execution]struct{}{}, givenUp: givenUp}
 }
 
-// begin reports whether an execution may be worked: not when it was given up. Each begin is followed
-// by an end.
+// begin registers an execution. It returns false when the execution was given up and must not run.
+// Each successful call is followed by a call of end.
 func (e *executions) begin(job int64, startedAt time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -43,23 +43,23 @@ func (e *executions) begin(job int64, startedAt time.Time) bool {
 	if e.givenUp.Remove(x) {
 		return false
 	}
-	e.working[x] = struct{}{}
+	e.running[x] = struct{}{}
 	return true
 }
 
 func (e *executions) end(job int64, startedAt time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	delete(e.working, execution{job, startedAt.UnixMicro()})
+	delete(e.running, execution{job, startedAt.UnixMicro()})
 }
 
-// giveUp reports whether an execution is not worked here. It never will be then, even if the reply
-// to its fetch is still on its way.
+// giveUp gives an execution up, unless it is running. It reports whether it did. The execution then
+// never runs in this process, even if the reply to its fetch arrives later.
 func (e *executions) giveUp(job int64, startedAt time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	x := execution{job, startedAt.UnixMicro()}
-	if _, works := e.working[x]; works {
+	if _, running := e.running[x]; running {
 		return false
 	}
 	e.givenUp.Add(x, struct{}{})

@@ -1,12 +1,12 @@
 package delivery
 
-// NewBreaker returns a breaker to the tests.
+// NewBreaker exports newBreaker for tests.
 var NewBreaker = newBreaker
 
-// The operations of a breaker.
+// The methods of breaker, exported for tests.
 var (
-	Enter   = (*breaker).enter
-	Passed  = (*breaker).passed
-	Tripped = (*breaker).tripped
-	Left    = (*breaker).left
+	Acquire   = (*breaker).acquire
+	Succeeded = (*breaker).succeeded
+	Failed    = (*breaker).failed
+	Canceled  = (*breaker).canceled
 )

@@ -6,15 +6,15 @@ import (
 	"example.com/micromachine/herald"
 )
 
-// lookupAge is how long Census's answer about a user counts.
+// lookupAge is how long an answer of Census may be used.
 const lookupAge = 3 * time.Second
 
-// A lookup is a notification with what Census lets its creator see of the user.
+// A lookup is a notification with its recipient.
 type lookup struct {
 	notification *herald.Notification
 	recipient    herald.Recipient
-	at           time.Time // when Census was asked
+	at           time.Time // when Census was asked; zero before the first request
 }
 
-// fresh reports whether Census's answer still counts.
+// fresh reports whether Census's answer may still be used.
 func (l lookup) fresh() bool { return time.Since(l.at) < lookupAge }

@@ -8,8 +8,9 @@ import (
 	"example.com/micromachine/pkg/smtptest"
 )
 
-// A process that was taken for dead may fetch the same job again while it still works its first
-// execution. The end of the first must not make the second one look like a job that nobody works.
+// TestTwoExecutionsInOneProcess has a process that was taken for dead fetch the same job again
+// while its first execution still runs. The end of the first execution must not make the second one
+// look like a lost job.
 func TestTwoExecutionsInOneProcess(t *testing.T) {
 	t.Parallel()
 	arrivals := make(chan chan struct{}, 10)
@@ -30,7 +31,7 @@ func TestTwoExecutionsInOneProcess(t *testing.T) {
 	case third := <-arrivals:
 		t.Error("it is sent a third time")
 		close(third)
-	case <-time.After(5 * time.Second): // a job that seems lost is handed back after 3 s
+	case <-time.After(5 * time.Second): // a lost job is handed back after 3 s
 	}
 	close(second)
 	n := w.await(t, id, over)

@@ -12,7 +12,7 @@ import (
 	"example.com/micromachine/pkg/outage"
 )
 
-// How the presence is kept up.
+// The timing of the presence lock.
 const (
 	announceTimeout = 3 * time.Second
 	pingEvery       = time.Second
@@ -20,18 +20,17 @@ const (
 	reconnectGap    = 250 * time.Millisecond
 )
 
-// A presence is an advisory lock that a process holds for as long as it lives: the
-// database lets go of it with the connection, however the process ends.
+// A presence holds an advisory lock that marks this process as alive. The lock belongs to a
+// connection, so that the database releases it when the process ends in any way.
 type presence struct {
-	id     string
-	config *pgx.ConnConfig
-	lost   *outage.Log
-	conn   *pgx.Conn
-	held   atomic.Bool // the lock is there, as far as is known
+	id      string
+	config  *pgx.ConnConfig
+	outages *outage.Log
+	conn    *pgx.Conn
+	held    atomic.Bool // whether the lock was held at the last check
 }
 
-// announce connects and takes the lock. It is shared, as two IDs may have the same
-// hash.
+// announce connects and acquires the lock. The lock is shared, as two IDs may have the same hash.
 func (p *presence) announce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
 	defer cancel()
@@ -39,14 +38,14 @@ func (p *presence) announce(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("announcing presence: %w", err)
 	}
-	// A machine that vanishes without a word is noticed by the database's
-	// keepalives; its default is to wait for hours. They are set by a statement, as
-	// poolers refuse them at the start of a connection.
+	// The keepalives let the database notice within seconds that this machine is gone; the default
+	// is hours. They are set by a statement, as connection poolers reject them as startup
+	// parameters.
 	_, err = conn.Exec(ctx, `
 		select set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '2', false),
 			set_config('tcp_keepalives_count', '2', false), pg_advisory_lock_shared($1, hashtext($2))`, postgres.PresenceClass, p.id)
 	if err != nil {
-		drop(conn)
+		closeConn(conn)
 		return fmt.Errorf("announcing presence: %w", err)
 	}
 	p.conn = conn
@@ -54,16 +53,16 @@ func (p *presence) announce(ctx context.Context) error {
 	return nil
 }
 
-// keep holds the lock until ctx ends. A connection that breaks is replaced at
-// once, which takes less time than a process must seem dead.
-func (p *presence) keep(ctx context.Context) error {
+// run holds the lock until ctx ends. It replaces a broken connection at once, which takes less time
+// than the other processes wait before they take this one for dead.
+func (p *presence) run(ctx context.Context) error {
 	defer p.withdraw()
 	for ctx.Err() == nil {
-		err := p.hold(ctx)
+		err := p.check(ctx)
 		if ctx.Err() != nil {
 			continue
 		}
-		p.lost.Observe(ctx, err)
+		p.outages.Observe(ctx, err)
 		if err == nil {
 			continue
 		}
@@ -76,15 +75,15 @@ func (p *presence) keep(ctx context.Context) error {
 	return nil
 }
 
-// hold returns nil after a while in which the connection, and with it the lock,
-// was there. One that ends is noticed by the reading, one that hangs by the ping.
-func (p *presence) hold(ctx context.Context) error {
+// check returns nil after pingEvery if the connection, and with it the lock, still exists. Reading
+// detects a closed connection, the ping a hanging one. Without a connection check calls announce.
+func (p *presence) check(ctx context.Context) error {
 	if p.conn == nil {
 		return p.announce(ctx)
 	}
-	quiet, cancel := context.WithTimeout(ctx, pingEvery)
+	waitCtx, cancel := context.WithTimeout(ctx, pingEvery)
 	defer cancel()
-	if _, err := p.conn.WaitForNotification(quiet); err != nil && quiet.Err() == nil {
+	if _, err := p.conn.WaitForNotification(waitCtx); err != nil && waitCtx.Err() == nil {
 		return err
 	}
 	ctx, cancel = context.WithTimeout(ctx, pingTimeout)
@@ -92,17 +91,17 @@ func (p *presence) hold(ctx context.Context) error {
 	return p.conn.Ping(ctx)
 }
 
-// withdraw lets go of the lock.
+// withdraw releases the lock.
 func (p *presence) withdraw() {
 	p.held.Store(false)
 	if p.conn != nil {
-		drop(p.conn)
+		closeConn(p.conn)
 		p.conn = nil
 	}
 }
 
-func drop(conn *pgx.Conn) {
+func closeConn(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = conn.Close(ctx) // the lock goes with it, one way or another
+	_ = conn.Close(ctx) // the lock ends with the connection even on error
 }

@@ -10,23 +10,23 @@ import (
 	"example.com/micromachine/pkg/outage"
 )
 
-// unclaimedAge is how long an execution may be under way in this process's name before the worker
-// must know of it.
+// unclaimedAge is how long an execution may be assigned to this process in the database before the
+// worker must have started it.
 const unclaimedAge = 3 * time.Second
 
-// A recovery makes the jobs available again that nobody works: those of processes that have died,
-// and those that were lost on their way from the database to this process. River itself does so
-// only when a job must have run out of time.
+// A recovery makes jobs available again that no process executes: the jobs of dead processes, and
+// the jobs that were lost between the database and this process. River itself does so only after
+// the job's time limit.
 type recovery struct {
 	store      *postgres.Store
 	executions *executions
 	deadAfter  time.Duration
 	log        *slog.Logger
-	failing    *outage.Log
-	missed     map[string]time.Time // processes that have jobs and no presence, since when
+	outages    *outage.Log
+	absent     map[string]time.Time // processes with jobs and without presence, by first observation
 }
 
-// run looks for such jobs until ctx ends.
+// run searches for such jobs until ctx ends.
 func (r *recovery) run(ctx context.Context, every time.Duration) error {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -36,35 +36,35 @@ func (r *recovery) run(ctx context.Context, every time.Duration) error {
 			return nil
 		case <-ticker.C:
 		}
-		err := errors.Join(r.lookForDead(ctx), r.lookForLost(ctx))
+		err := errors.Join(r.recoverDead(ctx), r.recoverLost(ctx))
 		if ctx.Err() == nil {
-			r.failing.Observe(ctx, err)
+			r.outages.Observe(ctx, err)
 		}
 	}
 }
 
-// lookForDead makes one round. A process is dead when it has been missed in every look
-// for some time, as one that lives may lose its presence for a moment.
-func (r *recovery) lookForDead(ctx context.Context) error {
-	absent, err := r.store.Absent(ctx)
+// recoverDead recovers the jobs of dead processes. A process counts as dead when every check during
+// deadAfter found it absent, as a live process may lose its presence for a moment.
+func (r *recovery) recoverDead(ctx context.Context) error {
+	processes, err := r.store.Absent(ctx)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	missed := make(map[string]time.Time, len(absent))
+	absent := make(map[string]time.Time, len(processes))
 	var dead []string
-	for _, process := range absent {
-		since, known := r.missed[process]
+	for _, process := range processes {
+		since, known := r.absent[process]
 		switch {
 		case !known:
-			missed[process] = now
+			absent[process] = now
 		case now.Sub(since) < r.deadAfter:
-			missed[process] = since
+			absent[process] = since
 		default:
 			dead = append(dead, process)
 		}
 	}
-	r.missed = missed
+	r.absent = absent
 	if len(dead) == 0 {
 		return nil
 	}
@@ -76,8 +76,9 @@ func (r *recovery) lookForDead(ctx context.Context) error {
 	return nil
 }
 
-// lookForLost hands back the jobs in this process's name that it does not work.
-func (r *recovery) lookForLost(ctx context.Context) error {
+// recoverLost hands back the jobs that the database assigns to this process and that it does not
+// execute.
+func (r *recovery) recoverLost(ctx context.Context) error {
 	executions, err := r.store.Unclaimed(ctx, unclaimedAge)
 	if err != nil {
 		return err

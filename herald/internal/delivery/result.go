@@ -9,27 +9,27 @@ import (
 	"example.com/micromachine/herald/internal/mail"
 )
 
-// acceptedCode is the one reply to a message by which a mail server takes it (RFC
-// 5321 section 4.3.2), and the one that go-mail takes for that.
+// acceptedCode is the only reply to a message that means acceptance (RFC 5321 section 4.3.2).
+// go-mail accepts no other either.
 const acceptedCode = 250
 
-// brokenDetail is what an attempt says that failed by Herald's own fault.
-const brokenDetail = "Herald could not do its part"
+// internalDetail is the detail of an attempt that failed because of a fault in Herald.
+const internalDetail = "an internal error in Herald"
 
-// results are what errors stand for, in words for the notification's creator.
+// results maps errors to the results that the notification's creator sees.
 var results = []struct {
 	err    error
 	result herald.Result
 }{
 	{nil, herald.Result{Outcome: herald.Accepted, SMTPCode: acceptedCode}},
 	{herald.ErrForbidden, herald.Result{Outcome: herald.Refused, Detail: "Census does not let the creator see the user"}},
-	{herald.ErrUserNotFound, herald.Result{Outcome: herald.Refused, Detail: "Census knows no such user"}},
+	{herald.ErrUserNotFound, herald.Result{Outcome: herald.Refused, Detail: "Census has no such user"}},
 	{mail.ErrRecipient, herald.Result{Outcome: herald.Refused, Detail: mail.ErrRecipient.Error()}},
-	{herald.ErrCensusUnavailable, herald.Result{Outcome: herald.Deferred, Detail: "Census could not be asked for the user"}},
+	{herald.ErrCensusUnavailable, herald.Result{Outcome: herald.Deferred, Detail: "Census is unavailable: the user could not be fetched"}},
 }
 
-// result says what came of an attempt. Causes that are Herald's own business are
-// logged here, and nowhere told.
+// result returns the result of an attempt that ended with err. Causes that the creator must not see
+// are only logged.
 func (w *worker) result(ctx context.Context, n *herald.Notification, err error) herald.Result {
 	if err != nil {
 		w.Logger.InfoContext(ctx, "attempt failed", slog.Any("notification", n.ID), slog.Any("error", err))
@@ -42,7 +42,7 @@ func (w *worker) result(ctx context.Context, n *herald.Notification, err error) 
 			return r.result
 		}
 	}
-	return herald.Result{Outcome: herald.Deferred, Detail: brokenDetail}
+	return herald.Result{Outcome: herald.Deferred, Detail: internalDetail}
 }
 
 func mailResult(failure *mail.Error) herald.Result {

@@ -26,7 +26,7 @@ func TestSends(t *testing.T) {
 	if got := w.mail.Mails()[0]; got.To[0] != address || !strings.Contains(string(got.Data), "Census User") {
 		t.Errorf("mail to %q: %s", got.To, got.Data)
 	}
-	// The job is completed together with the notification, not some time later.
+	// The job is completed in the same transaction as the notification.
 	if completed := w.jobs(t, "completed"); completed != 1 {
 		t.Errorf("%d jobs are completed", completed)
 	}
@@ -34,7 +34,7 @@ func TestSends(t *testing.T) {
 	w.wantMails(t, id, 1)
 }
 
-// TestFailsForGood has each reason that no retry would help.
+// TestFailsForGood checks each error that is not retried.
 func TestFailsForGood(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -76,7 +76,7 @@ func TestFailsForGood(t *testing.T) {
 	}
 }
 
-// TestTriesAgain has each reason that a retry may help.
+// TestTriesAgain checks each error of one mail that is retried.
 func TestTriesAgain(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -114,9 +114,9 @@ func TestTriesAgain(t *testing.T) {
 	}
 }
 
-// TestTroubleOfTheMailServer has each fault that concerns all mail. It pauses sending, and costs no
-// notification an attempt; the first mail that is taken lets go of all the others.
-func TestTroubleOfTheMailServer(t *testing.T) {
+// TestMailServerFaults checks each fault that concerns all mail. The fault pauses sending and does
+// not count as an attempt. The first mail that succeeds resumes sending for all.
+func TestMailServerFaults(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]smtptest.Fault{
 		"dropped at once":  {At: smtptest.AtConnect},
@@ -140,16 +140,16 @@ func TestTroubleOfTheMailServer(t *testing.T) {
 			w.awaitLog(t, "next_probe_in=80ms")
 			for _, id := range ids {
 				if n := w.await(t, id, always); n.Status.Over() || n.PossibleDuplicate || outcomes(n) != "" || n.NextAttemptAt != nil {
-					t.Fatalf("while it is in trouble: %+v", n)
+					t.Fatalf("during the fault: %+v", n)
 				}
 			}
 			if sent := strings.Count(w.log.String(), "sending is paused"); sent != 1 {
-				t.Errorf("said %d times that sending is paused", sent)
+				t.Errorf("logged %d times that sending is paused", sent)
 			}
 			w.mail.Recover()
 			for _, id := range ids {
 				if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
-					t.Errorf("when it is back: %+v", n)
+					t.Errorf("after the fault: %+v", n)
 				}
 				w.wantMails(t, id, 1)
 			}
@@ -157,8 +157,9 @@ func TestTroubleOfTheMailServer(t *testing.T) {
 	}
 }
 
-// TestTroubleAtStop stops a service while sending is paused.
-func TestTroubleAtStop(t *testing.T) {
+// TestStopWhileSendingIsPaused checks that the pause does not delay the stop and that the job is
+// handed back.
+func TestStopWhileSendingIsPaused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, smtptest.Config{})
 	w.mail.Fail(smtptest.Fault{At: smtptest.AtConnect})
@@ -180,7 +181,7 @@ func TestTroubleAtStop(t *testing.T) {
 	}
 }
 
-// TestSlowDomain has the mail server take its time with one domain, which holds up no other.
+// TestSlowDomain checks that a slow mail server of one domain does not delay mail to other domains.
 func TestSlowDomain(t *testing.T) {
 	t.Parallel()
 	const slowUser = `{"uri":"https://census.service/user/42/","name":"Slow User","email":"user@slow.example","locale":"en"}`
@@ -239,7 +240,7 @@ func TestCensusDownAndBack(t *testing.T) {
 	}
 }
 
-// TestPlansTheNextAttempt runs on the schedule of production.
+// TestPlansTheNextAttempt uses the default schedule.
 func TestPlansTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, smtptest.Config{})
@@ -272,7 +273,7 @@ func TestGivesUpWithTheLastReason(t *testing.T) {
 	}
 }
 
-// TestJobWithoutNotification has a notification deleted by hand.
+// TestJobWithoutNotification deletes a notification by hand and checks that its job is cancelled.
 func TestJobWithoutNotification(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, smtptest.Config{})

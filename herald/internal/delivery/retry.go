@@ -8,16 +8,16 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// A Schedule says when to try again what has failed. The pause after each failure
-// is twice the one before, with up to jitter more by chance.
+// A Schedule determines the times of retries. The pause doubles after each failure, and random
+// jitter is added to it.
 type Schedule struct {
-	First  time.Duration // the pause after the first failure, 10 s by default
-	Max    time.Duration // the longest pause, 1 h by default
-	GiveUp time.Duration // no attempt begins later than so long after the creation, 24 h by default
+	First  time.Duration // the pause after the first failure; the default is 10 s
+	Max    time.Duration // the longest pause; the default is 1 h
+	GiveUp time.Duration // the latest start of an attempt after the creation; the default is 24 h
 }
 
-// jitter is the part of a pause that chance may add, so that what failed together
-// is not tried again together.
+// jitter is the largest part of a pause that is added at random, so that notifications that failed
+// together are not retried together.
 const jitter = 0.3
 
 func (s Schedule) withDefaults() Schedule {
@@ -28,18 +28,18 @@ func (s Schedule) withDefaults() Schedule {
 	}
 }
 
-// Pause returns how long to wait after so many failures, 1 or more.
+// Pause returns the pause after the given number of failures, which is at least 1.
 func (s Schedule) Pause(failures int) time.Duration {
 	longest := time.Duration(float64(s.Max) / (1 + jitter))
 	pause := min(s.First, longest)
 	for i := 1; i < failures && pause < longest; i++ {
 		pause = min(2*pause, longest)
 	}
-	return pause + time.Duration(rand.Float64()*jitter*float64(pause)) //nolint:gosec // nothing to guess
+	return pause + time.Duration(rand.Float64()*jitter*float64(pause)) //nolint:gosec // jitter needs no secure random numbers
 }
 
-// Next returns when to try again what was created then and has failed so often;
-// nil when it is to be given up.
+// Next returns the time of the next attempt for a notification that was created at created and has
+// failed failures times. It returns nil when the notification is to be given up.
 func (s Schedule) Next(created, now time.Time, failures int) *time.Time {
 	next := now.Add(s.Pause(failures)).UTC().Truncate(time.Microsecond)
 	if next.After(created.Add(s.GiveUp)) {
@@ -48,8 +48,8 @@ func (s Schedule) Next(created, now time.Time, failures int) *time.Time {
 	return &next
 }
 
-// NextRetry implements [river.ClientRetryPolicy], for failures that could not even
-// be recorded. River gives up on none of them for weeks.
+// NextRetry implements [river.ClientRetryPolicy]. It applies to failures that could not be recorded
+// with the notification.
 func (s Schedule) NextRetry(job *rivertype.JobRow) time.Time {
 	return time.Now().Add(s.Pause(job.Attempt))
 }

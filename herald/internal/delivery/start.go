@@ -11,29 +11,29 @@ import (
 	"example.com/micromachine/pkg/outage"
 )
 
-// retryInterval is how long to wait before trying again to begin.
+// retryInterval is the pause between two tries to start.
 const retryInterval = time.Second
 
-// A start tries to begin the deliveries until it succeeds.
-type start struct {
+// A starter calls a function until it succeeds. It is safe for concurrent use.
+type starter struct {
 	begin func(context.Context) error
 	log   *outage.Log
-	now   chan struct{} // holds a value when a try should not wait any longer
+	now   chan struct{} // holds a value when the next try is to start at once
 
 	mu    sync.Mutex
-	err   error         // of the last try; nil once the deliveries have begun
-	tried chan struct{} // closed when the next try is over
+	err   error         // the error of the last try; nil after success
+	tried chan struct{} // closed when the next try ends
 }
 
-func newStart(begin func(context.Context) error, log *slog.Logger) *start {
-	return &start{
+func newStarter(begin func(context.Context) error, log *slog.Logger) *starter {
+	return &starter{
 		begin: begin, log: outage.NewLog(log, "deliveries"), now: make(chan struct{}, 1),
-		err: errors.New("deliveries have not begun yet"), tried: make(chan struct{}),
+		err: errors.New("deliveries have not started yet"), tried: make(chan struct{}),
 	}
 }
 
-// run returns true when the deliveries have begun, false when ctx has ended first.
-func (s *start) run(ctx context.Context) bool {
+// run calls begin until it succeeds and returns true. It returns false when ctx ends first.
+func (s *starter) run(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		err := s.begin(ctx)
 		if err != nil && ctx.Err() != nil {
@@ -56,7 +56,7 @@ func (s *start) run(ctx context.Context) bool {
 	return false
 }
 
-func (s *start) set(err error) {
+func (s *starter) set(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
@@ -64,17 +64,17 @@ func (s *start) set(err error) {
 	s.tried = make(chan struct{})
 }
 
-func (s *start) state() (tried <-chan struct{}, err error) {
+func (s *starter) state() (tried <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tried, s.err
 }
 
-// done returns nil when the deliveries have begun. Until then it has another try made
-// at once, and returns the error of that.
-func (s *start) done(ctx context.Context) error {
+// ready returns nil after begin has succeeded. Before, it triggers a try and returns the error of
+// that try. When ctx ends first, it returns the error of the last try.
+func (s *starter) ready(ctx context.Context) error {
 	tried, err := s.state()
-	for range 2 { // the first may have been under way before
+	for range 2 { // the first try may have started before this call
 		if err == nil {
 			return nil
 		}

@@ -18,8 +18,8 @@ import (
 	"example.com/micromachine/herald/internal/postgres"
 )
 
-// How the database is tried again when it fails: recordTimeout is how long, when the service is to
-// stop. Until then it is tried for as long as it takes, as a mail whose result is lost is sent again.
+// The timing of writes to the database. A write is retried until it succeeds, as a mail whose result
+// is lost is sent again. When the service stops, the retries end after recordTimeout.
 const (
 	recordTimeout = 5 * time.Second
 	recordBackoff = 200 * time.Millisecond
@@ -27,55 +27,55 @@ const (
 )
 
 var (
-	// errPutOff says that an execution ends without an attempt.
-	errPutOff = errors.New("put off")
-	// errTrouble says that a mail was not sent, as the mail server takes none.
-	errTrouble = errors.New("the mail server is in trouble")
+	// errPostponed says that an execution ends without an attempt.
+	errPostponed = errors.New("the attempt is postponed")
+	// errServerFault says that a mail was not sent because the mail server accepts no mail.
+	errServerFault = errors.New("the mail server accepts no mail")
 )
 
-// A worker delivers notifications.
+// A worker executes jobs. It is safe for concurrent use.
 type worker struct {
 	river.WorkerDefaults[herald.Delivery]
 	Config
 
 	breaker    *breaker
 	executions *executions
-	fetched    atomic.Int64    // executions under way that were fetched
-	stopping   context.Context //nolint:containedctx // ends when the service is to stop, before its grace
+	fetched    atomic.Int64    // running executions of fetched jobs
+	stopping   context.Context //nolint:containedctx // ends when the service starts to stop, before the grace period
 }
 
-// Timeout implements [river.Worker]. Every step has a bound of its own, but for the wait for a mail
-// server that takes no mail.
+// Timeout implements [river.Worker]. It returns no limit: each step has its own limit, except the
+// wait for the circuit breaker.
 func (w *worker) Timeout(*river.Job[herald.Delivery]) time.Duration { return -1 }
 
-// Work executes a job that was fetched. River is never told of an error: what has been tried, and
-// when to try again, is the notification's to say.
+// Work executes a fetched job. It returns no error to River, as the notification itself records the
+// attempts and the time of the next one.
 func (w *worker) Work(ctx context.Context, job *river.Job[herald.Delivery]) error {
 	w.fetched.Add(1)
 	defer w.fetched.Add(-1)
-	if job.Attempt == 1 { // others may have been executed before, in the time since they were due
-		w.Backlog.Begun(job.AttemptedAt.Sub(job.ScheduledAt))
+	if job.Attempt == 1 { // later attempts may have waited for other reasons than a busy worker
+		w.Backlog.JobStarted(job.AttemptedAt.Sub(job.ScheduledAt))
 	}
 	e := postgres.Execution{Job: job.ID, Number: job.Attempt, Process: w.Process, StartedAt: *job.AttemptedAt}
-	n := &herald.Notification{ID: job.Args.NotificationID} // to be loaded
+	n := &herald.Notification{ID: job.Args.NotificationID} // execute loads the rest
 	w.execute(ctx, e, lookup{notification: n})
 	return nil
 }
 
-// execute makes one attempt and records its result. A notification whose lookup has no time is
-// loaded first.
+// execute makes one attempt and records its result. It loads the notification first when l.at is
+// zero.
 func (w *worker) execute(ctx context.Context, e postgres.Execution, l lookup) {
 	if !w.executions.begin(e.Job, e.StartedAt) {
-		return // it was given up, as the database's reply came too late
+		return // given up, as the reply to the fetch was late
 	}
 	defer w.executions.end(e.Job, e.StartedAt)
-	defer w.Backlog.Ended()
+	defer w.Backlog.JobFinished()
 	id := l.notification.ID
 	n, result, err := w.attempt(ctx, l)
 	switch {
 	case errors.Is(err, herald.ErrNotFound):
 		w.record(ctx, id, func(ctx context.Context) error { return w.Store.Discard(ctx, e, true) })
-	case errors.Is(err, errPutOff):
+	case errors.Is(err, errPostponed):
 		pause := time.Duration(0)
 		if busy, ok := errors.AsType[*mail.BusyError](err); ok {
 			pause = busy.RetryAfter
@@ -88,8 +88,8 @@ func (w *worker) execute(ctx context.Context, e postgres.Execution, l lookup) {
 	}
 }
 
-// attempt makes one attempt. Its errors are herald.ErrNotFound and errPutOff. A notification that
-// is over is returned as it is.
+// attempt makes one attempt. The error is herald.ErrNotFound, errPostponed or nil. A notification
+// that is sent or failed is returned unchanged.
 func (w *worker) attempt(ctx context.Context, l lookup) (n *herald.Notification, result herald.Result, err error) {
 	id := l.notification.ID
 	defer func() {
@@ -97,7 +97,7 @@ func (w *worker) attempt(ctx context.Context, l lookup) (n *herald.Notification,
 			w.Logger.ErrorContext(ctx, "delivery panicked", slog.Any("notification", id), slog.Any("panic", fmt.Errorf("%v", cause)),
 				slog.Any("stack", strings.Split(string(debug.Stack()), "\n")))
 			n, err = &herald.Notification{ID: id, Status: herald.Queued}, nil
-			result = herald.Result{Outcome: herald.Unknown, Detail: brokenDetail}
+			result = herald.Result{Outcome: herald.Unknown, Detail: internalDetail}
 		}
 	}()
 	if l.at.IsZero() {
@@ -106,13 +106,13 @@ func (w *worker) attempt(ctx context.Context, l lookup) (n *herald.Notification,
 		}
 	}
 	err = w.deliver(ctx, &l)
-	if errors.Is(err, errPutOff) {
+	if errors.Is(err, errPostponed) {
 		return l.notification, result, err
 	}
 	return l.notification, w.result(ctx, l.notification, err), nil
 }
 
-// load reads a notification, for as long as the database takes.
+// load reads a notification. It retries until the database answers or the service stops.
 func (w *worker) load(ctx context.Context, id uuid.UUID) (n *herald.Notification, err error) {
 	for {
 		n, err = w.Store.Pending(ctx, id)
@@ -121,13 +121,13 @@ func (w *worker) load(ctx context.Context, id uuid.UUID) (n *herald.Notification
 		}
 		select {
 		case <-w.stopping.Done():
-			return nil, errPutOff
+			return nil, errPostponed
 		case <-time.After(recordBackoff):
 		}
 	}
 }
 
-// deliver sends the mail once the mail server takes mail.
+// deliver sends the mail. It waits while the circuit breaker is open.
 func (w *worker) deliver(ctx context.Context, l *lookup) error {
 	for {
 		if err := w.lookUp(ctx, l); err != nil {
@@ -137,44 +137,44 @@ func (w *worker) deliver(ctx context.Context, l *lookup) error {
 		if err != nil {
 			return err
 		}
-		probe, err := w.breaker.enter(w.stopping)
+		probe, err := w.breaker.acquire(w.stopping)
 		if err != nil {
-			return errPutOff
+			return errPostponed
 		}
-		if !l.fresh() { // it was a long wait
-			w.breaker.left(probe)
+		if !l.fresh() { // the wait for the breaker was long
+			w.breaker.canceled(probe)
 			continue
 		}
-		if err = w.trySend(ctx, probe, message); !errors.Is(err, errTrouble) {
+		if err = w.trySend(ctx, probe, message); !errors.Is(err, errServerFault) {
 			return err
 		}
 	}
 }
 
-// trySend sends a message and tells the breaker what that says of the mail server, whatever happens.
-// The error is errTrouble when the server is in trouble.
+// trySend sends a message and reports the result to the circuit breaker. The error is
+// errServerFault when the fault concerns all mail.
 func (w *worker) trySend(ctx context.Context, probe int, message *mail.Message) error {
-	defer w.breaker.left(probe) // of no effect once it has been told
+	defer w.breaker.canceled(probe) // has no effect after another report
 	err := w.send(ctx, message)
 	failure, failed := errors.AsType[*mail.Error](err)
 	_, busy := errors.AsType[*mail.BusyError](err)
 	switch {
 	case err == nil:
-		w.breaker.passed()
+		w.breaker.succeeded()
 	case busy:
-		return fmt.Errorf("%w: %w", errPutOff, err)
-	case ctx.Err() != nil && (!failed || failure.Server): // the service stops, and nothing was sent
-		return errPutOff
+		return fmt.Errorf("%w: %w", errPostponed, err)
+	case ctx.Err() != nil && (!failed || failure.Server): // interrupted by the stop; nothing was sent
+		return errPostponed
 	case failed && failure.Server:
-		w.breaker.tripped(probe, failure)
-		return errTrouble
+		w.breaker.failed(probe, failure)
+		return errServerFault
 	case failed && failure.Code != 0:
-		w.breaker.passed() // it answered about this mail
+		w.breaker.succeeded() // the server works; it refused this mail alone
 	}
 	return err
 }
 
-// lookUp asks Census for the user, unless it has just been asked.
+// lookUp fetches the recipient from Census, unless the last answer is fresh.
 func (w *worker) lookUp(ctx context.Context, l *lookup) (err error) {
 	if l.fresh() {
 		return nil
@@ -182,12 +182,13 @@ func (w *worker) lookUp(ctx context.Context, l *lookup) (err error) {
 	l.at = time.Now()
 	l.recipient, err = w.Census.User(ctx, l.notification.Creator, l.notification.UserID)
 	if err != nil && w.stopping.Err() != nil && ctx.Err() != nil {
-		return errPutOff
+		return errPostponed
 	}
 	return err
 }
 
-// send sends a message. An error that is no [*mail.Error] is ctx's, and nothing was sent.
+// send sends a message. An error that is neither a [*mail.Error] nor a [*mail.BusyError] is ctx's,
+// and nothing was sent.
 func (w *worker) send(ctx context.Context, message *mail.Message) error {
 	start := time.Now()
 	conn, err := w.Mail.Connect(ctx, message.Domain())
@@ -197,17 +198,17 @@ func (w *worker) send(ctx context.Context, message *mail.Message) error {
 	defer conn.Release()
 	connected := time.Now()
 	err = conn.Send(ctx, message)
-	w.Backlog.Sent(connected.Sub(start), time.Since(connected))
+	w.Backlog.MailSent(connected.Sub(start), time.Since(connected))
 	return err
 }
 
-// conclude records the result of an attempt, which ends the job or puts it off.
+// conclude records the result of an attempt. This completes the job or schedules the next attempt.
 func (w *worker) conclude(ctx context.Context, e postgres.Execution, n *herald.Notification, result herald.Result) {
 	c := postgres.Conclusion{
 		Execution: e, NotificationID: n.ID, Result: result,
 		RetryAfter: w.Retry.Pause(e.Number), GiveUpAfter: w.Retry.GiveUp,
 	}
-	if ctx.Err() != nil { // cut short: whoever is there next goes on at once
+	if ctx.Err() != nil { // interrupted: the next process continues at once
 		c.RetryAfter = 0
 	}
 	var concluded postgres.Concluded
@@ -216,12 +217,12 @@ func (w *worker) conclude(ctx context.Context, e postgres.Execution, n *herald.N
 		return err
 	})
 	if recorded {
-		w.log(ctx, c, concluded)
+		w.logResult(ctx, c, concluded)
 	}
 }
 
-// record writes what has happened, whatever becomes of the job's time. It tries until it succeeds
-// or, when the service is to stop, for a while; what is not recorded then is found by the others.
+// record calls write until it succeeds, even after ctx has ended. When the service stops, it gives
+// up after recordTimeout and returns false. Other processes then recover the job.
 func (w *worker) record(ctx context.Context, id uuid.UUID, write func(context.Context) error) (recorded bool) {
 	ctx = context.WithoutCancel(ctx)
 	var logged, deadline time.Time
@@ -244,18 +245,19 @@ func (w *worker) record(ctx context.Context, id uuid.UUID, write func(context.Co
 				return false
 			}
 		}
-		time.Sleep(recordBackoff) //nolint:forbidigo // bounded, and nothing is to be done before
+		time.Sleep(recordBackoff) //nolint:forbidigo // a short, bounded pause
 	}
 }
 
-func (w *worker) log(ctx context.Context, c postgres.Conclusion, concluded postgres.Concluded) {
+// logResult logs the result of an attempt.
+func (w *worker) logResult(ctx context.Context, c postgres.Conclusion, concluded postgres.Concluded) {
 	log := w.Logger.With(slog.Any("notification", c.NotificationID), slog.Int("attempt", c.Number),
 		slog.String("outcome", string(c.Outcome)), slog.Int("smtp_code", c.SMTPCode), slog.String("detail", c.Detail))
 	switch {
 	case !concluded.Owned:
-		log.WarnContext(ctx, "the result is recorded already, or another process has taken the delivery over")
+		log.WarnContext(ctx, "result not recorded: the execution no longer owns the job")
 	case concluded.NextAttemptAt != nil:
-		log.WarnContext(ctx, "notification put off", slog.Time("until", *concluded.NextAttemptAt))
+		log.WarnContext(ctx, "notification deferred", slog.Time("until", *concluded.NextAttemptAt))
 	case concluded.Status == herald.Failed:
 		log.ErrorContext(ctx, "notification failed")
 	default:
