@@ -13,21 +13,22 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// maxLocalPart is SMTP's bound on the part before the @ (RFC 5321 section 4.5.3.1.1).
+// maxLocalPart is the maximum length in bytes of the part before the @ (RFC 5321 section
+// 4.5.3.1.1).
 const maxLocalPart = 64
 
 var (
-	// punycode maps a name as programs do before they look it up (UTS #46). Which ASCII characters
-	// may stand in a name is for hostname to say.
+	// punycode converts a name as resolvers do before a lookup (UTS #46). It does not restrict the
+	// ASCII characters of a name; hostname does.
 	punycode = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.VerifyDNSLength(true),
 		idna.StrictDomainName(false), idna.CheckHyphens(false))
-	// hostname also matches underscores, which are common in private networks.
+	// hostname matches host names. It allows underscores, which are common in private networks.
 	hostname = regexp.MustCompile(`^(\w|\w[\w-]*\w)(\.(\w|\w[\w-]*\w))*$`)
 )
 
-// ParseAddr splits the address of a mail server, which is host:port, [IPv6]:port or [IPv6%zone]:port
-// with a port number. A host name that is not ASCII is returned in punycode. The error does not
-// repeat the address, which may hold a password by mistake.
+// ParseAddr splits the address of a mail server. Its form is host:port, [IPv6]:port or
+// [IPv6%zone]:port with a numeric port. A host name that is not ASCII is returned in punycode. The
+// error does not quote the address, which may contain a password by mistake.
 func ParseAddr(addr string) (host, port string, err error) {
 	host, port, err = net.SplitHostPort(addr)
 	if err != nil || host == "" {
@@ -49,8 +50,8 @@ func ParseAddr(addr string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// ParseDomain returns a host in the form that SMTP and Message-IDs have for it: an address literal
-// for an IP address (RFC 5321 section 4.1.3), and punycode for a name that is not ASCII.
+// ParseDomain returns a host in the form that SMTP and Message-IDs require: an address literal for
+// an IP address (RFC 5321 section 4.1.3), and punycode for a name that is not ASCII.
 func ParseDomain(host string) (string, error) {
 	bare := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	if ip, err := netip.ParseAddr(strings.TrimPrefix(bare, "IPv6:")); err == nil {
@@ -63,7 +64,7 @@ func ParseDomain(host string) (string, error) {
 	return asciiName(strings.TrimSuffix(host, "."))
 }
 
-// asciiName returns a host name in lower case and in punycode.
+// asciiName returns a host name in lower case and punycode.
 func asciiName(name string) (string, error) {
 	ascii, err := punycode.ToASCII(name)
 	if err != nil || !hostname.MatchString(ascii) {
@@ -72,18 +73,17 @@ func asciiName(name string) (string, error) {
 	return ascii, nil
 }
 
-// ParseFrom reads the sender of all mails, such as "Herald <herald@example.com>". A domain that is
-// not ASCII is returned in punycode. The error says why the sender cannot be used, without
-// repeating it.
+// ParseFrom parses the sender of all mails, such as "Herald <herald@example.com>". A domain that is
+// not ASCII is returned in punycode. The error gives the reason and does not quote the sender.
 func ParseFrom(from string) (*mail.Address, error) {
 	parsed, err := mail.ParseAddress(from)
 	if err != nil {
 		return nil, errors.New("must be a mail address, such as Herald <herald@example.com>")
 	}
-	if parsed.Name != "" && !fitName(parsed.Name) {
+	if parsed.Name != "" && !validName(parsed.Name) {
 		return nil, fmt.Errorf("the name must have at most %d characters, and no control characters", maxName)
 	}
-	local, _ := cutAddress(parsed.Address)
+	local, _ := splitAddress(parsed.Address)
 	if strings.ContainsFunc(local, notPrintableASCII) || len(local) > maxLocalPart {
 		return nil, fmt.Errorf("the part before the @ must have at most %d characters, all of ASCII", maxLocalPart)
 	}
@@ -94,9 +94,9 @@ func ParseFrom(from string) (*mail.Address, error) {
 	return &mail.Address{Name: singleSpaced(parsed.Name), Address: address}, nil
 }
 
-// asciiDomain returns an address with its domain in the form that SMTP has for it.
+// asciiDomain returns an address with its domain in the form that [ParseDomain] returns.
 func asciiDomain(address string) (string, error) {
-	local, domain := cutAddress(address)
+	local, domain := splitAddress(address)
 	domain, err := ParseDomain(domain)
 	if err != nil {
 		return "", errors.New("the part after the @ must be a domain")
@@ -108,8 +108,8 @@ func asciiDomain(address string) (string, error) {
 	return address, nil
 }
 
-// cutAddress splits an address at its last @, as others may stand in a quoted local part.
-func cutAddress(address string) (local, domain string) {
+// splitAddress splits an address at its last @. A quoted local part may contain others.
+func splitAddress(address string) (local, domain string) {
 	at := strings.LastIndexByte(address, '@')
 	return address[:at], address[at+1:]
 }

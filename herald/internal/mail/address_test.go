@@ -11,7 +11,8 @@ import (
 	"example.com/micromachine/pkg/smtptest"
 )
 
-// TestAddr connects to a server by each form of its address. The certificate is for 127.0.0.1 and ::1.
+// TestAddr connects to a server with each form of its address. The certificate is valid for
+// 127.0.0.1 and ::1.
 func TestAddr(t *testing.T) {
 	t.Parallel()
 	serverTLS, roots := certificate(t)
@@ -43,7 +44,7 @@ func TestAddr(t *testing.T) {
 	}
 }
 
-// TestDomain has each form of Herald's own name in EHLO and in the Message-ID.
+// TestDomain checks EHLO and the Message-ID for each form of Herald's own name.
 func TestDomain(t *testing.T) {
 	t.Parallel()
 	for domain, want := range map[string]string{
@@ -77,7 +78,7 @@ func TestDomain(t *testing.T) {
 	}
 }
 
-// TestFrom looks for the sender on the wire.
+// TestFrom checks the envelope and the header for each form of the sender.
 func TestFrom(t *testing.T) {
 	t.Parallel()
 	longest := strings.Repeat("x", 64) + "@localhost"
@@ -95,7 +96,7 @@ func TestFrom(t *testing.T) {
 		"herald@[192.0.2.1]":                  {"herald@[192.0.2.1]", "<herald@[192.0.2.1]>"},
 		longest:                               {longest, "<" + longest + ">"},
 	} {
-		server, sender := startScripted(t, script{"EHLO": offer(everything...)}, mail.Config{From: from})
+		server, sender := startScripted(t, script{"EHLO": offer(allExtensions...)}, mail.Config{From: from})
 		if err := send(t.Context(), sender, compose(t, user("en"))); err != nil {
 			t.Errorf("%s: %v", from, err)
 			continue
@@ -109,7 +110,7 @@ func TestFrom(t *testing.T) {
 	}
 }
 
-// TestLongFromIsFolded has a name that fits on no line.
+// TestLongFromIsFolded uses names that are longer than a line.
 func TestLongFromIsFolded(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{strings.Repeat("Ünïcödé ", 32), strings.Repeat("plain ", 40), strings.Repeat("語", 250)} {

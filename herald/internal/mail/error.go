@@ -9,20 +9,20 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// An Error says why a mail was not sent, in words that hold no mail address: a
-// server's own words often do.
+// An Error is the reason why a mail was not sent. Its texts contain no mail address. The server's
+// own texts often do, so they are left out.
 type Error struct {
-	Code      int    // the server's reply; 0 where there was none
-	Permanent bool   // to send the mail again would be of no use
-	InDoubt   bool   // nobody knows whether the server has taken the mail
-	Server    bool   // the fault concerns all mail, and this one was not sent
-	Detail    string // what went wrong, for whoever asked for the mail
+	Code      int    // the code of the server's reply; 0 without a reply
+	Permanent bool   // whether a retry would fail, too
+	InDoubt   bool   // whether the server may have accepted the mail
+	Server    bool   // whether the fault concerns all mail; this mail was not sent
+	Detail    string // a description for the creator of the notification
 
-	stale bool  // the connection was gone before the conversation began
-	cause error // for the log; nil where it might hold an address
+	stale bool  // whether the connection was closed before the first command
+	cause error // for the log; nil when it may contain an address
 }
 
-// Error returns the detail and, where it can be told, the cause.
+// Error returns the detail and, if there is one, the cause.
 func (e *Error) Error() string {
 	if e.cause == nil {
 		return e.Detail
@@ -30,7 +30,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s: %v", e.Detail, e.cause)
 }
 
-// asError keeps a nil *Error from becoming an error that is not nil.
+// asError converts a nil *Error to a nil error.
 func asError(e *Error) error {
 	if e == nil {
 		return nil
@@ -38,9 +38,9 @@ func asError(e *Error) error {
 	return e
 }
 
-// dialError is for what goes wrong before there is a mail to talk about. It is
-// the server's fault or ours, never the mail's, whatever the code. A login that has
-// begun is the last step of a dial.
+// dialError converts an error of a dial. It is a fault of the server or of Herald's configuration,
+// never of a mail, whatever the code. If the login has begun, the error is the login's, as that is
+// the last step of a dial.
 func dialError(err error, login *login) *Error {
 	if failure, ok := errors.AsType[*Error](err); ok {
 		failure.Server = true
@@ -52,14 +52,14 @@ func dialError(err error, login *login) *Error {
 		detail := fmt.Sprintf("the mail server refused the login by %s: it answered %d", login.name, reply.Code)
 		return &Error{Code: reply.Code, Server: true, Detail: detail}
 	case ok:
-		detail := fmt.Sprintf("the mail server let nobody in: it answered %d", reply.Code)
+		detail := fmt.Sprintf("the mail server refused the connection: it answered %d", reply.Code)
 		return &Error{Code: reply.Code, Server: true, Detail: detail}
 	default:
 		return &Error{Server: true, Detail: "the mail server could not be reached", cause: err}
 	}
 }
 
-// phases names the points of the conversation at which the server may refuse.
+// phases names the part of a mail that a reply refuses.
 var phases = map[gomail.SendErrReason]string{
 	gomail.ErrSMTPMailFrom:  "the sender",
 	gomail.ErrSMTPRcptTo:    "the recipient",
@@ -68,21 +68,22 @@ var phases = map[gomail.SendErrReason]string{
 	gomail.ErrSMTPDataClose: "the message",
 }
 
-// loginReplies are about Herald's login, not about a mail (RFC 4954 section 6,
-// RFC 5321 section 4.2.3).
+// loginReplies are the codes of replies that concern Herald's login, not a mail (RFC 4954 section
+// 6, RFC 5321 section 4.2.3).
 var loginReplies = map[int]bool{530: true, 534: true, 535: true, 538: true}
 
-// messageTooLarge is the one reply to MAIL over 500 that is about the mail (RFC 1870 section 6.1).
+// messageTooLarge is the only reply to MAIL above 500 that concerns the mail (RFC 1870 section
+// 6.1).
 const messageTooLarge = 552
 
-// concernsAll reports whether a reply would be the same for every mail: the server closes (421),
-// wants another login, or refuses the sender.
+// concernsAll reports whether the server would give the same reply to every mail: it closes the
+// connection (421), requires another login, or refuses the sender.
 func concernsAll(reason gomail.SendErrReason, code int) bool {
 	return code == 421 || loginReplies[code] || reason == gomail.ErrSMTPMailFrom && code >= 500 && code != messageTooLarge
 }
 
-// sendError reads an error of go-mail's Send. It goes by the code and the phase:
-// go-mail's own IsTemp takes a connection that broke for a permanent failure.
+// sendError converts an error of go-mail's Send. It uses the code and the phase, as go-mail's own
+// IsTemp reports a broken connection as a permanent failure.
 func sendError(err error) *Error {
 	sent, ok := errors.AsType[*gomail.SendError](err)
 	if !ok {

@@ -8,17 +8,18 @@ import (
 	"example.com/micromachine/herald/internal/mail"
 )
 
-// everything is what a server of today may offer.
-var everything = []string{
+// allExtensions are extensions that current servers offer.
+var allExtensions = []string{
 	"PIPELINING", "SIZE 10240000", "ETRN", "AUTH SCRAM-SHA-256 PLAIN LOGIN", "ENHANCEDSTATUSCODES", "8BITMIME", "DSN",
 	"SMTPUTF8", "CHUNKING", "BINARYMIME", "REQUIRETLS", "DELIVERBY 240", "MT-PRIORITY", "FUTURERELEASE 1 2", "LIMITS RCPTMAX=1",
 }
 
-// TestExtensionsThatNoMailNeedsAreNotAskedFor sends a mail whose header and body are not ASCII before they are encoded.
-func TestExtensionsThatNoMailNeedsAreNotAskedFor(t *testing.T) {
+// TestUnneededExtensionsAreNotRequested sends a mail whose header and body are not ASCII before
+// they are encoded.
+func TestUnneededExtensionsAreNotRequested(t *testing.T) {
 	t.Parallel()
 	config := mail.Config{From: "Hérald <herald@example.com>"}
-	server, sender := startScripted(t, script{"EHLO": offer(everything...)}, config)
+	server, sender := startScripted(t, script{"EHLO": offer(allExtensions...)}, config)
 	to := user("de")
 	to.Name = "Jürgen Müller"
 	if err := send(t.Context(), sender, compose(t, to)); err != nil {
@@ -39,8 +40,9 @@ func TestExtensionsThatNoMailNeedsAreNotAskedFor(t *testing.T) {
 	}
 }
 
-// TestSMTPUTF8IsAskedForByTheMailThatNeedsIt sends mails of both kinds over one connection.
-func TestSMTPUTF8IsAskedForByTheMailThatNeedsIt(t *testing.T) {
+// TestSMTPUTF8IsRequestedOnlyWhenNeeded sends mails with and without the need for SMTPUTF8 over one
+// connection.
+func TestSMTPUTF8IsRequestedOnlyWhenNeeded(t *testing.T) {
 	t.Parallel()
 	ascii, beyond := compose(t, user("en")), compose(t, user("en"))
 	beyond.To.Address = "jürgen@example.com"
@@ -68,10 +70,11 @@ func TestSMTPUTF8IsAskedForByTheMailThatNeedsIt(t *testing.T) {
 	}
 }
 
-// TestReplacedConnectionAsksForNoMore has a server that drops each connection at its second mail.
-func TestReplacedConnectionAsksForNoMore(t *testing.T) {
+// TestReplacedConnectionRequestsNoExtensions uses a server that closes each connection at its
+// second mail.
+func TestReplacedConnectionRequestsNoExtensions(t *testing.T) {
 	t.Parallel()
-	server, sender := startScripted(t, script{"EHLO": offer(everything...), ".": "250 ok|"}, mail.Config{})
+	server, sender := startScripted(t, script{"EHLO": offer(allExtensions...), ".": "250 ok|"}, mail.Config{})
 	for range 2 {
 		if err := send(t.Context(), sender, compose(t, user("en"))); err != nil {
 			t.Fatal(err)

@@ -7,13 +7,14 @@ import (
 	"github.com/wneessen/go-mail/smtp"
 )
 
-// A Mechanism is a way to log in, named as in the mail server's offer, in any case.
+// A Mechanism is a SASL mechanism, as named in the reply to EHLO. Case is ignored.
 type Mechanism string
 
-// Auto stands for the first of [Mechanisms] that the mail server offers.
+// Auto selects the first of [Mechanisms] that the mail server offers.
 const Auto Mechanism = "auto"
 
-// mechanisms are those that Herald knows, in the order of preference. The last three are obsolete.
+// mechanisms lists the supported mechanisms in the order of preference. The last three are
+// obsolete.
 var mechanisms = []struct {
 	name Mechanism
 	auth func(username, password string) smtp.Auth
@@ -26,7 +27,7 @@ var mechanisms = []struct {
 	{"ntlm", func(username, password string) smtp.Auth { return smtp.NTLMAuth(username, password, "") }},
 }
 
-// Mechanisms returns the values of a [Mechanism], the default first.
+// Mechanisms returns the valid values of a [Mechanism], the default first.
 func Mechanisms() []Mechanism {
 	names := []Mechanism{Auto}
 	for _, m := range mechanisms {
@@ -42,14 +43,14 @@ func (m Mechanism) is(other Mechanism) bool { return strings.EqualFold(string(m)
 
 func (m Mechanism) upper() string { return strings.ToUpper(string(m)) }
 
-// A login logs in on one connection, by a mechanism that the server offers. go-mail's own choice
-// takes a mechanism for offered where its name is a part of another's.
+// A login authenticates one connection. It chooses the mechanism itself, as go-mail also takes a
+// mechanism for offered when its name is a part of another's.
 type login struct {
 	mechanism          Mechanism
 	username, password string
 
 	chosen smtp.Auth
-	name   string // of the chosen mechanism; empty until the login begins
+	name   string // the chosen mechanism; empty before the login begins
 }
 
 // Start implements [smtp.Auth].
@@ -58,7 +59,8 @@ func (l *login) Start(server *smtp.ServerInfo) (string, []byte, error) {
 		name := m.name.upper()
 		if (l.mechanism.is(Auto) || l.mechanism.is(m.name)) && slices.Contains(server.Auth, name) {
 			l.chosen, l.name = m.auth(l.username, l.password), name
-			// The server's name is left out. Two mechanisms compare it with the one they were made with, which is empty too.
+			// The server's name is left out. Two mechanisms compare it with the name that they were
+			// created with, which is empty, too.
 			return l.chosen.Start(&smtp.ServerInfo{TLS: server.TLS, Auth: server.Auth})
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"example.com/micromachine/herald/internal/mail"
 )
 
-// TestAuthNamesTheMechanism has servers that offer more than they accept.
-func TestAuthNamesTheMechanism(t *testing.T) {
+// TestAuthSelectsTheMechanism uses servers that offer more mechanisms than they accept.
+func TestAuthSelectsTheMechanism(t *testing.T) {
 	t.Parallel()
 	const login, cramMD5 = "334 VXNlcm5hbWU6|334 UGFzc3dvcmQ6|235 ok", "334 PDE+|235 ok"
 	for name, test := range map[string]struct {
@@ -37,7 +37,8 @@ func TestAuthNamesTheMechanism(t *testing.T) {
 	}
 }
 
-// TestRefusedMechanismIsNamed has a login fail: the error says by which mechanism, and never the password.
+// TestRefusedMechanismIsNamed checks that the error of a failed login contains the mechanism and
+// never the password.
 func TestRefusedMechanismIsNamed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -61,7 +62,7 @@ func TestRefusedMechanismIsNamed(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 		if strings.Contains(got.Error(), "secret") {
-			t.Errorf("%s: the password is told: %v", name, got)
+			t.Errorf("%s: the error contains the password: %v", name, got)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package mail writes Herald's mails and sends them over SMTP.
+// Package mail renders Herald's mails and sends them over SMTP.
 //
 //	sender, err := mail.NewSender(mail.Config{Addr: "mail.example.com:587", From: "Herald <herald@example.com>"})
 //	defer sender.Close()
@@ -7,8 +7,8 @@
 //	defer conn.Release()
 //	err = conn.Send(ctx, message)
 //
-// Sending has two steps because whatever goes wrong in the first, nothing has
-// been sent. Connections are kept open and used again.
+// Connect and Send are separate because a failure of Connect means that nothing was sent. Idle
+// connections are reused.
 package mail
 
 import (
@@ -28,19 +28,18 @@ import (
 	"example.com/micromachine/herald"
 )
 
-// ErrRecipient says that a user's name or address cannot stand in a mail's header.
+// ErrRecipient says that the user's name or address cannot be used in the header of a mail.
 var ErrRecipient = errors.New("the user's name or address cannot be used in a mail")
 
-// Bounds on what a header takes. That on the address is SMTP's (RFC 5321 section
-// 4.5.3.1).
+// The limits on header values: the characters of a name, and the bytes of an address (RFC 5321
+// section 4.5.3.1).
 const (
 	maxName    = 256
 	maxAddress = 254
 )
 
-// A notification's type has the templates TYPE.LOCALE.txt, which defines
-// TYPE.LOCALE.subject too, and TYPE.LOCALE.html. They are executed with a
-// herald.Recipient.
+// The templates. Each notification type has TYPE.LOCALE.txt, which also defines
+// TYPE.LOCALE.subject, and TYPE.LOCALE.html. Their data is a herald.Recipient.
 var (
 	//go:embed templates
 	files embed.FS
@@ -48,7 +47,7 @@ var (
 	htmls = htmltemplate.Must(htmltemplate.ParseFS(files, "templates/*.html"))
 )
 
-// locales are those with templates; the first is for everybody else.
+// The locales that have templates. The first one is the default.
 var (
 	locales = []language.Tag{language.English, language.German}
 	matcher = language.NewMatcher(locales)
@@ -60,7 +59,7 @@ func checkTemplates() error {
 		for _, locale := range locales {
 			name := string(kind) + "." + locale.String()
 			if texts.Lookup(name+".subject") == nil || texts.Lookup(name+".txt") == nil || htmls.Lookup(name+".html") == nil {
-				return fmt.Errorf("mail: the type %s has not all its templates %s.txt, with %[2]s.subject in it, and %[2]s.html",
+				return fmt.Errorf("mail: the type %s needs the templates %s.txt, which defines %[2]s.subject, and %[2]s.html",
 					kind, name)
 			}
 		}
@@ -68,9 +67,9 @@ func checkTemplates() error {
 	return nil
 }
 
-// A Message is a mail to be sent.
+// A Message is a mail to send.
 type Message struct {
-	ID      string // the Message-ID's part before the @
+	ID      string // the part of the Message-ID before the @
 	Date    time.Time
 	To      mail.Address
 	Subject string
@@ -78,18 +77,18 @@ type Message struct {
 	HTML    string
 }
 
-// Domain returns the domain of the message's recipient.
+// Domain returns the domain of the recipient's address, in lower case.
 func (m *Message) Domain() string {
 	return strings.ToLower(m.To.Address[strings.LastIndexByte(m.To.Address, '@')+1:])
 }
 
-// Compose writes the mail for a notification, in the recipient's language where
-// there are templates in it. ID and date are the notification's, so that a mail
-// which is sent twice can be recognised. The error is ErrRecipient when the mail
-// could not be sent to this recipient, now or later.
+// Compose renders the mail for a notification. It uses the templates of the recipient's locale, or
+// those of the default locale. ID and Date come from the notification, so that recipients can
+// recognise a mail that is sent twice. The error is ErrRecipient when the recipient's name or
+// address cannot be used; a retry would not help.
 func Compose(n *herald.Notification, to herald.Recipient) (*Message, error) {
 	address, ok := recipientAddress(to.Email)
-	if !ok || !fitName(to.Name) {
+	if !ok || !validName(to.Name) {
 		return nil, ErrRecipient
 	}
 	to.Name = singleSpaced(to.Name)
@@ -102,7 +101,7 @@ func Compose(n *herald.Notification, to herald.Recipient) (*Message, error) {
 		htmls.ExecuteTemplate(&html, name+".html", to),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("writing mail: %w", err)
+		return nil, fmt.Errorf("rendering mail: %w", err)
 	}
 	return &Message{
 		ID: n.ID.String(), Date: n.CreatedAt, To: mail.Address{Name: to.Name, Address: address},
@@ -110,21 +109,21 @@ func Compose(n *herald.Notification, to herald.Recipient) (*Message, error) {
 	}, nil
 }
 
-// fitName refuses what could end a header's line, or be decoded into something
-// that does.
-func fitName(name string) bool {
+// validName reports whether a name can be used in a header. It rejects characters that end a header
+// line, and text that would be decoded as an encoded word.
+func validName(name string) bool {
 	return strings.TrimSpace(name) != "" && utf8.ValidString(name) && utf8.RuneCountInString(name) <= maxName &&
 		!strings.ContainsFunc(name, endsLine) && !strings.Contains(name, "=?")
 }
 
 func endsLine(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) }
 
-// singleSpaced returns a name without runs of spaces. A long one would be folded into
-// a line that looks empty, and so like the end of the header.
+// singleSpaced returns a name with each run of white space replaced by one space. A long run would
+// be folded into a line that looks like the empty line after the header.
 func singleSpaced(name string) string { return strings.Join(strings.Fields(name), " ") }
 
-// recipientAddress takes a plain address only, without name, comment, quotes or space,
-// and of ASCII but for the domain. It returns the address as it is sent.
+// recipientAddress returns the address in the form in which it is sent. It accepts only a plain
+// address without name, comment, quotes or spaces, and with an ASCII local part.
 func recipientAddress(address string) (string, bool) {
 	parsed, err := mail.ParseAddress(address)
 	if err != nil || parsed.Address != address || strings.Contains(address, "=?") {

@@ -53,12 +53,12 @@ var (
 	tag  = regexp.MustCompile(`<[^>]*>`)
 )
 
-// words returns the words that a reader of HTML sees.
+// words returns the visible words of HTML.
 func words(markup string) []string {
 	return strings.Fields(html.UnescapeString(tag.ReplaceAllString(head.ReplaceAllString(markup, ""), "")))
 }
 
-// TestTextAndHTMLSayTheSame reads both parts of the mail, in each language.
+// TestTextAndHTMLSayTheSame compares the text part with the HTML part in each language.
 func TestTextAndHTMLSayTheSame(t *testing.T) {
 	t.Parallel()
 	for locale, want := range map[string]struct{ greeting, language string }{
@@ -95,7 +95,7 @@ func TestComposeTakesIDAndDateFromTheNotification(t *testing.T) {
 	}
 }
 
-// TestComposeWritesDomainsInASCII has recipients whose addresses are not sent as they stand.
+// TestComposeWritesDomainsInASCII uses addresses whose domains are sent in another form.
 func TestComposeWritesDomainsInASCII(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{

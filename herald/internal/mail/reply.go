@@ -8,20 +8,21 @@ import (
 	"strings"
 )
 
-// maxReply bounds what a mail server may say in reply to a command.
+// maxReply is the maximum size in bytes of a reply.
 const maxReply = 64 << 10
 
-// A replyConn is a connection to a mail server whose replies are read as go-mail knows them:
-//   - with text after the code, which a server may leave out (RFC 5321 section 4.2);
-//   - the extensions in upper case, which is the server's choice (section 2.4);
-//   - without those that Herald does not use. go-mail would ask for 8BITMIME wherever it is
-//     offered, and for no reason: the parts of a mail are encoded in 7 bits.
+// A replyConn is a connection to a mail server. It rewrites the server's replies for go-mail:
+//
+//   - It adds the space after the code when the text is missing (RFC 5321 section 4.2).
+//   - It converts the names of extensions to upper case (RFC 5321 section 2.4).
+//   - It removes the extensions that Herald does not use. go-mail would request 8BITMIME wherever
+//     it is offered. Herald does not need it, as it encodes all parts in 7 bits.
 type replyConn struct {
 	net.Conn
 
 	limited *io.LimitedReader
 	lines   *bufio.Reader
-	unread  []byte // the rest of the reply
+	unread  []byte // the rest of the current reply
 	hello   bool   // the last command was EHLO
 }
 
@@ -30,7 +31,7 @@ func newReplyConn(conn net.Conn) *replyConn {
 	return &replyConn{Conn: conn, limited: limited, lines: bufio.NewReader(limited)}
 }
 
-// Write implements [net.Conn]. go-mail writes a command at once.
+// Write implements [net.Conn]. go-mail writes each command with one call.
 func (c *replyConn) Write(p []byte) (int, error) {
 	c.limited.N = maxReply
 	c.hello = bytes.HasPrefix(p, []byte("EHLO "))
@@ -74,8 +75,8 @@ func (c *replyConn) readReply() ([]string, error) {
 	return reply, nil
 }
 
-// usedExtensions rewrites a reply to EHLO. Mechanisms of AUTH may be divided among lines, for the
-// sake of clients that know AUTH=PLAIN alone.
+// usedExtensions rewrites a reply to EHLO. It merges several AUTH lines into one: some servers also
+// send the old form AUTH=PLAIN.
 func usedExtensions(reply []string) []string {
 	used, auth := []string{reply[0][len("250-"):]}, []string{"AUTH"}
 	for _, line := range reply[1:] {

@@ -9,7 +9,7 @@ import (
 	"example.com/micromachine/herald/internal/mail"
 )
 
-// TestKeywordsInAnyCase has servers write the reply to EHLO as they please.
+// TestKeywordsInAnyCase uses servers with different spellings of the reply to EHLO.
 func TestKeywordsInAnyCase(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]script{
@@ -34,8 +34,8 @@ func TestKeywordsInAnyCase(t *testing.T) {
 	}
 }
 
-// TestPeculiarServers sends to servers that are within the standard's letter, or close to it.
-func TestPeculiarServers(t *testing.T) {
+// TestUnusualServers uses servers that follow the standard in unusual ways, or nearly follow it.
+func TestUnusualServers(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]script{
 		"greeting of several lines": {"greeting": "220-mail.example.com\r\n220-We do not relay.\r\n220 ESMTP"},
@@ -57,7 +57,7 @@ func TestPeculiarServers(t *testing.T) {
 		"nothing offered over TLS":  {"EHLO over TLS": "250 mail.example.com"},
 		"EHLO refused over TLS":     {"EHLO over TLS": "502 not implemented"},
 		"SIZE of 0":                 {"EHLO": offer("SIZE 0")},
-		"SIZE smaller than mail":    {"EHLO": offer("SIZE 10")}, // which it then takes all the same
+		"SIZE smaller than mail":    {"EHLO": offer("SIZE 10")}, // the server accepts the mail nevertheless
 		"QUIT is not answered":      {"QUIT": ""},
 		"QUIT is answered with 421": {"QUIT": "421 closing"},
 	} {
@@ -81,13 +81,13 @@ func TestPeculiarServers(t *testing.T) {
 	}
 }
 
-// TestPeculiarRefusals has servers refuse in their own way.
-func TestPeculiarRefusals(t *testing.T) {
+// TestUnusualRefusals uses servers that refuse in unusual ways.
+func TestUnusualRefusals(t *testing.T) {
 	t.Parallel()
 	enhanced := offer("enhancedstatuscodes")
 	for name, test := range map[string]struct {
 		script script
-		want   mail.Error // its code and whether it is permanent or in doubt
+		want   mail.Error // Code, Permanent and InDoubt are compared
 		detail string
 	}{
 		"no text":                   {script{"RCPT": "550"}, refused(550), "550"},
@@ -128,7 +128,7 @@ func TestPeculiarRefusals(t *testing.T) {
 
 func refused(code int) mail.Error { return mail.Error{Code: code, Permanent: true} }
 
-// TestHELOOnly sends to a server that knows no EHLO, in plaintext.
+// TestHELOOnly uses a server without EHLO, in plaintext.
 func TestHELOOnly(t *testing.T) {
 	t.Parallel()
 	server, sender := startScripted(t, script{"EHLO": "500"}, mail.Config{TLS: mail.InsecurePlaintext})

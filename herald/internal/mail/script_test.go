@@ -14,14 +14,15 @@ import (
 	"example.com/micromachine/herald/internal/mail"
 )
 
-// A script is what a scripted server says, by command. The keys are the commands' verbs, and:
+// A script maps commands to replies. The keys are the commands' verbs, and:
+//
 //   - "greeting",
-//   - "AUTH PLAIN" and the like, where mechanisms differ,
-//   - "EHLO over TLS", where it differs,
+//   - "AUTH PLAIN" and the like, for one mechanism,
+//   - "EHLO over TLS", for EHLO after STARTTLS,
 //   - "." for the end of a message.
 //
-// A reply is sent as it stands, with CRLF at its end. Replies divided by "|" answer the command and the lines that
-// follow it. An empty reply drops the connection.
+// A reply is sent unchanged, followed by CRLF. If a reply contains "|", its parts answer the
+// command and the lines that follow it. An empty reply closes the connection.
 type script map[string]string
 
 var usualScript = script{
@@ -31,13 +32,13 @@ var usualScript = script{
 	"RSET": "250 ok", "QUIT": "221 bye", "*": "501 cancelled",
 }
 
-// offer is a reply to EHLO that offers STARTTLS and extensions.
+// offer returns a reply to EHLO that offers STARTTLS and extensions.
 func offer(extensions ...string) string {
 	return "250-mail.example.com\r\n250-" + strings.Join(append(extensions, "STARTTLS"), "\r\n250-") + "\r\n250 HELP"
 }
 
-// A scripted is a mail server that speaks by a script and takes down what it hears. It shows what goes over the wire,
-// and answers as smtptest would not.
+// A scripted is a mail server that answers by a script and records the lines that it receives. It
+// serves tests that smtptest does not support.
 type scripted struct {
 	listener net.Listener
 	script   script
@@ -47,8 +48,8 @@ type scripted struct {
 	lines []string
 }
 
-// startScripted returns a server that follows the script, and the usual one where that says nothing, and a sender for
-// it.
+// startScripted starts a server and returns it with a sender for it. usualScript provides the
+// replies that the script does not contain.
 func startScripted(t *testing.T, s script, config mail.Config) (*scripted, *mail.Sender) {
 	t.Helper()
 	serverTLS, roots := certificate(t)
@@ -73,7 +74,7 @@ func (s *scripted) serve() {
 	}
 }
 
-// reply returns what the script says to the first of the keys that it knows.
+// reply returns the reply to the first key that the script or usualScript contains.
 func (s *scripted) reply(keys ...string) string {
 	for _, script := range []script{s.script, usualScript} {
 		for _, key := range keys {
@@ -85,7 +86,7 @@ func (s *scripted) reply(keys ...string) string {
 	return "500 unknown command"
 }
 
-// converse holds one conversation.
+// converse serves one connection.
 func (s *scripted) converse(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	lines, replies, inData := bufio.NewScanner(conn), strings.Split(s.reply("greeting"), "|"), false
@@ -121,7 +122,7 @@ func (s *scripted) converse(conn net.Conn) {
 
 func isTLS(conn net.Conn) bool { _, ok := conn.(*tls.Conn); return ok }
 
-// hear takes down a line, or all lines of a message.
+// hear reads and records a line, or all lines of a message.
 func (s *scripted) hear(lines *bufio.Scanner, message bool) (string, bool) {
 	for lines.Scan() {
 		s.mu.Lock()

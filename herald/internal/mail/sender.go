@@ -16,66 +16,63 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// A TLSMode says how connections to the mail server are encrypted.
+// A TLSMode is the way in which connections to the mail server are encrypted.
 type TLSMode string
 
-// The TLS modes. There is no opportunistic one: whoever can drop a server's offer
-// of STARTTLS could read everything.
+// The TLS modes. There is no opportunistic mode: an attacker who removes the offer of STARTTLS could
+// then read all mail.
 const (
 	STARTTLS          TLSMode = "starttls"
 	Implicit          TLSMode = "implicit"
-	InsecurePlaintext TLSMode = "insecure-plaintext" // for a server on the same machine, in tests
+	InsecurePlaintext TLSMode = "insecure-plaintext" // for tests with a server on the same machine
 )
 
-// A Config says what a [Sender] needs to know.
+// A Config configures a [Sender].
 type Config struct {
-	// Addr is the mail server's address, see [ParseAddr]. The certificate must
-	// be for the host. Required.
+	// Addr is the address of the mail server, see [ParseAddr]. The server's certificate must be
+	// valid for the host. Required.
 	Addr string
-	// TLS is how to encrypt. The default is STARTTLS.
+	// TLS is the encryption mode. The default is STARTTLS.
 	TLS TLSMode
-	// Roots are the certificate authorities to trust. Nil: the system's.
+	// Roots are the trusted certificate authorities. Nil selects those of the system.
 	Roots *x509.CertPool
-	// Username and Password log in. Empty: no login. They are never sent over
-	// a connection that is not encrypted.
+	// Username and Password are the credentials of the login. An empty Username disables the login.
+	// Credentials are never sent over an unencrypted connection.
 	Username, Password string
-	// Auth is the mechanism to log in by. The default is Auto.
+	// Auth is the mechanism of the login. The default is Auto.
 	Auth Mechanism
 	// From is the sender of all mails, see [ParseFrom]. Required.
 	From string
-	// Domain is Herald's own host, said in EHLO and in each Message-ID, see
-	// [ParseDomain]. Required.
+	// Domain is Herald's own host name, used in EHLO and in each Message-ID, see [ParseDomain].
+	// Required.
 	Domain string
-	// MaxConns bounds the connections open at once, 20 by default.
+	// MaxConns is the maximum number of open connections. The default is 20.
 	MaxConns int
-	// DialTimeout bounds the way from no connection to a usable one: TCP, TLS
-	// and login. 10 s by default.
+	// DialTimeout limits the opening of a connection: TCP, TLS and login. The default is 10 s.
 	DialTimeout time.Duration
-	// SendTimeout bounds the conversation about one mail. 15 s by default.
+	// SendTimeout limits the sending of one mail. The default is 15 s.
 	SendTimeout time.Duration
-	// IdleTimeout is how long a connection is kept open unused, 30 s by
-	// default; servers often give up after a minute.
+	// IdleTimeout is how long an idle connection is kept open. The default is 30 s; servers often
+	// close idle connections after a minute.
 	IdleTimeout time.Duration
 }
 
-// A Sender sends mails over connections that it keeps open. It is safe for
-// concurrent use.
+// A Sender sends mails over connections that it keeps open. It is safe for concurrent use.
 type Sender struct {
-	config Config
-	addr   string // to dial
-	host   string // to find in the certificate
-	domain string
-	from   *mail.Address
-	tls    *tls.Config
-	share  *share
+	config  Config
+	addr    string // host:port to dial
+	host    string // the name in the certificate
+	domain  string
+	from    *mail.Address
+	tls     *tls.Config
+	limiter *limiter
 
 	mu     sync.Mutex
-	idle   []*connection // the one used last is the last
+	idle   []*connection // in the order of their last use
 	closed bool
 }
 
-// NewSender checks the config; a missing or impossible field is an error that
-// names it. It connects to nobody yet.
+// NewSender returns a sender. It opens no connection. The error names a missing or invalid field.
 func NewSender(config Config) (*Sender, error) {
 	if err := checkTemplates(); err != nil {
 		return nil, err
@@ -104,9 +101,9 @@ func NewSender(config Config) (*Sender, error) {
 		return nil, fmt.Errorf("mail: unknown TLS mode %q", config.TLS)
 	}
 	s.addr = net.JoinHostPort(host, port)
-	s.host, _, _ = strings.Cut(host, "%") // a zone is in no certificate
+	s.host, _, _ = strings.Cut(host, "%") // certificates contain no IPv6 zones
 	s.tls = &tls.Config{ServerName: s.host, RootCAs: config.Roots, MinVersion: tls.VersionTLS12}
-	s.share = newShare(s.config.MaxConns)
+	s.limiter = newLimiter(s.config.MaxConns)
 	return s, nil
 }
 
@@ -126,7 +123,7 @@ func withDefaults(c Config) Config {
 	return c
 }
 
-// Close closes the connections that nobody is using, and lets no other be kept.
+// Close closes the idle connections. Connections in use are closed when they are released.
 func (s *Sender) Close() {
 	s.mu.Lock()
 	idle := s.idle
@@ -139,11 +136,11 @@ func (s *Sender) Close() {
 	quits.Wait()
 }
 
-// Connect takes a connection that is open, or opens one, for a mail to a recipient's domain; where
-// all that may be open are in use it waits. Its error is an *Error, a *BusyError, or ctx's own.
-// Nothing has been sent when it fails.
+// Connect returns an idle or a new connection for a mail to a recipient's domain. It waits while
+// MaxConns connections are in use. The error is an *Error, a *BusyError, or ctx's own, and nothing
+// was sent.
 func (s *Sender) Connect(ctx context.Context, domain string) (*Conn, error) {
-	if err := s.share.acquire(ctx, domain); err != nil {
+	if err := s.limiter.acquire(ctx, domain); err != nil {
 		return nil, fmt.Errorf("waiting for a connection to the mail server: %w", err)
 	}
 	if c := s.takeIdle(); c != nil {
@@ -151,13 +148,13 @@ func (s *Sender) Connect(ctx context.Context, domain string) (*Conn, error) {
 	}
 	c, err := s.dial(ctx)
 	if err != nil {
-		s.share.release(domain)
+		s.limiter.release(domain)
 		return nil, err
 	}
 	return &Conn{sender: s, domain: domain, connection: c}, nil
 }
 
-// takeIdle takes the connection that was used last, if there is one.
+// takeIdle returns the most recently used idle connection, or nil.
 func (s *Sender) takeIdle() *connection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -171,8 +168,8 @@ func (s *Sender) takeIdle() *connection {
 	return c
 }
 
-// keep takes a connection back, for the next one to use it.
-func (s *Sender) keep(c *connection) {
+// putIdle stores a connection for reuse. After Close it closes the connection.
+func (s *Sender) putIdle(c *connection) {
 	c.since = time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,8 +181,8 @@ func (s *Sender) keep(c *connection) {
 	s.idle = append(s.idle, c)
 }
 
-// dropStale drops the connections that the mail server is likely to have closed,
-// or to close soon.
+// dropStale closes the connections that were idle for longer than IdleTimeout. The caller must hold
+// s.mu.
 func (s *Sender) dropStale() {
 	for len(s.idle) > 0 && time.Since(s.idle[0].since) > s.config.IdleTimeout {
 		s.idle[0].drop()
@@ -193,10 +190,9 @@ func (s *Sender) dropStale() {
 	}
 }
 
-// newClient makes a go-mail client for one connection, over which it sends what
-// it has to send. NOOP before and RSET after each mail would double the round
-// trips; a connection that has ended is noticed at MAIL FROM. The connection that
-// dial returns is encrypted already.
+// newClient returns a go-mail client for one connection. It disables NOOP before and RSET after
+// each mail, which would double the round trips; a closed connection is detected at MAIL FROM. dial
+// returns an encrypted connection.
 func (s *Sender) newClient(login *login, dial gomail.DialContextFunc) (*gomail.Client, error) {
 	options := []gomail.Option{
 		gomail.WithHELO(s.domain), gomail.WithDialContextFunc(dial), gomail.WithTLSPolicy(gomail.NoTLS),

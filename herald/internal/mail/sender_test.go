@@ -17,7 +17,7 @@ import (
 	"example.com/micromachine/pkg/smtptest"
 )
 
-// certificate returns a TLS configuration for a server at 127.0.0.1, and the roots to trust it.
+// certificate returns the TLS configuration of a server at 127.0.0.1 and the roots that trust it.
 func certificate(t *testing.T) (*tls.Config, *x509.CertPool) {
 	t.Helper()
 	https := httptest.NewTLSServer(nil)
@@ -27,7 +27,7 @@ func certificate(t *testing.T) (*tls.Config, *x509.CertPool) {
 	return &tls.Config{Certificates: https.TLS.Certificates, MinVersion: tls.VersionTLS12}, roots
 }
 
-// start returns a mail server with STARTTLS and a sender for it.
+// start starts a mail server with STARTTLS and returns it with a sender for it.
 func start(t *testing.T, server smtptest.Config, sender mail.Config) (*smtptest.Server, *mail.Sender) {
 	t.Helper()
 	serverTLS, roots := certificate(t)
@@ -62,7 +62,7 @@ func send(ctx context.Context, sender *mail.Sender, m *mail.Message) error {
 	return conn.Send(ctx, m)
 }
 
-// mustFail sends a message and returns why it was not sent.
+// mustFail sends a message, which must fail, and returns the error.
 func mustFail(t *testing.T, sender *mail.Sender, m *mail.Message) *mail.Error {
 	t.Helper()
 	err := send(t.Context(), sender, m)
@@ -71,7 +71,7 @@ func mustFail(t *testing.T, sender *mail.Sender, m *mail.Message) *mail.Error {
 		t.Fatalf("got %v, want a *mail.Error", err)
 	}
 	if strings.Contains(failure.Error(), m.To.Address) || strings.Contains(failure.Detail, "@") {
-		t.Errorf("the error tells the address: %v", failure)
+		t.Errorf("the error contains the address: %v", failure)
 	}
 	return failure
 }
@@ -82,7 +82,7 @@ func TestSendKeepsItsConnection(t *testing.T) {
 	if err := send(t.Context(), sender, compose(t, user("en"))); err != nil {
 		t.Fatal(err)
 	}
-	server.Fail(smtptest.Fault{At: smtptest.AtConnect}) // nobody else gets in
+	server.Fail(smtptest.Fault{At: smtptest.AtConnect}) // refuses further connections
 	for range 5 {
 		if err := send(t.Context(), sender, compose(t, user("en"))); err != nil {
 			t.Fatal(err)
@@ -102,7 +102,7 @@ func TestSendReplacesAConnectionThatHasEnded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	server.Fail(smtptest.Fault{At: smtptest.AtMail, Code: 421, Times: 1}) // as an idle timeout is announced
+	server.Fail(smtptest.Fault{At: smtptest.AtMail, Code: 421, Times: 1}) // the reply that announces an idle timeout
 	if err := send(t.Context(), sender, compose(t, user("en"))); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestSendDropsConnectionsThatIdle(t *testing.T) {
 	t.Parallel()
 	server, sender := start(t, smtptest.Config{}, mail.Config{IdleTimeout: time.Nanosecond})
 	server.Fail(smtptest.Fault{At: smtptest.AtMail, Code: 451, Times: 1})
-	mustFail(t, sender, compose(t, user("en"))) // a connection that failed is not kept either
+	mustFail(t, sender, compose(t, user("en"))) // a failed connection is not kept either
 	for range 2 {
 		if err := send(t.Context(), sender, compose(t, user("en"))); err != nil {
 			t.Fatal(err)
@@ -127,7 +127,7 @@ func TestMailTakenBeforeTheConnectionEndsIsSent(t *testing.T) {
 	t.Parallel()
 	server, sender := start(t, smtptest.Config{}, mail.Config{})
 	server.Fail(smtptest.Fault{At: smtptest.AtEnd})
-	for range 3 { // each time QUIT or the next MAIL finds nobody there
+	for range 3 { // QUIT or the next MAIL fails each time
 		if err := send(t.Context(), sender, compose(t, user("en"))); err != nil {
 			t.Errorf("not sent: %v", err)
 		}
@@ -184,14 +184,14 @@ func TestServerDown(t *testing.T) {
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // once over the connection kept open, once over none
+	for range 2 { // first over the idle connection, then over a new one
 		if got := mustFail(t, sender, compose(t, user("en"))); got.Permanent || got.InDoubt {
 			t.Errorf("got %+v", got)
 		}
 	}
 }
 
-// silent is a server that takes connections and says nothing.
+// silent starts a server that accepts connections and sends nothing, and returns its address.
 func silent(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -225,8 +225,8 @@ func TestConnectGivesUpOnASilentServer(t *testing.T) {
 	}
 }
 
-// TestSendEndsWithItsTime has a server that takes the mail but does not say so.
-func TestSendEndsWithItsTime(t *testing.T) {
+// TestSendEndsWithItsTimeout uses a server that accepts the mail and does not reply.
+func TestSendEndsWithItsTimeout(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	_, sender := start(t, smtptest.Config{OnMail: func(smtptest.Mail) { <-release }}, mail.Config{SendTimeout: time.Second})
@@ -259,7 +259,7 @@ func TestConnectWaitsForItsTurn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := sender.Connect(ctx, "example.com"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got a second connection of one: %v", err)
+		t.Errorf("got more than MaxConns connections: %v", err)
 	}
 	first.Release()
 	second, err := sender.Connect(t.Context(), "example.com")
@@ -297,7 +297,7 @@ func TestTLSIsNotOptional(t *testing.T) {
 	for name, config := range map[string]mail.Config{
 		"STARTTLS is not offered":    {Addr: plain.Addr()},
 		"no TLS where it must be":    {Addr: plain.Addr(), TLS: mail.Implicit, DialTimeout: time.Second},
-		"certificate of a stranger":  {Addr: encrypted.Addr()},
+		"untrusted certificate":      {Addr: encrypted.Addr()},
 		"plaintext, STARTTLS wanted": {Addr: encrypted.Addr(), TLS: mail.InsecurePlaintext},
 	} {
 		if got := mustFail(t, newSender(t, config), compose(t, user("en"))); got.Permanent || got.InDoubt {

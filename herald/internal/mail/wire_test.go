@@ -83,7 +83,7 @@ func checkParts(t *testing.T, message *netmail.Message, m *mail.Message) {
 	}
 }
 
-// TestNamesStayInTheirHeader sends what Compose lets through and looks at the wire.
+// TestNamesStayInTheirHeader checks the raw mail for names that Compose accepts.
 func TestNamesStayInTheirHeader(t *testing.T) {
 	t.Parallel()
 	server, sender := start(t, smtptest.Config{}, mail.Config{})

@@ -15,11 +15,11 @@ import (
 	"example.com/micromachine/pkg/batch"
 )
 
-// An acceptance is a notification to be stored with its job.
+// An acceptance is a notification that is stored with its job.
 type acceptance struct {
 	id      uuid.UUID
 	claim   herald.Claim
-	started bool // the job's first execution, by this process
+	started bool // whether this process starts the job's first execution
 }
 
 // accepted is the result of an acceptance.
@@ -29,20 +29,21 @@ type accepted struct {
 	err       error
 }
 
-// Create stores a new notification, the job that delivers it and, where the claim has a key, the
-// answer to the key: all or nothing, and durably once it returns without error. Concurrent calls
-// share a transaction.
+// Create stores a new notification and the job that delivers it. If the claim has a key, Create
+// also settles the key. All writes are in one transaction, which is committed when Create returns
+// nil. Concurrent calls share a transaction.
 //
-// The error is herald.ErrKeyInUse when the claim is not, or no longer, in force, and
-// herald.ErrInDoubt when the answer to the commit is lost, or ctx ends before it comes.
+// The error is herald.ErrKeyInUse when the claim is no longer valid. It is herald.ErrInDoubt when
+// the reply to the commit is lost or ctx ends before the reply.
 func (s *Store) Create(ctx context.Context, claim herald.Claim) (*herald.Notification, error) {
 	n, _, err := s.create(ctx, claim, false)
 	return n, err
 }
 
 // CreateStarted does what Create does, and starts the job's first execution in the same
-// transaction. The caller must hold the presence of the store's process and run the execution. When
-// the error is herald.ErrInDoubt, the job may be running in the name of this process ([Store.Unclaimed]).
+// transaction. The caller must hold the presence lock of the store's process and run the execution.
+// When the error is herald.ErrInDoubt, the database may assign the execution to this process
+// nevertheless; [Store.Unclaimed] finds it.
 func (s *Store) CreateStarted(ctx context.Context, claim herald.Claim) (*herald.Notification, Execution, error) {
 	return s.create(ctx, claim, true)
 }
@@ -65,8 +66,8 @@ func (s *Store) create(
 	return herald.New(id, claim.Request, a.createdAt.UTC()), e, nil
 }
 
-// acceptSQL stores those notifications of a batch that have no idempotency key or a claim in force,
-// each with its job, and settles the claims.
+// acceptSQL stores the notifications of a batch with their jobs and settles their claims. It skips
+// the notifications whose claim is no longer valid.
 const acceptSQL = `
 with input as (
 	select id, creator, user_id, type, key, claimed_at, started, place
@@ -96,7 +97,7 @@ with input as (
 )
 select place, job_id, now() from valid`
 
-// notifySQL wakes the workers of the job queue, as River's own insert does.
+// notifySQL notifies the workers of new jobs, as River's own insert does.
 const notifySQL = `select pg_notify(current_schema() || '.river_insert', json_build_object('queue', $1::text)::text)`
 
 // accept stores a batch of notifications in one transaction and one round trip.
@@ -118,7 +119,7 @@ func (s *Store) accept(ctx context.Context, batch []acceptance) ([]accepted, err
 	var statements pgx.Batch
 	statements.Queue(acceptSQL, ids, creators, users, types, keys, claimedAt, started,
 		herald.Delivery{}.Kind(), river.QueueDefault, maxAttempts, s.process).Query(func(rows pgx.Rows) error {
-		var place int // in the batch, from 1
+		var place int // the position in the batch, from 1
 		var a accepted
 		_, err := pgx.ForEachRow(rows, []any{&place, &a.job, &a.createdAt}, func() error {
 			results[place-1] = a
@@ -137,8 +138,8 @@ func (s *Store) accept(ctx context.Context, batch []acceptance) ([]accepted, err
 	return results, inDoubt(conn.SendBatch(ctx, &statements).Close())
 }
 
-// inDoubt wraps an error of a transaction in herald.ErrInDoubt, unless it says that nothing was
-// committed.
+// inDoubt wraps an error of a transaction in herald.ErrInDoubt, unless the error proves that
+// nothing was committed.
 func inDoubt(err error) error {
 	pgErr, answered := errors.AsType[*pgconn.PgError](err)
 	if err == nil || pgconn.SafeToRetry(err) || answered && pgErr.SeverityUnlocalized == "ERROR" {
@@ -147,7 +148,7 @@ func inDoubt(err error) error {
 	return fmt.Errorf("%w: %w", herald.ErrInDoubt, err)
 }
 
-// rejectsOne reports whether an error may lie in one row of a batch: invalid data, a violated
+// rejectsOne reports whether one row of a batch may have caused the error: invalid data, a violated
 // constraint, or an exception of a trigger.
 func rejectsOne(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)

@@ -13,37 +13,38 @@ import (
 )
 
 // An Execution is one run of a notification's job by one process. All fields together are a fencing
-// token: every write about the execution proves that they are still those of the job. Number and
-// Process alone would not do: a job that is handed back keeps its number, and the same process may
-// fetch it again.
+// token: every write about the execution checks that they still match the job. Number and Process
+// alone are not enough: a job that is handed back keeps its number, and the same process may fetch
+// it again.
 type Execution struct {
 	Job       int64
 	Number    int       // from 1
-	Process   string    // that runs it
-	StartedAt time.Time // when it was fetched, by the database's clock
+	Process   string    // the process that runs it
+	StartedAt time.Time // the time of the fetch, by the database's clock
 }
 
-// A Conclusion is what came of an execution.
+// A Conclusion is the result of an execution.
 type Conclusion struct {
 	Execution
 	NotificationID uuid.UUID
 	herald.Result
-	// RetryAfter is the pause before the next attempt, when the outcome is not final.
+	// RetryAfter is the pause before the next attempt. It is used when the outcome is not final.
 	RetryAfter time.Duration
-	// GiveUpAfter is how long after the notification's creation the last attempt may begin.
+	// GiveUpAfter is the latest start of an attempt, as a duration after the notification's
+	// creation.
 	GiveUpAfter time.Duration
 }
 
-// Concluded is how a conclusion left the notification.
+// Concluded is the state of the notification after a conclusion.
 type Concluded struct {
-	// Owned is false when the execution had lost its job to another one. Nothing was written then.
+	// Owned is false when the execution no longer owns its job. Nothing was written then.
 	Owned         bool
 	Status        herald.Status
 	NextAttemptAt *time.Time
 }
 
-// Pending returns a notification without its attempts to the execution of its job. The error is
-// herald.ErrNotFound when there is no such notification.
+// Pending returns a notification without its attempts, for an execution of its job. The error is
+// herald.ErrNotFound when the notification does not exist.
 func (s *Store) Pending(ctx context.Context, id uuid.UUID) (*herald.Notification, error) {
 	rows, err := s.pool.Query(ctx, `
 		select id, creator, user_id, type, status, possible_duplicate, created_at, updated_at, next_attempt_at
@@ -61,9 +62,9 @@ func (s *Store) Pending(ctx context.Context, id uuid.UUID) (*herald.Notification
 	return r.notification(), nil
 }
 
-// Conclude records what came of an execution, and completes its job or makes it available for the
-// next attempt, in one transaction. Concurrent calls share one. A notification that is sent or
-// failed stays so. The times are those of the database's clock.
+// Conclude records the result of an execution. In the same transaction it completes the job or
+// schedules the next attempt. Concurrent calls share a transaction. A notification that is sent or
+// failed keeps its status. All times are by the database's clock.
 func (s *Store) Conclude(ctx context.Context, c Conclusion) (Concluded, error) {
 	concluded, err := s.conclusions.Do(ctx, c)
 	if err != nil {
@@ -72,15 +73,16 @@ func (s *Store) Conclude(ctx context.Context, c Conclusion) (Concluded, error) {
 	return concluded, nil
 }
 
-// process is the process that a job j was last fetched by.
+// process is an SQL expression for the process that last fetched the job j.
 const process = `j.attempted_by[array_upper(j.attempted_by, 1)]`
 
-// isOwned is the condition that the job j is still that of the execution in the parameters 1 to 4.
+// isOwned is the SQL condition that the execution in the parameters 1 to 4 still owns the job j.
 const isOwned = `j.id = $1 and j.state = 'running' and j.attempt = $2 and ` + process + ` = $3 and j.attempted_at = $4`
 
-// concludeSQL locks the jobs that are still the executions' own, and writes about those alone.
+// concludeSQL locks the jobs that the executions still own, and writes the conclusions of those
+// only.
 //
-//nolint:unqueryvet // the columns that * stands for are those of input
+//nolint:unqueryvet // * stands for the columns of input
 const concludeSQL = `
 with input as (
 	select job_id, execution, process, notification_id, started_at, outcome, smtp_code, detail, retry_after, give_up_after, place
@@ -140,7 +142,7 @@ func (s *Store) conclude(ctx context.Context, batch []Conclusion) ([]Concluded, 
 		return nil, err
 	}
 	results := make([]Concluded, n)
-	var place int // in the batch, from 1: several executions may have had the same job
+	var place int // the position in the batch, from 1: several executions may share a job
 	concluded := Concluded{Owned: true}
 	_, err = pgx.ForEachRow(rows, []any{&place, &concluded.Status, &concluded.NextAttemptAt}, func() error {
 		results[place-1] = concluded
@@ -149,8 +151,9 @@ func (s *Store) conclude(ctx context.Context, batch []Conclusion) ([]Concluded, 
 	return results, err
 }
 
-// HandBack makes the job of an execution that has attempted nothing available after a pause, as if
-// it had not been executed. Jobs that have been lost meanwhile are left alone.
+// HandBack makes the job of an execution available after a pause, as if the execution had not
+// happened. It is for executions without an attempt. It does nothing when the execution no longer
+// owns the job.
 func (s *Store) HandBack(ctx context.Context, e Execution, after time.Duration) error {
 	_, err := s.pool.Exec(ctx, `
 		update river_job j set state = 'available', attempt = attempt - 1, scheduled_at = now() + $5::interval
@@ -161,8 +164,9 @@ func (s *Store) HandBack(ctx context.Context, e Execution, after time.Duration) 
 	return nil
 }
 
-// Discard ends the job of an execution that has nothing to deliver: its notification is over
-// already, or, when cancelled is set, gone.
+// Discard completes the job of an execution whose notification is sent or failed. With cancelled
+// set it cancels the job, whose notification no longer exists. It does nothing when the execution
+// no longer owns the job.
 func (s *Store) Discard(ctx context.Context, e Execution, cancelled bool) error {
 	state := "completed"
 	if cancelled {

@@ -15,7 +15,8 @@ import (
 	"example.com/micromachine/herald/internal/postgres"
 )
 
-// fetch takes a notification's job for a process, as River does. It returns nil when the job is not available.
+// fetch fetches a notification's job for a process, as River does. It returns nil when the job is
+// not available.
 func fetch(tb testing.TB, pool *pgxpool.Pool, id uuid.UUID, process string) *postgres.Execution {
 	tb.Helper()
 	e := &postgres.Execution{Process: process}
@@ -33,7 +34,7 @@ func fetch(tb testing.TB, pool *pgxpool.Pool, id uuid.UUID, process string) *pos
 	return e
 }
 
-// conclude records a result; pause is the one before the next attempt.
+// conclude records a result. pause is the pause before the next attempt.
 func conclude(
 	tb testing.TB, store *postgres.Store, id uuid.UUID, e *postgres.Execution, result herald.Result, pause time.Duration,
 ) postgres.Concluded {
@@ -150,7 +151,8 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
-// A process that died may have sent the mail: whoever abandons its attempt says so.
+// TestAbandonMarks checks that the notification is marked, as a dead process may have sent the
+// mail.
 func TestAbandonMarks(t *testing.T) {
 	t.Parallel()
 	store, pool := start(t)
@@ -174,7 +176,8 @@ func TestAbandonMarks(t *testing.T) {
 	}
 }
 
-// Whoever has lost the job writes nothing, whatever the result.
+// TestLostExecutionsWriteNothing checks that an execution that no longer owns its job writes
+// nothing, whatever the result.
 func TestLostExecutionsWriteNothing(t *testing.T) {
 	t.Parallel()
 	store, pool := start(t)
@@ -199,12 +202,13 @@ func TestLostExecutionsWriteNothing(t *testing.T) {
 			t.Errorf("%s: was %+v, is %+v, the job %s", outcome, before, after, jobState(t, pool, id))
 		}
 		if c := conclude(t, store, id, heir, herald.Result{Outcome: herald.Accepted}, 0); !c.Owned || c.Status != herald.Sent {
-			t.Errorf("%s: the heir: %+v", outcome, c)
+			t.Errorf("%s: the next execution: %+v", outcome, c)
 		}
 	}
 }
 
-// A job that River rescued by its own means leaves a gap in the executions.
+// TestGapMarks checks that a gap in the numbers of the executions, left by River's own rescue,
+// marks the notification.
 func TestGapMarks(t *testing.T) {
 	t.Parallel()
 	store, pool := start(t)
@@ -236,8 +240,8 @@ func TestHandBackLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// A process whose hand-back succeeded without an answer repeats it. It may have fetched the job again
-// meanwhile, and that execution is not the one to be handed back.
+// TestRepeatedHandBackLeavesTheNextExecutionAlone repeats a hand-back whose reply was lost. The
+// process may have fetched the job again meanwhile, and must not hand back that execution.
 func TestRepeatedHandBackLeavesTheNextExecutionAlone(t *testing.T) {
 	t.Parallel()
 	store, pool := start(t)
@@ -272,7 +276,7 @@ func TestDiscard(t *testing.T) {
 	}
 }
 
-func TestPendingOfNothing(t *testing.T) {
+func TestPendingOfUnknownNotification(t *testing.T) {
 	t.Parallel()
 	store, _ := start(t)
 	if n, err := store.Pending(t.Context(), uuid.Must(uuid.NewV7())); !errors.Is(err, herald.ErrNotFound) || n != nil {
@@ -280,7 +284,7 @@ func TestPendingOfNothing(t *testing.T) {
 	}
 }
 
-// What was lost on its way to a living process is in its name, and known to nobody.
+// TestUnclaimed checks that only this process's own executions are returned.
 func TestUnclaimed(t *testing.T) {
 	t.Parallel()
 	_, pool := start(t)
@@ -314,11 +318,12 @@ func TestConcludeIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// A batch with a row that the database refuses loses that one alone.
+// TestBatchesLoseOneRow checks that a row that the database rejects does not affect the other rows
+// of its batch.
 func TestBatchesLoseOneRow(t *testing.T) {
 	t.Parallel()
 	store, pool := start(t)
-	exec(t, pool, `alter table notifications add constraint unlucky check (user_id <> 13)`)
+	exec(t, pool, `alter table notifications add constraint no_user_13 check (user_id <> 13)`)
 	var wait sync.WaitGroup
 	for i := range 40 {
 		wait.Go(func() {

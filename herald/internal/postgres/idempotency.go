@@ -12,21 +12,22 @@ import (
 	"example.com/micromachine/herald"
 )
 
-// How long a claim keeps others from its key: when its process lives, a little longer than any request
-// takes to be answered, as the reply to the claim may have been lost; and for a moment when the
-// process holds no presence, as one that lives may lose it for a moment. A claim that is taken over too early is refused at its
-// settlement: no two requests settle one key.
+// The lifetime of a claim. While the claim's process is alive, the claim lasts a little longer than
+// any request, as the reply to the claim may have been lost. When the process holds no presence
+// lock, the claim lasts for claimGrace, as a live process may lose the lock for a moment. A claim
+// that is taken over too early cannot be settled, so that at most one request settles a key.
 const (
 	claimLifetime = 15 * time.Second
 	claimGrace    = 2 * time.Second
 )
 
-// Claim claims an idempotency key of the request's creator, for Create to settle
-// or Release to give up. An empty key needs no claim, and gets the zero one.
+// Claim claims an idempotency key of the request's creator. [Store.Create] settles the claim, and
+// [Store.Release] releases it. For an empty key Claim returns a claim without a key and stores
+// nothing.
 //
-// When the key has been settled by an equal request, its notification is returned
-// as it was then. The error is herald.ErrKeyInUse when another request has claimed
-// the key, and herald.ErrKeyReused when a different one has settled it.
+// If an equal request has settled the key, Claim returns the notification in its state at creation.
+// The error is herald.ErrKeyInUse when another request has claimed the key, and herald.ErrKeyReused
+// when a different request has settled it.
 func (s *Store) Claim(ctx context.Context, r herald.Request, key string) (herald.Claim, *herald.Notification, error) {
 	claim := herald.Claim{Request: r, Key: key}
 	if key == "" {
@@ -51,7 +52,7 @@ func (s *Store) Claim(ctx context.Context, r herald.Request, key string) (herald
 	return claim, nil, nil
 }
 
-// settled returns the notification that a key was settled with.
+// settled returns the notification that settled a key.
 func (s *Store) settled(ctx context.Context, claim herald.Claim) (*herald.Notification, error) {
 	before := herald.Request{Creator: claim.Creator}
 	var id uuid.UUID
@@ -72,8 +73,8 @@ func (s *Store) settled(ctx context.Context, claim herald.Claim) (*herald.Notifi
 	return herald.New(id, before, createdAt.UTC()), nil
 }
 
-// Release gives a claim up, so that the key can be claimed again. It leaves alone
-// what has been settled.
+// Release deletes a claim, so that the key can be claimed again. It does nothing when the claim is
+// settled or was taken over.
 func (s *Store) Release(ctx context.Context, claim herald.Claim) error {
 	if claim.Key == "" {
 		return nil

@@ -47,8 +47,8 @@ func TestSettledKeyGivesTheSameNotification(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fetch(t, pool, created.ID, "a")                       // it goes on meanwhile
-	if err := store.Release(t.Context(), c); err != nil { // of no effect
+	fetch(t, pool, created.ID, "a")                       // the delivery starts meanwhile
+	if err := store.Release(t.Context(), c); err != nil { // has no effect on a settled claim
 		t.Error(err)
 	}
 	for range 2 {
@@ -79,7 +79,7 @@ func TestSettledKeyRefusesAnotherRequest(t *testing.T) {
 	}
 	another := request
 	another.Creator = "https://census.service/user/2/"
-	claim(t, store, another, "key") // keys are each creator's own
+	claim(t, store, another, "key") // each creator has its own keys
 	claim(t, store, request, "other key")
 }
 
@@ -105,8 +105,8 @@ func TestClaimedKeyIsInUse(t *testing.T) {
 	}
 }
 
-// TestClaimOutlivesNobody has a process die between claim and answer.
-func TestClaimOutlivesNobody(t *testing.T) {
+// TestExpiredClaimIsTakenOver has a process die between claim and response.
+func TestExpiredClaimIsTakenOver(t *testing.T) {
 	t.Parallel()
 	store, pool := start(t)
 	dead := claim(t, store, request, "key")
@@ -126,7 +126,8 @@ func TestClaimOutlivesNobody(t *testing.T) {
 	}
 }
 
-// The claim of a process that is gone keeps nobody waiting for long; that of one that lives does.
+// TestClaimOfADeadProcess checks that the claim of a dead process expires after claimGrace, and
+// that of a live process does not.
 func TestClaimOfADeadProcess(t *testing.T) {
 	t.Parallel()
 	for alive, want := range map[bool]error{false: nil, true: herald.ErrKeyInUse} {
@@ -157,8 +158,8 @@ func TestClaimOfADeadProcess(t *testing.T) {
 	}
 }
 
-// TestClaimsAtOnce has many requests race for one key: one creates a notification,
-// the others are told of it or that they came too early.
+// TestClaimsAtOnce has many requests claim one key at once. One creates a notification. The others
+// get that notification or herald.ErrKeyInUse.
 func TestClaimsAtOnce(t *testing.T) {
 	t.Parallel()
 	store, pool := start(t)

@@ -12,14 +12,14 @@ import (
 	"example.com/micromachine/herald"
 )
 
-// Notification returns a notification with its attempts to its creator. To anybody
-// else the error is herald.ErrNotFound, as for one that does not exist.
+// Notification returns a notification of a creator with its attempts. The error is
+// herald.ErrNotFound when the notification does not exist or belongs to another creator.
 func (s *Store) Notification(ctx context.Context, creator string, id uuid.UUID) (*herald.Notification, error) {
 	return s.one(ctx, `n.id = $1 and n.creator = $2`, id, creator)
 }
 
-// one reads a notification and its attempts as they are at one moment. While its job is executed,
-// the notification is being sent, and an attempt is under way that is not recorded yet.
+// one reads a notification and its attempts in one snapshot. While the job is running, the status
+// is sending, and the attempts include the one in progress, which is not stored yet.
 func (s *Store) one(ctx context.Context, condition string, args ...any) (*herald.Notification, error) {
 	rows, err := s.pool.Query(ctx, `
 		select n.id, n.creator, n.user_id, n.type, n.possible_duplicate, n.created_at, n.updated_at,
@@ -51,7 +51,7 @@ func (s *Store) one(ctx context.Context, condition string, args ...any) (*herald
 	return r.notification(), nil
 }
 
-// A row is a notification as a query returns it.
+// A row is a row of a query for a notification.
 type row struct {
 	ID                uuid.UUID
 	Creator           string
@@ -65,7 +65,7 @@ type row struct {
 	Attempts          []attemptRow
 }
 
-// An attemptRow is an element of a row's attempts, which are JSON.
+// An attemptRow is an element of the JSON array row.Attempts.
 type attemptRow struct {
 	Number     int            `json:"number"`
 	StartedAt  time.Time      `json:"started_at"`
@@ -75,8 +75,8 @@ type attemptRow struct {
 	Detail     string         `json:"detail"`
 }
 
-// notification returns the notification. Its times are in UTC, whatever the time zone of the
-// database connection.
+// notification converts the row. All times are in UTC, whatever the time zone of the database
+// connection.
 func (r *row) notification() *herald.Notification {
 	n := &herald.Notification{
 		Request: herald.Request{Creator: r.Creator, UserID: r.UserID, Type: r.Type},

@@ -8,12 +8,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// PresenceClass is the first half of the keys of the advisory locks that tell which processes live.
-// The second half is hashtext of the process's name. It reads "HERL".
+// PresenceClass is the first half of the key of the advisory lock that marks a process as alive.
+// The second half is hashtext of the process's name. The value is "HERL" in ASCII.
 const PresenceClass = 0x4845524c
 
-// isAbsent is the condition that the process named by an expression holds no presence. pg_locks has
-// the halves of a lock's key as unsigned numbers.
+// isAbsent returns the SQL condition that a process holds no presence lock. name is an SQL
+// expression for the name of the process. pg_locks has the halves of a lock's key as unsigned
+// numbers.
 func isAbsent(name string) string {
 	return fmt.Sprintf(`not exists (
 		select from pg_locks l
@@ -23,7 +24,7 @@ func isAbsent(name string) string {
 			and l.objid = (hashtext(%s)::bigint & 4294967295)::oid)`, PresenceClass, name)
 }
 
-// Absent returns the processes that have jobs under way and hold no presence, but for self.
+// Absent returns the other processes that have running jobs and hold no presence lock.
 func (s *Store) Absent(ctx context.Context) ([]string, error) {
 	rows, err := s.pool.Query(ctx, `
 		select distinct `+process+` from river_job j
@@ -38,12 +39,12 @@ func (s *Store) Absent(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// abandonedDetail is what the attempts of dead processes say.
-const abandonedDetail = "Herald stopped before it knew what came of the attempt"
+// abandonedDetail is the detail of the attempts of dead processes.
+const abandonedDetail = "Herald stopped before it knew the result of the attempt"
 
-// Abandon makes the jobs of dead processes available, unless one of these turns out to live. Each
-// may have sent its mail: an attempt of unknown outcome is recorded, and the notification is marked
-// a possible duplicate. It returns how many jobs these were.
+// Abandon makes the jobs of dead processes available. It skips a process that holds its presence
+// lock again. Each job may have sent its mail, so Abandon records an attempt of unknown outcome and
+// marks the notification as a possible duplicate. It returns the number of jobs.
 func (s *Store) Abandon(ctx context.Context, dead []string) (jobs int64, err error) {
 	tag, err := s.pool.Exec(ctx, `
 		with abandoned as (
@@ -69,8 +70,9 @@ func (s *Store) Abandon(ctx context.Context, dead []string) (jobs int64, err err
 	return tag.RowsAffected(), nil
 }
 
-// Unclaimed returns the executions that are under way in this process's name since longer than
-// age. One that the process does not know was lost on its way from the database.
+// Unclaimed returns the executions that the database assigns to this process and that started
+// longer than age ago. An execution that the process does not know was lost between the database
+// and the process.
 func (s *Store) Unclaimed(ctx context.Context, age time.Duration) ([]Execution, error) {
 	rows, err := s.pool.Query(ctx, `
 		select j.id as job, j.attempt as number, $1::text as process, j.attempted_at as started_at

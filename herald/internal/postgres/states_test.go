@@ -15,7 +15,7 @@ import (
 	"example.com/micromachine/herald/internal/postgres"
 )
 
-// How an execution ended.
+// The ways in which an execution ends.
 type end int
 
 const (
@@ -23,20 +23,20 @@ const (
 	concluded
 	abandoned
 	handedBack
-	rescued // by River's own means, which record nothing
+	rescued // by River itself, which records nothing
 )
 
-// A modelExecution is an execution as the model knows it.
+// A modelExecution is an execution in the model.
 type modelExecution struct {
 	postgres.Execution
 	end     end
 	unknown bool // whether it was concluded as unknown
 }
 
-// A modelNotification is what the model knows of a notification.
+// A modelNotification is a notification in the model.
 type modelNotification struct {
 	id         uuid.UUID
-	status     herald.Status // but for sending
+	status     herald.Status // never herald.Sending
 	executions []*modelExecution
 }
 
@@ -47,7 +47,7 @@ func (n *modelNotification) last() *modelExecution {
 	return n.executions[len(n.executions)-1]
 }
 
-// owner is the execution under way, or nil.
+// owner returns the execution in progress, or nil.
 func (n *modelNotification) owner() *modelExecution {
 	if e := n.last(); e != nil && e.end == running {
 		return e
@@ -55,7 +55,7 @@ func (n *modelNotification) owner() *modelExecution {
 	return nil
 }
 
-// recorded is the number of attempts whose end is recorded.
+// recorded returns the number of attempts whose end is recorded.
 func (n *modelNotification) recorded() (count int) {
 	for _, e := range n.executions {
 		if e.end == concluded || e.end == abandoned {
@@ -65,8 +65,8 @@ func (n *modelNotification) recorded() (count int) {
 	return count
 }
 
-// marked reports whether the mail may have gone out twice, as far as is recorded: an attempt is
-// unknown, or one ended after an execution of which nothing is known.
+// marked reports whether the notification is a possible duplicate: an attempt is unknown, or an
+// attempt ended after an execution of which nothing is recorded.
 func (n *modelNotification) marked() bool {
 	lost := false
 	for _, e := range n.executions {
@@ -80,7 +80,7 @@ func (n *modelNotification) marked() bool {
 	return false
 }
 
-// A machine runs the store and the model side by side.
+// A machine applies each operation to the store and to the model.
 type machine struct {
 	t             *testing.T
 	store         *postgres.Store
@@ -91,14 +91,14 @@ type machine struct {
 var (
 	owners   = rapid.SampledFrom([]string{"a", "b", "c"})
 	outcomes = rapid.SampledFrom([]herald.Outcome{herald.Accepted, herald.Refused, herald.Deferred, herald.Unknown})
-	pauses   = rapid.SampledFrom([]time.Duration{0, 0, 0, 25 * time.Hour}) // the last one is too long
+	pauses   = rapid.SampledFrom([]time.Duration{0, 0, 0, 25 * time.Hour}) // the last one exceeds giveUp
 )
 
-// giveUp is how long after its creation a notification is given up.
+// giveUp is the GiveUpAfter of all conclusions.
 const giveUp = 24 * time.Hour
 
-// TestStateMachine runs random sequences of all that processes do, those that have lost their job
-// included, and holds the store to the state diagram of the package documentation.
+// TestStateMachine runs random sequences of operations, including those of executions that no
+// longer own their job. It compares the store with the state diagram in the package documentation.
 func TestStateMachine(t *testing.T) {
 	t.Parallel()
 	_, pool := start(t)
@@ -138,7 +138,7 @@ func (m *machine) any(rt *rapid.T) *modelNotification {
 	return rapid.SampledFrom(m.notifications).Draw(rt, "notification")
 }
 
-// anyExecution draws an execution, which need not own its job any more.
+// anyExecution draws an execution. It may no longer own its job.
 func (m *machine) anyExecution(rt *rapid.T) (*modelNotification, *modelExecution) {
 	begun := slices.DeleteFunc(slices.Clone(m.notifications), func(n *modelNotification) bool { return len(n.executions) == 0 })
 	if len(begun) == 0 {
@@ -160,7 +160,7 @@ func (m *machine) fetch(rt *rapid.T) {
 	}
 }
 
-// conclude concludes several executions at once, which may share a transaction.
+// conclude concludes several executions at once. They may share a transaction.
 func (m *machine) conclude(rt *rapid.T) {
 	var conclusions []postgres.Conclusion
 	var expected []postgres.Concluded
@@ -190,7 +190,7 @@ func (m *machine) conclude(rt *rapid.T) {
 	}
 }
 
-// concludes is what the model makes of a conclusion.
+// concludes applies a conclusion to the model.
 func (n *modelNotification) concludes(e *modelExecution, c postgres.Conclusion) postgres.Concluded {
 	if e != n.owner() {
 		return postgres.Concluded{}
@@ -215,8 +215,8 @@ func (m *machine) handBack(rt *rapid.T) {
 	}
 }
 
-// discard ends the job of an execution that has lost it, which has no effect: only when its
-// notification is over may an owner do so.
+// discard calls Discard for an execution that no longer owns its job, which has no effect. An owner
+// may call Discard only when its notification is sent or failed.
 func (m *machine) discard(rt *rapid.T) {
 	n, e := m.anyExecution(rt)
 	if e == n.owner() {
@@ -227,7 +227,7 @@ func (m *machine) discard(rt *rapid.T) {
 	}
 }
 
-// abandon takes the jobs of one or two processes, none of which is present.
+// abandon abandons the jobs of one or two processes, none of which is present.
 func (m *machine) abandon(rt *rapid.T) {
 	dead := []string{owners.Draw(rt, "dead"), owners.Draw(rt, "dead")}
 	if _, err := m.store.Abandon(m.t.Context(), dead); err != nil {
@@ -250,7 +250,7 @@ func (m *machine) rescue(rt *rapid.T) {
 	e.end = rescued
 }
 
-// check compares all that is stored with the model.
+// check compares the stored data with the model.
 func (m *machine) check(rt *rapid.T) {
 	for _, n := range m.notifications {
 		got := get(m.t, m.store, n.id)
@@ -278,7 +278,7 @@ func (m *machine) check(rt *rapid.T) {
 	}
 }
 
-// job returns the state of the one job of a notification.
+// job returns the state of a notification's job, of which there must be exactly one.
 func (m *machine) job(id uuid.UUID) string {
 	var states []string
 	err := m.pool.QueryRow(m.t.Context(), `

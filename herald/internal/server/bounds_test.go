@@ -9,7 +9,7 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// What a caller chooses and Herald stores has a bound.
+// TestSubjectsThatCannotBeStored checks the limit on the length of a subject.
 func TestSubjectsThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -39,7 +39,7 @@ func TestSubjectsThatCannotBeStored(t *testing.T) {
 	a.wantStored(t, 2, 1)
 }
 
-// random returns text that cannot be compressed, as an index would.
+// random returns incompressible text, as an index could compress other text.
 func random(length int) string {
 	var text strings.Builder
 	for text.Len() < length {

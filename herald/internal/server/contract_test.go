@@ -33,7 +33,7 @@ func TestDescriptionHasTheTypes(t *testing.T) {
 	}
 }
 
-// The checker itself can fail.
+// TestContractIsChecked checks that the checker rejects wrong responses.
 func TestContractIsChecked(t *testing.T) {
 	t.Parallel()
 	const id = "019aa2b1-5c3e-7d10-9f0a-3b6d1c2e4f50"

@@ -36,7 +36,7 @@ func TestCreate(t *testing.T) {
 		t.Errorf("GET answers %s, POST did %s", same.Body, answer.Body)
 	}
 	if strings.Contains(answer.Body.String()+a.log.String(), "census.user@") {
-		t.Errorf("the address is told: %s\n%s", answer.Body, a.log)
+		t.Errorf("the text contains the address: %s\n%s", answer.Body, a.log)
 	}
 }
 
@@ -55,12 +55,12 @@ func TestCensusRefuses(t *testing.T) {
 	wantProblem(t, a.post(t, a.shop, reader, welcome), http.StatusForbidden, "forbidden", "")
 	a.answers(http.StatusNotFound, "")
 	wantProblem(t, a.post(t, a.shop, reader, welcome), http.StatusUnprocessableEntity, "invalid-field", "/user")
-	a.answers(http.StatusOK, user42) // but not to a service that asks for itself
+	a.answers(http.StatusOK, user42) // but not for a service that acts for itself
 	wantProblem(t, a.post(t, a.shop, "https://shop.service/", welcome), http.StatusForbidden, "forbidden", "")
 	a.wantStored(t, 0, 0)
 }
 
-// What Census cannot answer now it is asked again by the delivery.
+// TestCensusCannotAnswer checks that a notification is accepted while Census is unavailable.
 func TestCensusCannotAnswer(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -73,7 +73,7 @@ func TestCensusCannotAnswer(t *testing.T) {
 	a.census.Close()
 	wantStatus(t, a.post(t, a.shop, reader, welcome), http.StatusCreated)
 	a.wantStored(t, len(statuses)+1, 0)
-	if log := a.log.String(); strings.Count(log, "accepted unseen") != len(statuses)+1 || !strings.Contains(log, `"level":"ERROR","msg":"Census does not accept`) {
+	if log := a.log.String(); strings.Count(log, "notification accepted before the user could be fetched") != len(statuses)+1 || !strings.Contains(log, `"level":"ERROR","msg":"Census does not accept`) {
 		t.Errorf("logged: %s", log)
 	}
 }
@@ -189,7 +189,7 @@ func TestCreateRefusesLargeBodies(t *testing.T) {
 	a.wantStored(t, 1, 0)
 }
 
-// Nothing is done for whom the trust file does not allow it.
+// TestCreateRefusesCallers checks that calls that the trust file does not allow have no effect.
 func TestCreateRefusesCallers(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -208,7 +208,7 @@ func TestCreateRefusesCallers(t *testing.T) {
 	}
 }
 
-// A transaction that fails is no fault of the client's, and leaves nothing.
+// TestCreateFails checks that a failed transaction is an internal error and stores nothing.
 func TestCreateFails(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -219,6 +219,6 @@ func TestCreateFails(t *testing.T) {
 	wantProblem(t, answer, http.StatusInternalServerError, "internal", "")
 	a.wantStored(t, 0, 0)
 	if strings.Contains(answer.Body.String(), "no_jobs") || !strings.Contains(a.log.String(), "no_jobs") {
-		t.Errorf("the cause belongs into the log alone: %s", answer.Body)
+		t.Errorf("the cause must appear in the log only: %s", answer.Body)
 	}
 }

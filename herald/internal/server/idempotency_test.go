@@ -19,7 +19,7 @@ func TestSameKeySameAnswer(t *testing.T) {
 	if _, err := a.pool.Exec(t.Context(), `update notifications set status = 'sent', updated_at = now()`); err != nil {
 		t.Fatal(err)
 	}
-	a.answers(http.StatusForbidden, "") // it is not asked again
+	a.answers(http.StatusForbidden, "") // a repeated request does not ask Census again
 	respelt := strings.Replace(welcome, ",", " , ", 1)
 	for _, body := range []string{welcome, respelt} {
 		again := a.post(t, a.shop, reader, body, key, "k 1")
@@ -43,7 +43,8 @@ func TestSameKeyOtherBody(t *testing.T) {
 	a.wantStored(t, 1, 1)
 }
 
-// A key belongs to a service and a creator together: two services that count alike lose no mail.
+// TestKeysAreEachCallersOwn checks that a key belongs to a service and a creator together: two
+// services that use the same keys do not affect each other.
 func TestKeysAreEachCallersOwn(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -56,7 +57,7 @@ func TestKeysAreEachCallersOwn(t *testing.T) {
 	a.wantStored(t, 3, 3)
 }
 
-// A request that is refused does not use its key up.
+// TestRefusedRequestsKeepNoKey checks that a refused request does not use up its key.
 func TestRefusedRequestsKeepNoKey(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -73,7 +74,7 @@ func TestRefusedRequestsKeepNoKey(t *testing.T) {
 	a.wantStored(t, 1, 1)
 }
 
-// TestKeyInFlight has a second request come while Census is being asked for the first.
+// TestKeyInFlight sends a second request while the first one waits for Census.
 func TestKeyInFlight(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -123,7 +124,7 @@ func TestKeysAtOnce(t *testing.T) {
 	a.wantStored(t, 3, 3)
 }
 
-func TestKeysThatAreNone(t *testing.T) {
+func TestInvalidKeys(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	for name, headers := range map[string][]string{

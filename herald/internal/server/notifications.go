@@ -13,8 +13,7 @@ import (
 	"example.com/micromachine/pkg/httpjson"
 )
 
-// createNotification accepts a notification. It answers when what is accepted
-// cannot be lost any more.
+// createNotification creates a notification. It responds after the notification is committed.
 func (s *server) createNotification(w http.ResponseWriter, r *http.Request) error {
 	request, key, err := s.readRequest(r)
 	if err != nil {
@@ -28,8 +27,8 @@ func (s *server) createNotification(w http.ResponseWriter, r *http.Request) erro
 	return httpjson.Write(w, http.StatusCreated, s.resource(n))
 }
 
-// accept creates the notification, or finds the one that the idempotency key was
-// used for. What is refused leaves nothing behind.
+// accept creates a notification, or returns the one that settled the idempotency key. A refused
+// request leaves no data behind.
 func (s *server) accept(ctx context.Context, request herald.Request, key string) (*herald.Notification, error) {
 	claim, before, err := s.Store.Claim(ctx, request, key)
 	if err != nil || before != nil {
@@ -54,13 +53,13 @@ func (s *server) create(ctx context.Context, claim herald.Claim) (*herald.Notifi
 	return s.Deliveries.Accept(ctx, claim, *recipient, asked)
 }
 
-// lookUp asks Census for what the creator may see of the user. While Census cannot answer, the
-// notification is accepted without it, and the delivery asks again.
+// lookUp fetches the user from Census on behalf of the creator. When Census is unavailable it
+// returns nil, and the delivery fetches the user later.
 func (s *server) lookUp(ctx context.Context, request herald.Request) (*herald.Recipient, error) {
 	recipient, err := s.Census.User(ctx, request.Creator, request.UserID)
 	switch {
 	case errors.Is(err, herald.ErrCensusUnavailable) && ctx.Err() == nil:
-		s.Logger.WarnContext(ctx, "accepted unseen", "error", err)
+		s.Logger.WarnContext(ctx, "notification accepted before the user could be fetched", "error", err)
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -68,14 +67,14 @@ func (s *server) lookUp(ctx context.Context, request herald.Request) (*herald.Re
 	return &recipient, nil
 }
 
-// release gives the claim up even when the client has gone.
+// release releases the claim, even when the client has disconnected.
 func (s *server) release(ctx context.Context, claim herald.Claim) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 	defer cancel()
 	return s.Store.Release(ctx, claim)
 }
 
-// getNotification answers with a notification of the subject's.
+// getNotification responds with a notification of the token's subject.
 func (s *server) getNotification(w http.ResponseWriter, r *http.Request) error {
 	id, err := uuid.Parse(chi.URLParam(r, "id"))
 	by, ok := creator(r)
@@ -89,7 +88,7 @@ func (s *server) getNotification(w http.ResponseWriter, r *http.Request) error {
 	return httpjson.Write(w, http.StatusOK, s.resource(n))
 }
 
-// A notification is what clients see of one. No mail address is part of it.
+// A notification is the JSON representation of a notification. It contains no mail address.
 type notification struct {
 	URI               string        `json:"uri"`
 	User              string        `json:"user"`
@@ -102,7 +101,7 @@ type notification struct {
 	Attempts          []attempt     `json:"attempts"`
 }
 
-// An attempt is what clients see of one.
+// An attempt is the JSON representation of an attempt.
 type attempt struct {
 	Number     int            `json:"number"`
 	StartedAt  time.Time      `json:"started_at"`

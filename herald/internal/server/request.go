@@ -11,32 +11,32 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// requestTime is how long a request may wait for Census and the database. It is
-// much shorter than the lifetime of a claim to an idempotency key.
+// requestTime is how long a request may wait for Census and the database. It is much shorter than
+// the lifetime of a claim of an idempotency key.
 const requestTime = 7 * time.Second
 
-// releaseTime is how long the giving up of such a claim may take.
+// releaseTime is how long the release of a claim may take.
 const releaseTime = 2 * time.Second
 
-// maxKey is the length that an idempotency key may have.
+// maxKey is the maximum length of an idempotency key.
 const maxKey = 255
 
-// Bounds in bytes on what is stored, and indexed, of each request: for whom it is
-// made, and its key with the name of the calling service.
+// The limits, in bytes, of the values that are stored and indexed: the creator, and the key with the
+// name of the calling service.
 const (
 	maxCreator   = 1024
 	maxStoredKey = 1024
 )
 
-// creator returns for whom the verified request is made: a user, or the calling
-// service itself. It is false for a subject that is too long to be stored.
-func creator(r *http.Request) (string, bool) {
-	subject, _ := svcauth.SubjectFrom(r.Context())
-	return string(subject), len(subject) <= maxCreator
+// creator returns the token's subject: a user or the calling service itself. ok is false when the
+// subject is too long to be stored.
+func creator(r *http.Request) (subject string, ok bool) {
+	s, _ := svcauth.SubjectFrom(r.Context())
+	return string(s), len(s) <= maxCreator
 }
 
-// readRequest reads what is asked for, and the idempotency key, which is empty
-// where there is none.
+// readRequest reads the request's body and its idempotency key. The key is empty when the request
+// has none.
 func (s *server) readRequest(r *http.Request) (request herald.Request, key string, err error) {
 	by, ok := creator(r)
 	if !ok {
@@ -65,7 +65,7 @@ func (s *server) readRequest(r *http.Request) (request herald.Request, key strin
 	return herald.Request{Creator: by, UserID: id, Type: body.Type}, key, err
 }
 
-// knownTypes lists the types for an error message.
+// knownTypes lists the types for an error text.
 func knownTypes() string {
 	var names []string
 	for _, t := range herald.Types() {
@@ -74,8 +74,8 @@ func knownTypes() string {
 	return strings.Join(names, " or ")
 }
 
-// idempotencyKey returns the request's key with the name of the calling service, whose own it is: two services that act
-// for the same user may count alike.
+// idempotencyKey returns the request's key, prefixed with the name of the calling service: two
+// services that act for the same user may choose equal keys.
 func idempotencyKey(r *http.Request) (string, error) {
 	values := r.Header.Values("Idempotency-Key")
 	if len(values) == 0 {
