@@ -16,7 +16,7 @@ const (
 	welcome       = `{"user":"https://census.service/user/42/","type":"welcome-message"}`
 )
 
-// A notification is Herald's answer, as far as the tests look at it.
+// A notification is Herald's JSON, reduced to the members that the tests read.
 type notification struct {
 	URI, User, Type, Status string
 	PossibleDuplicate       bool `json:"possible_duplicate"`
@@ -27,10 +27,10 @@ type notification struct {
 	}
 }
 
-// messageID is what its mail carries.
+// messageID returns the Message-ID of the notification's mail.
 func (n notification) messageID() string { return path.Base(n.URI) + "@herald.service" }
 
-// callers returns the callers of the trust files.
+// callers returns the callers that the trust files name.
 func callers(t *testing.T) (another, shop, office *stack.Caller) {
 	t.Helper()
 	another, shop, office, err := sys.callers("")
@@ -50,7 +50,7 @@ func call(t *testing.T, c *stack.Caller, method, url, body string, as stack.User
 	return res
 }
 
-// accepted is the notification that a 201 promises.
+// accepted returns the notification of a 201 response. Another response is an error.
 func accepted(res *stack.Response) (n notification, err error) {
 	if res.Status != http.StatusCreated {
 		return n, fmt.Errorf("status %d, not 201: %s", res.Status, res.Body)
@@ -64,7 +64,7 @@ func accepted(res *stack.Response) (n notification, err error) {
 	return n, nil
 }
 
-// post asks Herald to welcome user 42, on behalf of user 21.
+// post creates a notification for user 42 on behalf of user 21.
 func post(t *testing.T, c *stack.Caller) notification {
 	t.Helper()
 	n, err := accepted(call(t, c, http.MethodPost, notifications, welcome, stack.Reader))
@@ -74,7 +74,7 @@ func post(t *testing.T, c *stack.Caller) notification {
 	return n
 }
 
-// status asks Herald what became of a notification.
+// status fetches the current state of a notification.
 func status(t *testing.T, n notification) notification {
 	t.Helper()
 	_, shop, _ := callers(t)
@@ -89,7 +89,7 @@ func status(t *testing.T, n notification) notification {
 	return now
 }
 
-// await asks until it is told yes, and fails the test when that takes longer than within.
+// await polls until ask returns true. The test fails when that takes longer than within.
 func await(t *testing.T, what string, within time.Duration, ask func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(within)
@@ -112,7 +112,8 @@ func awaitSent(t *testing.T, n notification, within time.Duration) []string {
 	return mails
 }
 
-// awaitOneMail waits until a notification is sent, and wants exactly one mail of it.
+// awaitOneMail waits until a notification is sent and returns its mail, of which there must be
+// exactly one.
 func awaitOneMail(t *testing.T, n notification, within time.Duration) string {
 	t.Helper()
 	mails := awaitSent(t, n, within)
@@ -122,7 +123,7 @@ func awaitOneMail(t *testing.T, n notification, within time.Duration) string {
 	return mails[0]
 }
 
-// restore brings a service back when the test ends, however it ends.
+// restore starts a service again when the test ends.
 func restore(t *testing.T, service string) {
 	t.Helper()
 	t.Cleanup(func() {

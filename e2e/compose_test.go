@@ -17,16 +17,16 @@ import (
 	"example.com/micromachine/e2e/stack"
 )
 
-// Where the compose file publishes the services on the host.
+// The addresses at which the compose file publishes the services on the host.
 const (
 	composeCensus = "127.0.0.1:8441"
 	composeHerald = "127.0.0.1:8442"
 	composeMail   = "http://127.0.0.1:8025"
 )
 
-// compose is the system as the compose project of this checkout, which is up already.
+// compose is the running compose project of this checkout.
 type compose struct {
-	keys string // the callers' keys, copied out of their volume
+	keys string // the directory of the callers' keys, copied from their volume
 }
 
 func newCompose(ctx context.Context, dir string) (system, error) {
@@ -37,7 +37,7 @@ func newCompose(ctx context.Context, dir string) (system, error) {
 	return compose{keys: keys}, nil
 }
 
-// docker runs the docker command in the directory of the compose file and returns what it printed.
+// docker runs docker in the directory of the compose file and returns its output.
 func docker(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	cmd.Dir = ".."
@@ -119,7 +119,7 @@ func awaitHealthy(ctx context.Context, container string) error {
 	}
 }
 
-// mails asks Mailpit's API.
+// mails searches for mails with Mailpit's API.
 func (c compose) mails(ctx context.Context, messageID string) ([]string, error) {
 	found, err := get(ctx, composeMail+"/api/v1/search?query="+url.QueryEscape("message-id:"+messageID))
 	if err != nil {
@@ -158,5 +158,5 @@ func get(ctx context.Context, url string) ([]byte, error) {
 	return io.ReadAll(res.Body)
 }
 
-// close leaves the project up, as it was.
+// close leaves the project running.
 func (c compose) close() error { return nil }

@@ -12,7 +12,8 @@ import (
 	"example.com/micromachine/e2e/stack"
 )
 
-// A retry comes after 10 s at the earliest, and a killed process is noticed within seconds.
+// recoverWithin is the time limit of a recovery. The first retry comes after 10 s at the earliest,
+// and a killed process is detected within seconds.
 const recoverWithin = 45 * time.Second
 
 func TestCensusDownAndBack(t *testing.T) {
@@ -39,18 +40,19 @@ func TestMailServerDownAndBack(t *testing.T) {
 	time.Sleep(3 * time.Second)
 	if got := status(t, n); got.Status == "sent" || got.Status == "failed" || len(got.Attempts) > 1 ||
 		len(got.Attempts) == 1 && got.Attempts[0].Outcome != "" {
-		t.Errorf("the trouble of the mail server cost an attempt: %+v", got)
+		t.Errorf("the fault of the mail server used up an attempt: %+v", got)
 	}
 	if err := sys.start(t.Context(), "mail"); err != nil {
 		t.Fatal(err)
 	}
 	awaitOneMail(t, n, recoverWithin)
 	if got := status(t, n); len(got.Attempts) != 1 || got.PossibleDuplicate {
-		t.Errorf("when it is back: %+v", got)
+		t.Errorf("after the fault: %+v", got)
 	}
 }
 
-// awaitFailedAttempt waits until an attempt has come to its end, and wants the notification to wait for the next one.
+// awaitFailedAttempt waits until an attempt has ended and checks that the notification waits for
+// the next one.
 func awaitFailedAttempt(t *testing.T, n notification) {
 	t.Helper()
 	var got notification
@@ -59,12 +61,12 @@ func awaitFailedAttempt(t *testing.T, n notification) {
 		return len(got.Attempts) > 0 && got.Attempts[0].Outcome != ""
 	})
 	if got.Status != "queued" || got.Attempts[0].Outcome == "accepted" {
-		t.Errorf("with what it needs down: %+v", got)
+		t.Errorf("while a dependency is down: %+v", got)
 	}
 }
 
-// Herald is killed at many moments between 201 and the mail. Nothing it promised may be lost; a mail that went out twice
-// is marked.
+// TestHeraldKilled kills Herald at many moments between the 201 response and the mail. No accepted
+// notification may be lost, and a mail that is sent twice must be marked.
 func TestHeraldKilled(t *testing.T) {
 	another, _, _ := callers(t)
 	var promised []notification
@@ -86,7 +88,7 @@ func TestHeraldKilled(t *testing.T) {
 	}
 }
 
-// burst posts n notifications at once and returns as soon as all are accepted.
+// burst posts n notifications at once and returns when all are accepted.
 func burst(t *testing.T, caller *stack.Caller, n int) []notification {
 	t.Helper()
 	promised := make([]notification, n)
@@ -130,8 +132,9 @@ func TestTwoHeralds(t *testing.T) {
 	replayAcross(t, secondShop)
 }
 
-// replayAcross shows a thousand tokens to both Heralds at once: each works once, a thousand times out of a thousand. What
-// the calls ask for is refused after the token was used, so that no mail comes of them.
+// replayAcross sends each of a thousand tokens to both Heralds at once. Exactly one of the two must
+// accept each token. The request itself is invalid and refused after the token is used, so that no
+// mail is sent.
 func replayAcross(t *testing.T, second *stack.Caller) {
 	t.Helper()
 	const tokens, workers = 1000, 4
@@ -161,7 +164,7 @@ func replayAcross(t *testing.T, second *stack.Caller) {
 	wait.Wait()
 }
 
-// statusOfCopy sends a request that is sent elsewhere, too.
+// statusOfCopy sends a copy of a request and returns the status.
 func statusOfCopy(t *testing.T, caller *stack.Caller, req *http.Request) int {
 	t.Helper()
 	again := req.Clone(t.Context())
@@ -174,7 +177,8 @@ func statusOfCopy(t *testing.T, caller *stack.Caller, req *http.Request) int {
 	return res.Status
 }
 
-// SIGTERM under load: a request either finds nobody there or is answered, and each 201 becomes one mail.
+// TestHeraldStopsUnderLoad sends SIGTERM under load. Each request either cannot connect or is
+// answered, and each 201 results in one mail.
 func TestHeraldStopsUnderLoad(t *testing.T) {
 	another, _, _ := callers(t)
 	restore(t, "herald")
@@ -196,7 +200,7 @@ func TestHeraldStopsUnderLoad(t *testing.T) {
 					n, err = accepted(res)
 				}
 				if err != nil {
-					t.Errorf("a request that had reached Herald: %v", err)
+					t.Errorf("a request that reached Herald failed: %v", err)
 					return
 				}
 				mu.Lock()
@@ -223,7 +227,8 @@ func TestHeraldStopsUnderLoad(t *testing.T) {
 	}
 }
 
-// onSent returns a context whose request sets sent as soon as it begins to go out on a connection.
+// onSent returns a context whose request sets sent when the first header field is written to a
+// connection.
 func onSent(ctx context.Context, sent *atomic.Bool) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteHeaderField: func(string, []string) { sent.Store(true) },

@@ -1,6 +1,6 @@
-// Package e2e tests the built programs from outside, as their users see them: the story, the refusals, and what happens
-// when a part fails. It runs against processes on this machine, or with E2E_TARGET=compose against the compose project,
-// and uses nothing of the services' internals.
+// Package e2e tests the built programs from outside: the article's story, the refusals, and the
+// behaviour when a part fails. It runs against processes on this machine, or with
+// E2E_TARGET=compose against the compose project. It uses no internals of the services.
 package e2e_test
 
 import (
@@ -13,24 +13,26 @@ import (
 	"example.com/micromachine/e2e/stack"
 )
 
-// sys is the system under test. It is started once; the tests share it and leave it as they found it.
+// sys is the system under test. It is started once. The tests share it and restore it.
 var sys system
 
-// A system is Census, Herald and a mail server, which can fail.
+// A system is Census, Herald and a mail server. Each of them can be stopped.
 type system interface {
-	// callers returns the callers of the trust files; herald is where they find Herald, empty for the usual place.
+	// callers returns the callers that the trust files name. herald is the address of Herald; empty
+	// selects the first Herald.
 	callers(herald string) (another, shop, office *stack.Caller, err error)
-	// stop ends a service in good order, kill at once, start brings it back; "census", "herald" or "mail".
+	// stop stops a service with SIGTERM, kill with SIGKILL. start starts it again. A service is
+	// "census", "herald" or "mail".
 	stop(ctx context.Context, service string) error
 	kill(ctx context.Context, service string) error
 	start(ctx context.Context, service string) error
-	// rotate runs "svcauth rotate" with these flags on a service's keys.
+	// rotate runs "svcauth rotate" with the flags on a service's keys.
 	rotate(ctx context.Context, service string, flags ...string) error
-	// log returns what a service has logged, since it was first started.
+	// log returns a service's log since its first start.
 	log(ctx context.Context, service string) (string, error)
-	// secondHerald starts another Herald on the same database and returns where it listens.
+	// secondHerald starts another Herald on the same database and returns its address.
 	secondHerald(ctx context.Context) (addr string, stop func() error, err error)
-	// mails returns the mails received with that Message-ID, as they were received.
+	// mails returns the received mails with a Message-ID, unchanged.
 	mails(ctx context.Context, messageID string) ([]string, error)
 	close() error
 }

@@ -11,11 +11,11 @@ import (
 	"example.com/micromachine/e2e/stack"
 )
 
-// A refusal is a request that must not get through, and the answer that says why.
+// A refusal is a request that must be refused, with the expected response.
 type refusal struct {
 	name   string
 	want   int
-	detail string // must be in the answer
+	detail string // a part of the response body
 	make   func(ctx context.Context, shop *stack.Caller) (*http.Request, error)
 }
 
@@ -58,18 +58,18 @@ var refusals = []refusal{
 		return shop.RequestFor(ctx, http.MethodPost, notifications, welcome, stack.Reader.Subject(), stack.CensusURL)
 	}},
 	{"unknown issuer", 401, "token", func(ctx context.Context, shop *stack.Caller) (*http.Request, error) {
-		stranger, err := shop.Stranger("https://stranger.service/")
+		unknown, err := shop.Stranger("https://stranger.service/")
 		if err != nil {
 			return nil, err
 		}
-		return postBody(welcome)(ctx, stranger)
+		return postBody(welcome)(ctx, unknown)
 	}},
 	{"another's name", 401, "token", func(ctx context.Context, shop *stack.Caller) (*http.Request, error) {
-		stranger, err := shop.Stranger("https://shop.service/")
+		impostor, err := shop.Stranger("https://shop.service/")
 		if err != nil {
 			return nil, err
 		}
-		return postBody(welcome)(ctx, stranger)
+		return postBody(welcome)(ctx, impostor)
 	}},
 	{"a user of another service as subject", 403, "", func(ctx context.Context, shop *stack.Caller) (*http.Request, error) {
 		return shop.Request(ctx, http.MethodPost, notifications, welcome, "https://census.service.evil/user/21/")

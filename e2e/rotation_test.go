@@ -11,8 +11,9 @@ import (
 	"example.com/micromachine/e2e/stack"
 )
 
-// Herald's key is rotated under load: every notification is accepted, and sent at the first attempt, as Census refuses not
-// one of Herald's calls. At the end the first key is gone, and the next one alone signs.
+// TestRotation rotates Herald's key under load. Every notification is accepted, and sent at the
+// first attempt, as Census refuses no call of Herald. At the end the first key is deleted, and the
+// next one signs.
 func TestRotation(t *testing.T) {
 	another, _, _ := callers(t)
 	refusedBefore := len(refusedHeralds(t))
@@ -40,14 +41,14 @@ func TestRotation(t *testing.T) {
 		}
 	})
 
-	const ahead = 8 * time.Second // in earnest it is longer than any receiver waits before it looks again
+	const ahead = 8 * time.Second // in production longer than the longest refresh interval of a receiver
 	if err := sys.rotate(t.Context(), "herald", "--ahead", ahead.String()); err != nil {
 		t.Fatal(err)
 	}
 	signs := time.Now().Add(ahead)
 	await(t, "second key in Herald's key set", 5*time.Second, func() bool { return len(published(t, another)) == 2 })
-	impostor := lookAgain(t, another)
-	time.Sleep(time.Until(signs) + 3*time.Second) // by now the new key signs
+	impostor := forceRefresh(t, another)
+	time.Sleep(time.Until(signs) + 3*time.Second) // the new key signs now
 	if err := sys.rotate(t.Context(), "herald", "--min-age", "1h", "--keep", "1s"); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func TestRotation(t *testing.T) {
 	endLoad()
 	load.Wait()
 	if after := published(t, another); after[0] == before[0] {
-		t.Errorf("Herald publishes %v still", after)
+		t.Errorf("Herald still publishes %v", after)
 	}
 	sent = append(sent, post(t, another))
 	for _, line := range refusedHeralds(t)[refusedBefore:] {
@@ -72,7 +73,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// published returns the kids that Herald publishes.
+// published returns the key IDs that Herald publishes.
 func published(t *testing.T, caller *stack.Caller) []string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, stack.HeraldURL+".well-known/jwks.json", nil)
@@ -96,7 +97,7 @@ func published(t *testing.T, caller *stack.Caller) []string {
 	return kids
 }
 
-// refusedHeralds returns the lines in Census's log about calls in Herald's name that it has refused.
+// refusedHeralds returns the lines of Census's log about refused calls whose issuer is Herald.
 func refusedHeralds(t *testing.T) (refused []string) {
 	t.Helper()
 	log, err := sys.log(t.Context(), "census")
@@ -111,9 +112,9 @@ func refusedHeralds(t *testing.T) (refused []string) {
 	return refused
 }
 
-// lookAgain makes Census fetch Herald's keys now, and not in some minutes: by a call in Herald's name with a key that
-// nobody knows.
-func lookAgain(t *testing.T, caller *stack.Caller) (impostor *stack.Caller) {
+// forceRefresh makes Census fetch Herald's keys now, with a call in Herald's name that is signed
+// with an unknown key. It returns the caller that signed it.
+func forceRefresh(t *testing.T, caller *stack.Caller) (impostor *stack.Caller) {
 	t.Helper()
 	impostor, err := caller.Stranger(stack.HeraldURL)
 	if err != nil {

@@ -18,11 +18,12 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// A loadCall is a call that is made again and again.
+// A loadCall is a call that the load repeats, with the expected status.
 type loadCall struct{ method, url, body, want string }
 
-// Both services are stopped under load, over both protocols, with and without bodies. Of the requests none fails that was
-// sent, unless HTTP/2 said that it was not begun and there is nobody any more to send it to.
+// TestStopsUnderLoad stops each service under load, over HTTP/1.1 and HTTP/2, with and without
+// request bodies. No request that was sent may fail. The exception is a request that HTTP/2 reports
+// as not processed, when no server accepts connections any more.
 func TestStopsUnderLoad(t *testing.T) {
 	_, shop, office := callers(t)
 	for _, tt := range []struct {
@@ -69,7 +70,7 @@ func stopUnderLoad(t *testing.T, service string, caller *stack.Caller, audience 
 				for n := worker; ctx.Err() == nil; n++ {
 					var sent atomic.Bool
 					ctx := onSent(ctx, &sent)
-					if protocol == 1 { // a further try says that the one before was not begun
+					if protocol == 1 { // a further try means that the one before was not processed
 						ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GetConn: func(string) { sent.Store(false) }})
 					}
 					err := calls[n%len(calls)].do(ctx, client)
@@ -77,7 +78,7 @@ func stopUnderLoad(t *testing.T, service string, caller *stack.Caller, audience 
 						return
 					}
 					if err != nil {
-						t.Errorf("a request that had reached %s: %v", service, err)
+						t.Errorf("a request that reached %s failed: %v", service, err)
 						return
 					}
 					count[protocol].Add(1)
@@ -96,6 +97,7 @@ func stopUnderLoad(t *testing.T, service string, caller *stack.Caller, audience 
 	t.Logf("%d answers over HTTP/1.1, %d over HTTP/2", count[0].Load(), count[1].Load())
 }
 
+// do sends the call and checks the response.
 func (c loadCall) do(ctx context.Context, client *http.Client) error {
 	req, err := http.NewRequestWithContext(ctx, c.method, c.url, strings.NewReader(c.body))
 	if err != nil {

@@ -40,7 +40,7 @@ func TestStory(t *testing.T) {
 	}
 }
 
-func TestUserAsTheArticleHasIt(t *testing.T) {
+func TestUserMatchesTheArticle(t *testing.T) {
 	_, shop, _ := callers(t)
 	res := call(t, shop, http.MethodGet, stack.CensusUser.URI(), "", stack.Reader)
 	var user struct{ URI, Name, Email string }
@@ -53,7 +53,8 @@ func TestUserAsTheArticleHasIt(t *testing.T) {
 	}
 }
 
-// An invisible user and one who does not exist get the same answer, to the byte.
+// TestUsersCannotBeGuessed checks that an invisible user and one who does not exist get the same
+// response, byte for byte.
 func TestUsersCannotBeGuessed(t *testing.T) {
 	_, shop, _ := callers(t)
 	invisible := call(t, shop, http.MethodGet, stack.CensusUser.URI(), "", stack.Stranger)
@@ -66,7 +67,8 @@ func TestUsersCannotBeGuessed(t *testing.T) {
 	}
 }
 
-// A grant is worth as much at Herald as it is at Census, from the moment it is given to the moment it is taken.
+// TestGrantDecidesAtHerald checks that a viewer grant at Census takes effect at Herald at once, and
+// that its removal does, too.
 func TestGrantDecidesAtHerald(t *testing.T) {
 	_, shop, office := callers(t)
 	grant := stack.CensusUser.URI() + "viewer/63/"
@@ -90,7 +92,8 @@ func TestGrantDecidesAtHerald(t *testing.T) {
 	}
 }
 
-// Whoever tries to put a header into a mail by way of a name or an address is refused before Herald ever sees it.
+// TestInjectionStopsAtCensus checks that Census refuses names and addresses that would inject a
+// mail header.
 func TestInjectionStopsAtCensus(t *testing.T) {
 	_, _, office := callers(t)
 	for _, body := range []string{

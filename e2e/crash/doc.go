@@ -1,8 +1,9 @@
-// Package crash breaks the running system at named points and looks whether it keeps its promise: a
-// notification that was accepted is never lost, and its mail is never doubled without the mark
-// possible_duplicate. It runs the built programs and has no hook in them: a proxy between Herald and
-// PostgreSQL recognises the points at which Herald writes, and a mail server those of a conversation.
+// Package crash injects faults into the running system at defined points. It checks Herald's
+// promise: an accepted notification is never lost, and a mail that is sent twice is marked with
+// possible_duplicate. It runs the built programs without test hooks. A proxy between Herald and
+// PostgreSQL detects the points at which Herald writes. A mail server detects the points of an SMTP
+// conversation.
 //
-// It is all tests. They run a sample of each cell of the matrix. With -crash.full, as make crash has
-// it, they run all repetitions and print the tables of Herald's documentation.
+// The package consists of tests. By default they run a sample of each cell of the matrix. With
+// -crash.full, which make crash sets, they run all repetitions and print the tables of README.md.
 package crash

@@ -9,11 +9,11 @@ import (
 	"example.com/micromachine/pkg/smtptest"
 )
 
-// A fault is something that breaks at a point, for so many notifications.
+// A fault is injected at a point, for a number of notifications.
 type fault struct {
-	name   string
-	second bool // whether a second Herald runs
-	strike func(ctx context.Context, w *world, at Point, notifications int) error
+	name   string // the column in the table
+	second bool   // whether a second Herald runs
+	inject func(ctx context.Context, w *world, at Point, notifications int) error
 }
 
 // faults are the columns of the matrix.
@@ -24,14 +24,14 @@ var faults = []fault{
 	{"database hangs for 10 s", false, hangDatabase},
 }
 
-// perKill is how many notifications are on their way at each kill beside a replica. Each such kill
-// takes as long as the replica needs to take over.
+// perKill is how many notifications are in progress at each kill beside a replica. After a kill the
+// replica takes several seconds to take over.
 const perKill = 5
 
 var errNotReached = errors.New("the point was not reached")
 
-// hang returns how long the database hangs. River gives a fetch up after 10 s: a shorter hang has its
-// reply come late, but come.
+// hang returns how long the database hangs. River's fetch times out after 10 s. A shorter hang
+// delays the reply, which is the harder case.
 func hang(at Point) time.Duration {
 	if at == AfterFetch {
 		return 6 * time.Second
@@ -41,11 +41,11 @@ func hang(at Point) time.Duration {
 
 const (
 	hangFor     = 10 * time.Second
-	hangsAtOnce = 5 // a hang of each point's own connection
+	hangsAtOnce = 5 // the number of connections that hang at a point
 )
 
-// killAndRestart kills Herald at a point, once for each notification. What it left is worked by the
-// Heralds after it.
+// killAndRestart kills Herald at a point, once for each notification. The next Heralds finish the
+// jobs.
 func killAndRestart(ctx context.Context, w *world, at Point, n int) error {
 	for range n {
 		held := w.a.hold(at, true)
@@ -60,7 +60,7 @@ func killAndRestart(ctx context.Context, w *world, at Point, n int) error {
 	return nil
 }
 
-// kill kills a Herald that is held at a point, or will be.
+// kill kills a Herald when it reaches a point.
 func kill(ctx context.Context, h *herald, held *hold) error {
 	err := held.await(ctx)
 	if err == nil {
@@ -71,34 +71,34 @@ func kill(ctx context.Context, h *herald, held *hold) error {
 	return err
 }
 
-// killBesideReplica kills one Herald of two at a point, and lets the other one finish what it left.
+// killBesideReplica kills one of two Heralds at a point. The other one finishes its jobs.
 func killBesideReplica(ctx context.Context, w *world, at Point, n int) error {
 	for n > 0 {
-		held, notMine := w.a.hold(at, true), w.b.hold(BeforeFetch, true)
+		held, fetchHold := w.a.hold(at, true), w.b.hold(BeforeFetch, true)
 		for range min(n, perKill) {
 			w.postTo(ctx, w.a, at)
 		}
 		n -= perKill
 		err := kill(ctx, w.a, held)
 		w.b.clear()
-		notMine.release()
+		fetchHold.release()
 		if err != nil {
 			return err
 		}
 		pause(ctx, takeOverWithin)
-		if err := w.a.Start(ctx); err != nil { // what was not answered is repeated to it
+		if err := w.a.Start(ctx); err != nil { // it receives the requests that were not answered
 			return err
 		}
 	}
 	return nil
 }
 
-// takeOverWithin is how long a replica needs to find out that another one has died, and to work its
+// takeOverWithin is how long a replica needs to detect that another one is dead, and to finish its
 // jobs.
 const takeOverWithin = 8 * time.Second
 
-// cutConnections cuts connections to PostgreSQL: that of the write at hand, or all of them when the
-// point is one of the conversation with the mail server.
+// cutConnections closes connections to PostgreSQL: the connection of the write at the point, or all
+// of them when the point is one of the SMTP conversation.
 func cutConnections(ctx context.Context, w *world, at Point, n int) error {
 	if at == AfterHello {
 		w.a.fail(dropAfterReply)
@@ -124,36 +124,37 @@ func cutConnections(ctx context.Context, w *world, at Point, n int) error {
 	return nil
 }
 
-// dropAfterReply has no connection to the mail server be used twice, so that each mail begins with EHLO.
+// dropAfterReply closes each connection to the mail server after one mail, so that each mail begins
+// with EHLO.
 func dropAfterReply(at smtptest.Stage) (smtptest.Fault, bool) {
 	return smtptest.Fault{}, at == smtptest.AtEnd
 }
 
-// hangDatabase has the connection of the write at hand hang, or all of them when the point is one of
-// the conversation with the mail server. All notifications are on their way at the same time.
+// hangDatabase makes the connection of the write at the point hang, or all connections when the
+// point is one of the SMTP conversation. All notifications are in progress at the same time.
 func hangDatabase(ctx context.Context, w *world, at Point, n int) error {
 	var hangs atomic.Int32
-	over := make(chan struct{}, hangsAtOnce)
+	done := make(chan struct{}, hangsAtOnce)
 	w.a.set(func(p Point) bool {
 		switch n := hangs.Load(); {
 		case p != at || n >= hangsAtOnce || !hangs.CompareAndSwap(n, n+1):
 			return false
 		case !at.ofMail():
 			pause(ctx, hang(at))
-			over <- struct{}{}
+			done <- struct{}{}
 		case n == 0:
 			w.a.proxy.pause()
-			time.AfterFunc(hangFor, func() { w.a.proxy.resume(); over <- struct{}{} })
+			time.AfterFunc(hangFor, func() { w.a.proxy.resume(); done <- struct{}{} })
 		}
 		return false
 	})
 	for range n {
 		w.postTo(ctx, w.a, at)
 	}
-	return (&hold{reached: over}).await(ctx)
+	return (&hold{reached: done}).await(ctx)
 }
 
-// pause waits for a while.
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():

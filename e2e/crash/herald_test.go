@@ -13,27 +13,28 @@ import (
 	"example.com/micromachine/pkg/smtptest"
 )
 
-// A trap decides what happens to a Herald at a point. It may wait. What has reached the point is cut
-// off when it returns true: the connection to PostgreSQL, or to the mail server.
+// A trap is called when Herald reaches a point. It may block. When it returns true, the connection
+// to PostgreSQL or to the mail server that reached the point is closed.
 type trap func(Point) (cut bool)
 
-// A faulting decides what a mail server does at a stage of a conversation beside what the trap says.
-type faulting func(smtptest.Stage) (smtptest.Fault, bool)
+// A mailFault returns the fault of the mail server at a stage of a conversation, if there is one.
+// It applies in addition to the trap.
+type mailFault func(smtptest.Stage) (smtptest.Fault, bool)
 
-// A herald is one Herald with its own way to PostgreSQL and its own mail server.
+// A herald is one Herald with its own proxy to PostgreSQL and its own mail server.
 type herald struct {
 	*stack.Process
 
 	caller   *stack.Caller
 	proxy    *proxy
-	census   *pgtest.Proxy // between it and Census
+	census   *pgtest.Proxy // the proxy to Census
 	queueing atomic.Bool   // see queueNext
 	mail     *smtptest.Server
 	trap     atomic.Pointer[trap]
-	faults   atomic.Pointer[faulting]
+	faults   atomic.Pointer[mailFault]
 }
 
-// startHerald starts a Herald on a database. It reaches Census through a proxy.
+// startHerald starts a Herald on a database. It connects to Census through a proxy.
 func startHerald(
 	ctx context.Context, s *stack.Stack, name, databaseURL string, census *pgtest.Proxy,
 ) (h *herald, err error) {
@@ -47,7 +48,7 @@ func startHerald(
 		return nil, err
 	}
 	database.Host = h.proxy.addr()
-	database.RawQuery = "sslmode=disable&pool_max_conns=10" // the proxy reads along; there are many worlds
+	database.RawQuery = "sslmode=disable&pool_max_conns=10" // no TLS, so that the proxy can read; few connections, as many Heralds run
 	if h.mail, err = smtptest.Start(smtptest.Config{OnStage: h.onStage}); err != nil {
 		return nil, err
 	}
@@ -64,23 +65,24 @@ func startHerald(
 
 func (h *herald) close() {
 	h.clear()
-	_ = h.Kill() // the stack says what is wrong with it
+	_ = h.Kill() // the stack reports errors
 	h.proxy.close()
 	_ = h.mail.Close()
 }
 
-// set sets what happens at the points from now on.
+// set sets the trap.
 func (h *herald) set(t trap) { h.trap.Store(&t) }
 
-// clear has nothing happen at the points any more.
+// clear removes the trap and the mail fault.
 func (h *herald) clear() {
 	h.set(func(Point) bool { return false })
 	h.fail(func(smtptest.Stage) (smtptest.Fault, bool) { return smtptest.Fault{}, false })
 }
 
-// fail sets what the mail server does from now on.
-func (h *herald) fail(f faulting) { h.faults.Store(&f) }
+// fail sets the mail fault.
+func (h *herald) fail(f mailFault) { h.faults.Store(&f) }
 
+// reach is called when Herald reaches a point.
 func (h *herald) reach(p Point) bool {
 	if p == AfterFetch && h.queueing.CompareAndSwap(true, false) {
 		h.census.Accept()
@@ -88,8 +90,8 @@ func (h *herald) reach(p Point) bool {
 	return (*h.trap.Load())(p)
 }
 
-// queueNext has the notifications that are accepted before the next fetch go through the job queue:
-// Census is away until then, and so no delivery can begin at once.
+// queueNext makes the notifications that are accepted before the next fetch go through the job
+// queue. Census refuses connections until then, so that no direct delivery starts.
 func (h *herald) queueNext() {
 	if h.queueing.CompareAndSwap(false, true) {
 		h.census.Refuse()
@@ -103,20 +105,20 @@ func (h *herald) onStage(at smtptest.Stage, _ smtptest.Mail) (smtptest.Fault, bo
 	return (*h.faults.Load())(at)
 }
 
-// loseDatabase ends all connections to PostgreSQL, and has new ones be refused.
+// loseDatabase closes all connections to PostgreSQL and refuses new ones.
 func (h *herald) loseDatabase() {
 	h.proxy.refuse(true)
 	h.proxy.cut()
 }
 
-// A hold stops everything that reaches a point until it is released.
+// A hold blocks everything that reaches a point until it is released.
 type hold struct {
-	reached  chan struct{} // gets one for each that reaches it
+	reached  chan struct{} // receives a value for each arrival
 	released chan struct{}
-	cut      bool // on release
+	cut      bool // whether to close the connections on release
 }
 
-// hold sets a trap that holds at a point. The ones held are cut off on release where cut is set.
+// hold sets a trap that blocks at a point.
 func (h *herald) hold(at Point, cut bool) *hold {
 	held := &hold{reached: make(chan struct{}, 1000), released: make(chan struct{}), cut: cut}
 	h.set(func(p Point) bool {
@@ -137,7 +139,7 @@ func (h *herald) hold(at Point, cut bool) *hold {
 
 func (h *hold) release() { close(h.released) }
 
-// await waits until something is held.
+// await waits until something reaches the point.
 func (h *hold) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pointWithin)
 	defer cancel()
@@ -149,5 +151,5 @@ func (h *hold) await(ctx context.Context) error {
 	}
 }
 
-// pointWithin is how long it may take to reach a point.
+// pointWithin is the time limit for reaching a point.
 const pointWithin = 40 * time.Second

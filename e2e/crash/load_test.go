@@ -11,10 +11,10 @@ import (
 	"example.com/micromachine/pkg/smtptest"
 )
 
-// clients is how many clients post at the same time.
+// clients is the number of concurrent clients.
 const clients = 32
 
-// postMany posts to the Heralds of a world in turn, and returns when all is accepted.
+// postMany posts to the Heralds in turn and returns when all notifications are accepted.
 func (w *world) postMany(t *testing.T, n int) {
 	t.Helper()
 	heralds := []*herald{w.a, w.b}
@@ -34,24 +34,25 @@ func (w *world) postMany(t *testing.T, n int) {
 	wait.Wait()
 }
 
-// deferring answers every fifth of so many mails with 451, at RCPT and at the final dot in turn.
-func deferring(mails int) faulting {
+// deferring refuses about every fifth mail with 451, at RCPT and at the final dot in turn. It stops
+// after the given number of mails.
+func deferring(mails int) mailFault {
 	var count atomic.Int64
 	return func(at smtptest.Stage) (smtptest.Fault, bool) {
 		if at != smtptest.AtRcpt && at != smtptest.AtData {
 			return smtptest.Fault{}, false
 		}
-		n := count.Add(1) // two for each mail, but one for each that is refused at RCPT
+		n := count.Add(1) // two for each mail, or one when RCPT is refused
 		return smtptest.Fault{Code: 451}, n <= 2*int64(mails) && n%9 == 0
 	}
 }
 
-// testTwoReplicas has two Heralds on one database send many mails, of which the mail servers put some
-// 20 % off.
+// testTwoReplicas has two Heralds on one database send many mails. The mail servers defer about 20
+// % of them.
 func testTwoReplicas(t *testing.T, s *stack.Stack) {
 	mails := 200
 	if *full {
-		mails = 10_000 // with the machine to themselves
+		mails = 10_000 // no other test runs at the same time
 	}
 	w := newWorld(t, s)
 	if err := w.start(t.Context(), s, true); err != nil {
@@ -66,19 +67,20 @@ func testTwoReplicas(t *testing.T, s *stack.Stack) {
 	for _, fault := range got.faults {
 		t.Error(fault)
 	}
-	put := got.Attempts - got.Notifications
-	if got.Notifications != mails || got.Failed > 0 || got.Marked > 0 || put < mails/10 {
+	deferred := got.Attempts - got.Notifications
+	if got.Notifications != mails || got.Failed > 0 || got.Marked > 0 || deferred < mails/10 {
 		t.Errorf("got %+v", got)
 	}
-	both := newTable("two replicas", "result", "put off", "accepted within", "over within")
-	both.add("", got.String(), strconv.Itoa(put), accepted.Round(time.Millisecond).String(), time.Since(begun).Round(time.Second).String())
-	both.print(t, "Two replicas and a mail server that puts mails off")
+	both := newTable("two replicas", "result", "deferred", "accepted within", "finished within")
+	both.add("", got.String(), strconv.Itoa(deferred), accepted.Round(time.Millisecond).String(),
+		time.Since(begun).Round(time.Second).String())
+	both.print(t, "Two replicas and a mail server that defers mails")
 }
 
-// testRefusedSender has the mail server refuse the sender of all mails for 6 s. It is the server's
-// trouble: no mail fails, and none uses up an attempt.
+// testRefusedSender has the mail server refuse the sender of all mails for 6 s. This is a fault of
+// the server: no mail fails and no attempt is used up.
 func testRefusedSender(t *testing.T, s *stack.Stack) {
-	const mails, trouble = 150, 6 * time.Second
+	const mails, duration = 150, 6 * time.Second
 	w := newWorld(t, s)
 	if err := w.start(t.Context(), s, false); err != nil {
 		t.Fatal(err)
@@ -87,7 +89,7 @@ func testRefusedSender(t *testing.T, s *stack.Stack) {
 		return smtptest.Fault{Code: 554}, at == smtptest.AtMail
 	})
 	w.postMany(t, mails)
-	time.Sleep(trouble)
+	time.Sleep(duration)
 	if sent := len(w.a.mail.Mails()); sent > 0 {
 		t.Errorf("%d mails were sent", sent)
 	}
@@ -98,7 +100,7 @@ func testRefusedSender(t *testing.T, s *stack.Stack) {
 		t.Error(fault)
 	}
 	for _, r := range requests {
-		for _, a := range r.state.Attempts { // a busy Census may have used up one
+		for _, a := range r.state.Attempts { // an overloaded Census may have used up an attempt
 			if a.SMTPCode >= 400 {
 				t.Errorf("attempts: %+v", r.state.Attempts)
 			}

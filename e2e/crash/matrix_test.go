@@ -10,7 +10,7 @@ import (
 	"example.com/micromachine/e2e/stack"
 )
 
-// testMatrix breaks something at each point, in each way.
+// testMatrix injects each fault at each point.
 func testMatrix(t *testing.T, s *stack.Stack) {
 	notifications, parallel := 1, 4
 	if *full {
@@ -42,7 +42,7 @@ func testMatrix(t *testing.T, s *stack.Stack) {
 		inUse = append(inUse, fmt.Sprintf("%.1f s", longest.Seconds()))
 	}
 	table.add("an Idempotency-Key was in use for at most", inUse...)
-	table.print(t, "Something breaks at a point")
+	table.print(t, "A fault at each point")
 }
 
 // runFault runs one column of the matrix.
@@ -53,7 +53,7 @@ func runFault(t *testing.T, s *stack.Stack, f fault, notifications, parallel int
 	var jobs []job
 	for _, p := range points {
 		jobs = append(jobs, func(ctx context.Context, w *world) {
-			got := w.run(ctx, func() error { return f.strike(ctx, w, p, notifications) })
+			got := w.run(ctx, func() error { return f.inject(ctx, w, p, notifications) })
 			for _, fault := range got.faults {
 				t.Errorf("%s, %s: %s", f.name, p, fault)
 			}

@@ -2,13 +2,14 @@ package crash_test
 
 import "example.com/micromachine/pkg/smtptest"
 
-// A Point is a point on the way of a notification at which something breaks.
+// A Point is a point in the processing of a notification at which a fault is injected.
 type Point int
 
-// The points, in the order of the way. A commit is broken before its statement has arrived at
-// PostgreSQL, after PostgreSQL has committed but before Herald knows, or when Herald knows.
+// The points in the order of the processing. A commit has three: before PostgreSQL receives the
+// statement, after PostgreSQL has committed but before Herald receives the reply, and after Herald has
+// received the reply.
 const (
-	BeforeFetch Point = iota + 1 // not part of the matrix: it decides which Herald gets a queued job
+	BeforeFetch Point = iota + 1 // not part of the matrix; selects the Herald that fetches a queued job
 	RequestAccepted
 	BeforeAccept
 	InAccept
@@ -25,7 +26,7 @@ const (
 	AfterOutcome
 )
 
-// points are those of the matrix.
+// points are the rows of the matrix.
 var points = []Point{
 	RequestAccepted, BeforeAccept, InAccept, AfterAccept, AfterFetch, AfterHello, AfterMail, AfterRcpt,
 	AfterData, AfterDot, AfterReply, BeforeOutcome, InOutcome, AfterOutcome,
@@ -49,14 +50,14 @@ var pointNames = map[Point]string{
 	AfterOutcome:    "after the commit of the outcome",
 }
 
-// String returns the point's name in the tables.
+// String returns the name of the point in the tables.
 func (p Point) String() string { return pointNames[p] }
 
-// ofMail reports whether the point is one of the conversation with the mail server.
+// ofMail reports whether the point is one of the SMTP conversation.
 func (p Point) ofMail() bool { return p >= AfterHello && p <= AfterReply }
 
-// stagePoints are the stages of a conversation that are points. The final dot is the moment at which
-// the server has taken the mail and has not said so.
+// stagePoints maps the stages of an SMTP conversation to points. At AfterDot the server has
+// accepted the mail and has not replied.
 var stagePoints = map[smtptest.Stage]Point{
 	smtptest.AtHello: AfterHello,
 	smtptest.AtMail:  AfterMail,
@@ -66,20 +67,20 @@ var stagePoints = map[smtptest.Stage]Point{
 	smtptest.AtEnd:   AfterReply,
 }
 
-// A write is a kind of statement by which Herald writes.
+// A write is a kind of statement with which Herald writes.
 type write int
 
 // The writes that have points.
 const (
 	none write = iota
-	burn       // of the request's token, which comes before all that is stored of it
+	burn       // records the request's token as used; the first write of a request
 	accept
 	fetch
 	outcome
 )
 
-// writeMarks are what tells a write's SQL from all other. A mark that Herald's SQL no longer holds
-// fails the matrix: its points are not reached.
+// writeMarks are substrings that identify the SQL of a write. If Herald's SQL no longer contains a
+// mark, the matrix fails, as its points are not reached.
 var writeMarks = map[write]string{
 	burn:    "insert into svcauth_replay",
 	accept:  "insert into notifications",
@@ -87,7 +88,7 @@ var writeMarks = map[write]string{
 	outcome: "give_up_after",
 }
 
-// writePoints are the points before, in and after a write. Zero: none.
+// writePoints are the points before, in and after a write. Zero means none.
 var writePoints = map[write]struct{ before, in, after Point }{
 	burn:    {RequestAccepted, 0, 0},
 	accept:  {BeforeAccept, InAccept, AfterAccept},

@@ -9,21 +9,21 @@ import (
 	"sync/atomic"
 )
 
-// errCut says that a connection was cut on purpose.
+// errCut says that the proxy closed a connection on purpose.
 var errCut = errors.New("cut")
 
-// A proxy stands between one Herald and PostgreSQL.
+// A proxy forwards connections from one Herald to PostgreSQL.
 type proxy struct {
 	listener net.Listener
 	target   string
-	// at is called at each point. It may wait, for which time the connection hangs. The connection
-	// is cut when it returns true.
+	// at is called at each point. The connection hangs while at blocks. The connection is closed
+	// when at returns true.
 	at func(Point) (cut bool)
 
 	mu       sync.Mutex
 	links    map[*link]struct{}
 	refusing bool
-	paused   chan struct{} // closed when the pause is over; nil outside one
+	paused   chan struct{} // closed when the pause ends; nil without a pause
 }
 
 func newProxy(target string, at func(Point) bool) (*proxy, error) {
@@ -69,10 +69,10 @@ func (p *proxy) link(client net.Conn) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = l.fromServer() // how it ends does not matter: the connection ends with it
+		_ = l.fromServer() // the connection is closed whatever the error
 		_ = client.Close()
 	}()
-	_ = l.fromClient() // likewise
+	_ = l.fromClient() // the connection is closed whatever the error
 	_ = server.Close()
 	<-done
 }
@@ -93,7 +93,7 @@ func (p *proxy) remove(l *link) {
 	delete(p.links, l)
 }
 
-// cut ends all connections but those that are held at a point.
+// cut closes all connections except those that are held at a point.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -105,14 +105,14 @@ func (p *proxy) cut() {
 	}
 }
 
-// refuse has new connections be refused, or not.
+// refuse sets whether new connections are refused.
 func (p *proxy) refuse(refuse bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refusing = refuse
 }
 
-// pause has all connections hang until resume.
+// pause makes all connections hang until resume.
 func (p *proxy) pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -130,7 +130,7 @@ func (p *proxy) resume() {
 	}
 }
 
-// await returns when no pause is on.
+// await waits until no pause is active.
 func (p *proxy) await() {
 	p.mu.Lock()
 	paused := p.paused
@@ -144,14 +144,14 @@ func (p *proxy) await() {
 type link struct {
 	proxy          *proxy
 	client, server net.Conn
-	transcript     transcript // the client's side alone uses it
+	transcript     transcript // used by fromClient only
 	held           atomic.Int32
 
 	mu      sync.Mutex
-	pending []write // what the replies to come are to
+	pending []write // the writes whose replies are still to come
 }
 
-// reach stops at a point and reports an error when the connection is to be cut there.
+// reach calls at for a point. It returns errCut when the connection must be closed.
 func (l *link) reach(p Point) error {
 	if p == 0 {
 		return nil
@@ -164,7 +164,7 @@ func (l *link) reach(p Point) error {
 	return nil
 }
 
-// fromClient passes what the client says on, up to each Sync at a time.
+// fromClient forwards the client's messages. It forwards all messages up to a Sync together.
 func (l *link) fromClient() error {
 	r := bufio.NewReader(l.client)
 	startup, err := readStartup(r)
@@ -204,7 +204,8 @@ func (l *link) fromClient() error {
 	}
 }
 
-// fromServer passes replies on. The reply to a write is held back until it is complete.
+// fromServer forwards the server's messages. It holds the reply to a write back until the reply is
+// complete.
 func (l *link) fromServer() error {
 	r := bufio.NewReader(l.server)
 	var reply []byte
@@ -247,7 +248,7 @@ func (l *link) fromServer() error {
 	}
 }
 
-// head returns what the reply that is being read is to; done takes it off.
+// head returns the write whose reply is being read. If done is true, it removes the write.
 func (l *link) head(done bool) write {
 	l.mu.Lock()
 	defer l.mu.Unlock()

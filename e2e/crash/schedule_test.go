@@ -11,21 +11,22 @@ import (
 	"example.com/micromachine/pkg/smtptest"
 )
 
-// How a process loses PostgreSQL: for longer than it takes another one to hold it for dead.
+// The outage of a Herald's connection to PostgreSQL. It is longer than the time after which another
+// process takes the Herald for dead.
 const (
 	outage   = 7 * time.Second
-	lateBy   = 5 * time.Second // after the outage, the second mail server answers
-	perRound = 14              // notifications: no more go to one domain at the same time
+	lateBy   = 5 * time.Second // the delay of the second mail server's reply after the outage
+	perRound = 14              // the number of notifications: the limit of mails to one domain at a time
 )
 
-// waits are the points at which the first process waits while it has no database.
+// waits are the points at which the first Herald is stopped during its outage.
 var waits = []Point{
 	AfterFetch, AfterHello, AfterMail, AfterRcpt, AfterData, AfterDot, AfterReply, BeforeOutcome, InOutcome, AfterOutcome,
 }
 
-// testSchedule has one Herald take jobs and wait at a point. It loses PostgreSQL for 7 s. Another
-// Herald takes over and sends, and its mail server answers late. Then the first one gets its database
-// back, and its conversations fail at some point, or succeed.
+// testSchedule has one Herald start jobs and stop at a point. That Herald loses PostgreSQL for 7 s.
+// Another Herald takes over and sends, and its mail server replies late. Then the first Herald gets
+// its database back. Its conversations fail at some point or succeed.
 func testSchedule(t *testing.T, s *stack.Stack) {
 	rounds, parallel := 1, 5
 	if *full {
@@ -60,28 +61,29 @@ func testSchedule(t *testing.T, s *stack.Stack) {
 	printSchedule(t, results, failures)
 }
 
-// schedule plays it once, and returns how many conversations of the first Herald failed at each point.
+// schedule runs one round. It returns how many conversations of the first Herald failed at each
+// point.
 func schedule(ctx context.Context, w *world, at Point) (map[Point]int, error) {
-	notMine := w.b.hold(BeforeFetch, true)
-	held, notYet := w.a.hold(at, false), (*hold)(nil)
-	if at == AfterFetch { // all jobs in one fetch
-		notYet = w.a.hold(BeforeFetch, true)
+	secondFetch := w.b.hold(BeforeFetch, true)
+	held, firstFetch := w.a.hold(at, false), (*hold)(nil)
+	if at == AfterFetch { // one fetch must return all jobs
+		firstFetch = w.a.hold(BeforeFetch, true)
 	}
 	for range perRound {
 		w.postTo(ctx, w.a, at)
 	}
 	w.posts.Wait()
-	if notYet != nil {
+	if firstFetch != nil {
 		held = w.a.hold(at, false)
-		notYet.release()
+		firstFetch.release()
 	}
 	err := held.await(ctx)
 	pause(ctx, gatherFor)
 	w.a.loseDatabase()
 	late := w.b.hold(AfterDot, false)
-	notMine.release()
+	secondFetch.release()
 	pause(ctx, outage)
-	if at < AfterReply && err == nil { // from there on the first may have recorded all in time
+	if at < AfterReply && err == nil { // at later points the first Herald may have recorded everything before
 		err = late.await(ctx)
 	}
 	plan := newPlan(at)
@@ -94,10 +96,11 @@ func schedule(ctx context.Context, w *world, at Point) (map[Point]int, error) {
 	return plan.done(), err
 }
 
-// gatherFor is how long others may take to reach a point where one is.
+// gatherFor is how long the other jobs may take to reach the point after the first one.
 const gatherFor = 300 * time.Millisecond
 
-// A plan has some conversations fail at each point from where they wait on. What is left succeeds.
+// A plan makes two conversations fail at each point after the one where they were stopped. The
+// remaining conversations succeed.
 type plan struct {
 	mu     sync.Mutex
 	left   map[Point]int
@@ -112,8 +115,8 @@ func newPlan(at Point) *plan {
 	return p
 }
 
-// fault has the first conversation at a point get a reply, and the second one none. A server that has
-// taken the mail does not say that it has not.
+// fault refuses the first conversation at a point with a reply and drops the second one. From
+// AfterDot on it drops both, as the server has accepted the mail.
 func (p *plan) fault(stage smtptest.Stage) (f smtptest.Fault, fails bool) {
 	at := stagePoints[stage]
 	p.mu.Lock()
@@ -137,7 +140,7 @@ func (p *plan) done() map[Point]int {
 
 func printSchedule(t *testing.T, results map[Point]tally, failures map[Point]map[Point]int) {
 	t.Helper()
-	table := newTable("the first Herald waits", "result")
+	table := newTable("the first Herald is stopped", "result")
 	for q := AfterHello; q <= AfterReply; q++ {
 		table.columns = append(table.columns, "failed "+q.String())
 	}

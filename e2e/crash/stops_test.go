@@ -11,21 +11,21 @@ import (
 	"example.com/micromachine/pkg/smtptest"
 )
 
-// A stop is a SIGTERM to a Herald that is at a point with a mail, and in trouble.
+// A stop is a SIGTERM to a Herald that has reached a point with a mail while a fault is active.
 type stop struct {
-	name    string
-	at      Point
-	trouble func(h *herald)
-	stays   bool // at the point
+	name   string
+	at     Point
+	inject func(h *herald)
+	stays  bool // whether the mail stays at the point
 }
 
 var stops = []stop{
 	{"a conversation hangs", AfterDot, func(*herald) {}, true},
-	{"PostgreSQL is away, a conversation goes on", AfterRcpt, (*herald).loseDatabase, false},
-	{"PostgreSQL is away, a result is to be recorded", BeforeOutcome, (*herald).loseDatabase, false},
-	{"PostgreSQL hangs, a conversation goes on", AfterRcpt, func(h *herald) { h.proxy.pause() }, false},
-	{"PostgreSQL hangs, a result is to be recorded", BeforeOutcome, func(h *herald) { h.proxy.pause() }, false},
-	{"sending is paused, PostgreSQL is away", AfterMail, func(h *herald) {
+	{"PostgreSQL is unreachable, a conversation continues", AfterRcpt, (*herald).loseDatabase, false},
+	{"PostgreSQL is unreachable, a result must be recorded", BeforeOutcome, (*herald).loseDatabase, false},
+	{"PostgreSQL hangs, a conversation continues", AfterRcpt, func(h *herald) { h.proxy.pause() }, false},
+	{"PostgreSQL hangs, a result must be recorded", BeforeOutcome, func(h *herald) { h.proxy.pause() }, false},
+	{"sending is paused, PostgreSQL is unreachable", AfterMail, func(h *herald) {
 		h.fail(func(at smtptest.Stage) (smtptest.Fault, bool) {
 			return smtptest.Fault{Code: 421}, at == smtptest.AtMail || at == smtptest.AtHello
 		})
@@ -33,11 +33,11 @@ var stops = []stop{
 	}, false},
 }
 
-// stopWithin is how long Herald may take to end: the grace of conversations, and a little more.
+// stopWithin is the time limit of a stop: the grace period of conversations and a little more.
 const stopWithin = 20 * time.Second
 
-// testStops sends SIGTERM to a Herald in trouble. It ends in time, in whatever trouble it is, and
-// the next one goes on.
+// testStops sends SIGTERM to a Herald while a fault is active. Herald must end within stopWithin,
+// and the next Herald finishes the jobs.
 func testStops(t *testing.T, system *stack.Stack) {
 	var jobs []job
 	var mu sync.Mutex
@@ -62,19 +62,19 @@ func testStops(t *testing.T, system *stack.Stack) {
 	runJobs(t, system, len(jobs), false, jobs)
 }
 
-// play plays it and returns how long Herald took to end.
+// play runs one stop and returns how long it took.
 func (s stop) play(ctx context.Context, w *world) (time.Duration, error) {
 	held := w.a.hold(s.at, false)
 	w.post(ctx, w.a)
 	w.posts.Wait()
 	err := held.await(ctx)
-	s.trouble(w.a)
+	s.inject(w.a)
 	release := sync.OnceFunc(held.release)
 	if !s.stays {
 		release()
 	}
 	begun := time.Now()
-	if stopErr := w.a.Stop(); stopErr != nil { // what it could not hand back is an error to it
+	if stopErr := w.a.Stop(); stopErr != nil { // Herald reports jobs that it could not hand back
 		err = errors.Join(err, w.a.Kill())
 	}
 	took := time.Since(begun)

@@ -19,7 +19,8 @@ func (t *table) add(name string, cells ...string) {
 	t.rows = append(t.rows, append([]string{name}, cells...))
 }
 
-// print prints the table under a title, when all repetitions were run.
+// print prints the table under a title to standard output in a full run, and to the test's log
+// otherwise.
 func (t *table) print(tb testing.TB, title string) {
 	tb.Helper()
 	var b strings.Builder
@@ -34,14 +35,14 @@ func (t *table) print(tb testing.TB, title string) {
 	}
 }
 
-// String returns a cell: how many notifications were on their way, how many of them were marked as
-// possible duplicates, and how many mails went out twice; then what must not be.
+// String returns the text of a cell: the number of notifications, of those marked as possible
+// duplicates, and of mails sent twice. Forbidden results follow.
 func (t tally) String() string {
 	s := fmt.Sprintf("%d: %d marked, %d doubled", t.Notifications, t.Marked, t.Doubled)
 	for _, fault := range []struct {
 		n    int
 		name string
-	}{{t.Failed, "failed"}, {t.Lost, "LOST"}, {t.Silent, "DOUBLED SILENTLY"}, {t.Extra, "NOT ASKED FOR"}, {t.Errors, "status 500"}} {
+	}{{t.Failed, "failed"}, {t.Lost, "LOST"}, {t.Silent, "DOUBLED SILENTLY"}, {t.Extra, "NOT REQUESTED"}, {t.Errors, "status 500"}} {
 		if fault.n > 0 {
 			s += fmt.Sprintf(", %d %s", fault.n, fault.name)
 		}

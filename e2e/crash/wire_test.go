@@ -10,24 +10,24 @@ import (
 	"strings"
 )
 
-// The messages of PostgreSQL's protocol that are looked at: see its documentation, "Frontend/Backend
-// Protocol, Message Formats".
+// The types of messages that the proxy reads. See "Frontend/Backend Protocol, Message Formats" in
+// PostgreSQL's documentation.
 const (
 	msgParse, msgBind, msgExecute, msgQuery, msgSync, msgFlush = 'P', 'B', 'E', 'Q', 'S', 'H'
 	msgTerminate, msgPassword                                  = 'X', 'p'
 	msgReady, msgComplete, msgError                            = 'Z', 'C', 'E'
 )
 
-// maxMessage bounds a message, whose length a broken peer could invent.
+// maxMessage is the maximum size of a message.
 const maxMessage = 64 << 20
 
-// A message is one message as it is on the wire.
+// A message is a message in its wire format.
 type message []byte
 
 func (m message) kind() byte   { return m[0] }
 func (m message) body() []byte { return m[5:] }
 
-// readMessage reads a message that begins with its kind.
+// readMessage reads a message that begins with its type.
 func readMessage(r *bufio.Reader) (message, error) {
 	kind, err := r.ReadByte()
 	if err != nil {
@@ -40,7 +40,7 @@ func readMessage(r *bufio.Reader) (message, error) {
 	return append(message{kind}, rest...), nil
 }
 
-// readStartup reads a message that begins with its length, as the first one of a connection does.
+// readStartup reads a message that begins with its length, as the startup message does.
 func readStartup(r *bufio.Reader) ([]byte, error) {
 	var length [4]byte
 	if _, err := io.ReadFull(r, length[:]); err != nil {
@@ -56,7 +56,7 @@ func readStartup(r *bufio.Reader) ([]byte, error) {
 	return raw, err
 }
 
-// fields returns the first n strings of a body, each ended by NUL.
+// fields returns the first n NUL-terminated strings of a body.
 func fields(body []byte, n int) []string {
 	found := make([]string, n)
 	for i := range found {
@@ -66,22 +66,22 @@ func fields(body []byte, n int) []string {
 	return found
 }
 
-// rowsOf returns the number of rows that a CommandComplete tells.
+// rowsOf returns the number of rows in a CommandComplete.
 func rowsOf(m message) int {
 	tag := fields(m.body(), 1)[0]
 	n, _ := strconv.Atoi(tag[strings.LastIndexByte(tag, ' ')+1:])
 	return n
 }
 
-// A transcript follows the statements of one connection.
+// A transcript tracks the statements of one connection.
 type transcript struct {
-	prepared map[string]string // SQL by name
-	sql      []string          // executed since the last Sync
+	prepared map[string]string // the SQL of prepared statements, by name
+	sql      []string          // the statements since the last Sync
 	inTx     bool
-	written  write // in the transaction
+	written  write // the last write in the transaction
 }
 
-// note takes a message of the client.
+// note records a message of the client.
 func (t *transcript) note(m message) {
 	switch m.kind() {
 	case msgParse:
@@ -94,7 +94,8 @@ func (t *transcript) note(m message) {
 	}
 }
 
-// commits returns what the statements since the last Sync write durably. It forgets them.
+// commits returns the write that the statements since the last Sync commit, and forgets the
+// statements.
 func (t *transcript) commits() (durable write) {
 	for _, sql := range t.sql {
 		for w, mark := range writeMarks {

@@ -19,37 +19,37 @@ const (
 	notifications = stack.HeraldURL + "notification/"
 	welcome       = `{"user":"https://census.service/user/42/","type":"welcome-message"}`
 	retryPost     = 100 * time.Millisecond
-	// settleWithin is how long it may take until all notifications are over: a retry comes after some
-	// 10 s, and the next ones after twice as long each.
+	// settleWithin is the time limit until all notifications are sent or failed. A retry comes
+	// after about 10 s, and the pause doubles after each further failure.
 	settleWithin = 150 * time.Second
-	// keyWithin is how long a key may be in use after its request has ended without an answer.
+	// keyWithin is how long a key may be in use after its request has ended without a response.
 	keyWithin = 20 * time.Second
 )
 
-// A world is one database with two Heralds on it, of which the second may be off.
+// A world is one database with one or two Heralds.
 type world struct {
 	name        string
 	databaseURL string
-	census      [2]*pgtest.Proxy // one for each Herald
-	a, b        *herald
+	census      [2]*pgtest.Proxy // the proxies to Census, one for each Herald
+	a, b        *herald          // b is nil without a second Herald
 
 	posts    sync.WaitGroup
 	mu       sync.Mutex
 	requests []*request
-	judged   map[string]bool // by ID: whether the notification is a possible duplicate
+	judged   map[string]bool // whether a notification is a possible duplicate, by ID
 	keys     atomic.Int64
 }
 
 // A request is a POST, repeated with the same Idempotency-Key until it is accepted.
 type request struct {
 	URI      string
-	answers  map[int]int   // by status; 0 for none
-	conflict time.Duration // for how long the key was in use
+	answers  map[int]int   // the number of responses by status; 0 means no response
+	conflict time.Duration // how long the key was in use
 	err      error
 	state    notification
 }
 
-// A notification is Herald's answer, as far as it is looked at.
+// A notification is Herald's JSON, reduced to the members that the tests read.
 type notification struct {
 	URI, Status       string
 	PossibleDuplicate bool `json:"possible_duplicate"`
@@ -65,7 +65,7 @@ func (w *world) post(ctx context.Context, h *herald) {
 	w.posts.Go(func() { w.request(ctx, h) })
 }
 
-// postTo sends a request to a Herald whose notification comes to a point.
+// postTo sends a request whose notification reaches a point.
 func (w *world) postTo(ctx context.Context, h *herald, at Point) {
 	if at == AfterFetch {
 		h.queueNext()
@@ -73,7 +73,7 @@ func (w *world) postTo(ctx context.Context, h *herald, at Point) {
 	w.post(ctx, h)
 }
 
-// request sends a request to a Herald until it is accepted.
+// request repeats a request until it is accepted.
 func (w *world) request(ctx context.Context, h *herald) {
 	r := &request{answers: map[int]int{}}
 	key := fmt.Sprintf("%s-%d", w.name, w.keys.Add(1))
@@ -127,7 +127,7 @@ func send(ctx context.Context, caller *stack.Caller, key string) (*stack.Respons
 	return caller.Send(req)
 }
 
-// settle waits until each request is accepted and its notification is over.
+// settle waits until each request is accepted and its notification is sent or failed.
 func (w *world) settle(ctx context.Context) error {
 	w.posts.Wait()
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
@@ -143,7 +143,7 @@ func (w *world) settle(ctx context.Context) error {
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("not over within %v: %+v: %w", settleWithin, r.state, errors.Join(err, ctx.Err()))
+				return fmt.Errorf("neither sent nor failed within %v: %+v: %w", settleWithin, r.state, errors.Join(err, ctx.Err()))
 			case <-time.After(retryPost):
 			}
 		}
@@ -151,7 +151,7 @@ func (w *world) settle(ctx context.Context) error {
 	return nil
 }
 
-// get asks any Herald for the state of a request's notification.
+// get fetches the state of a request's notification from any Herald.
 func (w *world) get(ctx context.Context, r *request) error {
 	err := errors.New("no Herald runs")
 	for _, h := range []*herald{w.b, w.a} {
@@ -170,20 +170,20 @@ func (w *world) get(ctx context.Context, r *request) error {
 	return err
 }
 
-// A tally is what came of a number of notifications.
+// A tally counts the results of a number of notifications.
 type tally struct {
 	Notifications, Failed, Doubled, Marked int
-	Attempts                               int           // over all notifications
-	Lost, Silent, Extra                    int           // broken promises
-	Errors                                 int           // answers 500
-	KeyInUse                               time.Duration // the longest
+	Attempts                               int           // the sum over all notifications
+	Lost, Silent, Extra                    int           // violations of the promise
+	Errors                                 int           // responses 500
+	KeyInUse                               time.Duration // the longest time
 	faults                                 []string
 }
 
 var messageID = regexp.MustCompile(`(?mi)^Message-ID: <([0-9a-f-]{36})@`)
 
-// judge waits until all is over and compares the mails with what was promised. The world is as new
-// then.
+// judge waits until all notifications are sent or failed and compares the mails with the
+// notifications. It then resets the world.
 func (w *world) judge(ctx context.Context) (t tally) {
 	if err := w.settle(ctx); err != nil {
 		t.fault("lost: %v", err)
@@ -211,10 +211,10 @@ func (w *world) judge(ctx context.Context) (t tally) {
 		marked, known := w.judged[id]
 		if !known {
 			t.Extra++
-			t.fault("a mail of %s, which was promised to nobody", id)
+			t.fault("a mail of %s, which is no accepted notification", id)
 		} else if n > 1 && !marked {
 			t.Silent++
-			t.fault("%d mails of %s, some of which came late", n, id)
+			t.fault("%d mails of %s, some of them after it was judged", n, id)
 		}
 	}
 	return t
@@ -224,7 +224,7 @@ func (t *tally) fault(format string, args ...any) {
 	t.faults = append(t.faults, fmt.Sprintf(format, args...))
 }
 
-// add takes a request with the number of its mails.
+// add adds a request with the number of its mails.
 func (t *tally) add(r *request, mails int) {
 	t.Notifications++
 	t.Errors += r.answers[http.StatusInternalServerError]
@@ -255,7 +255,7 @@ func (t *tally) add(r *request, mails int) {
 	}
 }
 
-// plus adds up two tallies.
+// plus returns the sum of two tallies.
 func (t tally) plus(o tally) tally {
 	return tally{
 		Notifications: t.Notifications + o.Notifications, Failed: t.Failed + o.Failed, Doubled: t.Doubled + o.Doubled,

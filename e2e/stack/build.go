@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// BuiltPrograms returns the directory of the built programs: the one that E2E_BIN_DIR names, as make test sets it, or
-// a new one below dir.
+// BuiltPrograms returns the directory of the built programs. It is the value of E2E_BIN_DIR, which
+// make test sets. Without it the programs are built below dir.
 func BuiltPrograms(ctx context.Context, dir string) (string, error) {
 	if built := os.Getenv("E2E_BIN_DIR"); built != "" {
 		return built, nil

@@ -9,9 +9,10 @@ import (
 	"example.com/micromachine/pkg/smtptest"
 )
 
-// Mail is the mail server, which can be stopped and started again at the same address.
+// A Mail is a mail server. It can be stopped and started again at the same address. It is not safe
+// for concurrent use.
 type Mail struct {
-	Addr   string // by name, as its certificate has it
+	Addr   string // host:port, with the host name of the certificate
 	config smtptest.Config
 	server *smtptest.Server
 }
@@ -36,7 +37,7 @@ func newMail(addr, certFile, keyFile, dir string) (*Mail, error) {
 	}, nil
 }
 
-// Start starts the server, unless it runs.
+// Start starts the server, unless it is running.
 func (m *Mail) Start() (err error) {
 	if m.server != nil {
 		return nil
@@ -45,7 +46,7 @@ func (m *Mail) Start() (err error) {
 	return err
 }
 
-// Stop stops the server; connections are refused from then on.
+// Stop stops the server. New connections are refused.
 func (m *Mail) Stop() error {
 	if m.server == nil {
 		return nil

@@ -2,5 +2,5 @@ package stack
 
 import "syscall"
 
-// tieToParent has the kernel end the child when we die without stopping it.
+// tieToParent makes the kernel send SIGTERM to the child when this process dies.
 func tieToParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGTERM }

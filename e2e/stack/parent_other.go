@@ -4,5 +4,5 @@ package stack
 
 import "syscall"
 
-// tieToParent does nothing where the kernel offers no such thing.
+// tieToParent does nothing: only Linux can signal a child when its parent dies.
 func tieToParent(*syscall.SysProcAttr) {}

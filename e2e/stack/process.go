@@ -17,19 +17,20 @@ import (
 	"time"
 )
 
-// How long a process may take to be ready, and to end after SIGTERM.
+// The time limits of a start, and of the end after SIGTERM.
 const (
-	readyWithin = 60 * time.Second
-	endWithin   = 30 * time.Second
+	startTimeout = 60 * time.Second
+	stopTimeout  = 30 * time.Second
 )
 
-// The pauses between questions whether a process is ready: the first, and the longest. A busy machine is not made busier.
+// The bounds of the exponential backoff between checks whether a process is ready.
 const (
-	askFirst = 50 * time.Millisecond
-	askLast  = time.Second
+	minPoll = 50 * time.Millisecond
+	maxPoll = time.Second
 )
 
-// A Process is one of the built programs, which can be stopped, killed and started again. Its output goes to a file.
+// A Process is a built program that can be stopped, killed and started again. Its output goes to a
+// file. It is safe for concurrent use, except that Start is called by one goroutine at a time.
 type Process struct {
 	program string
 	args    []string
@@ -42,7 +43,7 @@ type Process struct {
 	done <-chan struct{} // closed when the process has ended
 }
 
-// Start starts the process, unless it runs, and waits until it is ready.
+// Start starts the process, unless it is running, and waits until it is ready.
 func (p *Process) Start(ctx context.Context) error {
 	if p.started() {
 		return nil
@@ -55,7 +56,7 @@ func (p *Process) Start(ctx context.Context) error {
 	cmd := exec.Command(p.program, p.args...)
 	cmd.Env = environ(p.env)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C in the terminal is for us; we stop them in order
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // keeps Ctrl-C in the terminal from reaching the process
 	tieToParent(cmd.SysProcAttr)
 	done, err := launch(cmd)
 	if err != nil {
@@ -67,8 +68,9 @@ func (p *Process) Start(ctx context.Context) error {
 	return p.awaitReady(ctx, done)
 }
 
-// launch starts cmd and returns a channel that is closed at its end. Start and Wait share one thread, which stays for as
-// long: the kernel takes the end of the thread that started a child for the end of its parent.
+// launch starts cmd and returns a channel that is closed when cmd ends. Start and Wait share one
+// locked thread: the kernel sends the parent-death signal when the thread that started the child
+// ends.
 func launch(cmd *exec.Cmd) (<-chan struct{}, error) {
 	done, started := make(chan struct{}), make(chan error)
 	go func() {
@@ -77,7 +79,7 @@ func launch(cmd *exec.Cmd) (<-chan struct{}, error) {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait() // how it ended is in ProcessState
+			_ = cmd.Wait() // ProcessState has the result
 			close(done)
 		}
 	}()
@@ -87,9 +89,9 @@ func launch(cmd *exec.Cmd) (<-chan struct{}, error) {
 func (p *Process) name() string { return filepath.Base(p.program) }
 
 func (p *Process) awaitReady(ctx context.Context, done <-chan struct{}) error {
-	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	for pause := askFirst; ; pause = min(2*pause, askLast) {
+	for pause := minPoll; ; pause = min(2*pause, maxPoll) {
 		err := p.ready(ctx)
 		if err == nil {
 			return nil
@@ -98,23 +100,25 @@ func (p *Process) awaitReady(ctx context.Context, done <-chan struct{}) error {
 		case <-done:
 			return fmt.Errorf("%s ended instead of starting:\n%s", p.name(), p.logTail())
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("%s is not ready after %v: %w:\n%s", p.name(), readyWithin, err, p.logTail()), p.Kill())
+			err = fmt.Errorf("%s is not ready after %v: %w:\n%s", p.name(), startTimeout, err, p.logTail())
+			return errors.Join(err, p.Kill())
 		case <-time.After(pause):
 		}
 	}
 }
 
-// Stop sends SIGTERM and waits for the end. A process that does not end, or not with exit code 0, is an error.
+// Stop sends SIGTERM and waits for the end. The error says that the process did not end in time or
+// that its exit code was not 0.
 func (p *Process) Stop() error {
 	cmd, done := p.takeRunning()
 	if cmd == nil {
 		return nil
 	}
-	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself, which the exit code tells
+	_ = cmd.Process.Signal(syscall.SIGTERM) // if the process has ended already, the exit code shows it
 	select {
 	case <-done:
-	case <-time.After(endWithin):
-		return errors.Join(fmt.Errorf("%s did not end within %v of SIGTERM", p.name(), endWithin), p.Kill())
+	case <-time.After(stopTimeout):
+		return errors.Join(fmt.Errorf("%s did not end within %v of SIGTERM", p.name(), stopTimeout), p.Kill())
 	}
 	if !cmd.ProcessState.Success() {
 		return fmt.Errorf("%s ended with %v:\n%s", p.name(), cmd.ProcessState, p.logTail())
@@ -122,7 +126,7 @@ func (p *Process) Stop() error {
 	return nil
 }
 
-// Kill ends the process at once, with SIGKILL.
+// Kill sends SIGKILL and waits for the end.
 func (p *Process) Kill() error {
 	cmd, done := p.takeRunning()
 	if cmd == nil {
@@ -141,7 +145,8 @@ func (p *Process) started() bool {
 	return p.cmd != nil
 }
 
-// takeRunning returns the process, which the caller is going to end, or nil where there is none.
+// takeRunning returns the running process, or nil. The process then counts as not started, and the
+// caller ends it.
 func (p *Process) takeRunning() (*exec.Cmd, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,7 +155,7 @@ func (p *Process) takeRunning() (*exec.Cmd, <-chan struct{}) {
 	return cmd, p.done
 }
 
-// Log returns all that the process has printed so far, over all its starts.
+// Log returns the output of the process, over all its starts.
 func (p *Process) Log() string {
 	data, err := os.ReadFile(p.logFile)
 	if err != nil {
@@ -164,9 +169,9 @@ func (p *Process) logTail() string {
 	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }
 
-// freeAddr returns a loopback address that nothing listens on, and that it has not returned before. Its port lies below
-// the range that the kernel gives to outgoing connections, so that it is still free when a process that was stopped
-// wants it again.
+// freeAddr returns a loopback address with a free port, and each address only once. The port is
+// below the range for outgoing connections, so that it is still free when a stopped process starts
+// again.
 func (s *Stack) freeAddr() (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,7 +2,7 @@ package stack
 
 import "strings"
 
-// Quote returns s as one word of a POSIX shell, untouched where nothing in it needs quoting.
+// Quote quotes s as one word of a POSIX shell. It returns s unchanged when no quoting is needed.
 func Quote(s string) string {
 	if s != "" && strings.IndexFunc(s, special) < 0 {
 		return s

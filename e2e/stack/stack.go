@@ -1,6 +1,6 @@
-// Package stack sets up the whole system from the built programs: PostgreSQL, a mail server that catches what it is
-// sent, Census and Herald as processes of their own, with TLS and keys made on the spot. The demo shows it, the
-// end-to-end tests run against it. It knows the services only from outside, by their settings and their API.
+// Package stack runs the whole system from the built programs: PostgreSQL, a mail server, Census
+// and Herald, with TLS and generated keys. The demo and the end-to-end tests use it. It uses only
+// the settings and the API of the services.
 package stack
 
 import (
@@ -15,27 +15,28 @@ import (
 	"example.com/micromachine/pkg/pgtest"
 )
 
-// The names of the two services, in every mode.
+// The base URLs of the two services.
 const (
 	CensusURL = "https://census.service/"
 	HeraldURL = "https://herald.service/"
 )
 
-// A Config says what [Start] needs to know.
+// A Config configures [Start].
 type Config struct {
-	// BinDir holds the built programs census, herald and svcauth.
+	// BinDir is the directory of the programs census, herald and svcauth.
 	BinDir string
-	// Dir takes keys, logs and mails. It must exist.
+	// Dir is the directory for keys, logs and mails. It must exist.
 	Dir string
-	// Logf is told what is going on.
+	// Logf reports the progress. Required.
 	Logf func(format string, args ...any)
-	// TapCensus puts a proxy between Herald and Census that is shown Herald's requests. Nil: none.
+	// TapCensus is called with each of Herald's requests to Census, which then go through a proxy.
+	// Nil means no proxy.
 	TapCensus func(Exchange)
-	// OneDatabase has both services use the same database.
+	// OneDatabase makes both services use one database.
 	OneDatabase bool
 }
 
-// A Stack is the running system.
+// A Stack is a running system.
 type Stack struct {
 	Config
 	CensusAddr, HeraldAddr               string // host:port
@@ -45,17 +46,18 @@ type Stack struct {
 
 	Census, Herald *Process
 	Mail           *Mail
-	Another, Shop  *Caller // the callers that Herald's trust file names
-	Office         *Caller // manages users at Census
+	Another, Shop  *Caller // the callers in Herald's trust file
+	Office         *Caller // the caller that manages users at Census
 
-	censusFromHerald string // where Herald connects to for Census
+	censusFromHerald string // the address at which Herald reaches Census
 
 	mu      sync.Mutex
 	closers []func() error
-	addrs   []string // given out
+	addrs   []string // returned by freeAddr
 }
 
-// Start brings the system up: databases, keys, mail, Census, its users, Herald. When it fails nothing is left behind.
+// Start starts the databases, the mail server, Census and Herald, and creates the keys and the
+// users. When it fails it stops everything.
 func Start(ctx context.Context, config Config) (*Stack, error) {
 	s := &Stack{Config: config, MailDir: filepath.Join(config.Dir, "mails")}
 	for _, step := range []func(context.Context) error{
@@ -68,7 +70,7 @@ func Start(ctx context.Context, config Config) (*Stack, error) {
 	return s, nil
 }
 
-// Close ends everything in the reverse order of its start.
+// Close stops everything in the reverse order of the start.
 func (s *Stack) Close() error {
 	var errs []error
 	for _, closer := range slices.Backward(s.closers) {
@@ -125,7 +127,8 @@ func (s *Stack) startMail(context.Context) (err error) {
 	return s.Mail.Start()
 }
 
-// chooseAddresses settles where the services listen before either starts, as each is told of the other.
+// chooseAddresses chooses the addresses of both services before either starts, as each is
+// configured with the other's.
 func (s *Stack) chooseAddresses(context.Context) (err error) {
 	if s.CensusAddr, err = s.freeAddr(); err != nil {
 		return err
@@ -190,8 +193,8 @@ func (s *Stack) startService(ctx context.Context, name string, env []string) (*P
 	return s.serve(ctx, name, name, env)
 }
 
-// serve starts one process of a service. Its ready state is asked of the admin listener by the program itself, as
-// compose does it.
+// serve starts one process of a service. The program's healthcheck command checks whether it is
+// ready, as in compose.
 func (s *Stack) serve(ctx context.Context, name, label string, env []string) (*Process, error) {
 	admin, err := s.freeAddr()
 	if err != nil {
@@ -214,8 +217,9 @@ func (s *Stack) SecondHerald(ctx context.Context) (*Process, string, error) {
 	return s.AnotherHerald(ctx, "herald-2")
 }
 
-// AnotherHerald starts another Herald, whose log gets a name, and returns it with its address. Its settings,
-// "NAME=value", come before those of the first one. It is safe for concurrent use.
+// AnotherHerald starts another Herald and returns it with its address. name is the name of its log.
+// settings, of the form "NAME=value", override those of the first Herald. It is safe for concurrent
+// use.
 func (s *Stack) AnotherHerald(ctx context.Context, name string, settings ...string) (*Process, string, error) {
 	addr, err := s.freeAddr()
 	if err != nil {
@@ -235,7 +239,7 @@ func (s *Stack) addUsers(ctx context.Context) error {
 	return AddUsers(ctx, filepath.Join(s.BinDir, "census"), []string{"CENSUS_DATABASE_URL=" + s.CensusDatabaseURL}, s.Office)
 }
 
-// EnvFile returns what a shell needs to know to go on by hand, as "export NAME=value" lines.
+// EnvFile returns the variables for calls by hand from a shell, as "export NAME=value" lines.
 func (s *Stack) EnvFile() []byte {
 	var out []byte
 	for _, v := range [][2]string{
@@ -255,7 +259,7 @@ func (s *Stack) EnvFile() []byte {
 	return out
 }
 
-// WriteEnv writes EnvFile to a file at one go, so that whoever finds it finds it complete.
+// WriteEnv writes EnvFile to a file. It replaces the file atomically.
 func (s *Stack) WriteEnv(file string) error {
 	part := file + ".part"
 	if err := os.WriteFile(part, s.EnvFile(), 0o600); err != nil {

@@ -14,21 +14,21 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// An Exchange is a request that passed a tap, and the status of its answer.
+// An Exchange is a request that passed a tap, with the status of its response.
 type Exchange struct {
 	Method, Path, Token string
 	Status              int
 }
 
-// A tap stands between a client and Census, ends the TLS of one and begins that of the other, and changes nothing:
-// what it shows is what is on the wire.
+// A tap is a TLS proxy in front of Census. It forwards requests unchanged and reports each
+// exchange.
 type tap struct {
 	addr   string
 	server *http.Server
 	served chan error
 }
 
-// newTap starts a tap with the certificate of Census, which is in dir.
+// newTap starts a tap. dir contains the certificate of Census.
 func newTap(dir, censusAddr, caFile string, show func(Exchange)) (*tap, error) {
 	client, err := httpclient.New(httpclient.Config{CAFile: caFile, ConnectTo: "census.service:443:" + censusAddr})
 	if err != nil {
@@ -60,7 +60,7 @@ func newTap(dir, censusAddr, caFile string, show func(Exchange)) (*tap, error) {
 	return t, nil
 }
 
-// Close ends the tap.
+// Close stops the tap.
 func (t *tap) Close() error {
 	err := t.server.Close()
 	if served := <-t.served; !errors.Is(served, http.ErrServerClosed) {

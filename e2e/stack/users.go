@@ -8,27 +8,27 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// A User is one of the users that the system starts with.
+// A User is one of the story's users.
 type User struct {
 	ID          int
 	Name, Email string
 }
 
-// The users of the story: Reader may see CensusUser, Stranger may see nobody else.
+// The users of the story. Reader may see CensusUser. Stranger may see only itself.
 var (
 	Reader     = User{21, "Another User", "another.user@example.com"}
 	CensusUser = User{42, "Census User", "census.user@example.com"}
 	Stranger   = User{63, "A Stranger", "stranger@example.com"}
 )
 
-// URI returns the user's name at Census.
+// URI returns the user's URI at Census.
 func (u User) URI() string { return fmt.Sprintf("%suser/%d/", CensusURL, u.ID) }
 
-// Subject returns the user as the one on whose behalf a call is made.
+// Subject returns the user as the subject of a token.
 func (u User) Subject() svcauth.Subject { return svcauth.Subject(u.URI()) }
 
-// AddUsers makes the users of the story with the program census, whose settings are in env, and has CensusUser let
-// Reader see them, through office. What is there already is kept.
+// AddUsers adds the users of the story with the program census, whose settings are in env. Through
+// office it grants Reader the right to see CensusUser. It keeps existing users.
 func AddUsers(ctx context.Context, census string, env []string, office *Caller) error {
 	for _, u := range []User{Reader, CensusUser, Stranger} {
 		res, err := office.Call(ctx, http.MethodGet, u.URI(), "", u.Subject())

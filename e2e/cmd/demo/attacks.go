@@ -12,7 +12,7 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// An attack is a request that must be refused.
+// An attack is a request that must be refused, with the expected status.
 type attack struct {
 	name string
 	want int
@@ -29,7 +29,7 @@ var attacks = []attack{
 }
 
 func (s *story) attack(ctx context.Context) error {
-	s.title("Attacks, and what they got")
+	s.title("Attacks and the responses")
 	before, err := s.mails()
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (s *story) mails() (int, error) {
 	return len(files), err
 }
 
-// post makes the request that shop.service may make, and that the attacks spoil.
+// post returns the valid request that the attacks change.
 func (s *story) post(ctx context.Context, subject svcauth.Subject) (*http.Request, error) {
 	return s.Shop.Request(ctx, http.MethodPost, stack.HeraldURL+"notification/", welcome, subject)
 }
@@ -79,15 +79,15 @@ func otherAudience(ctx context.Context, s *story) (*stack.Response, error) {
 }
 
 func unknownIssuer(ctx context.Context, s *story) (*stack.Response, error) {
-	stranger, err := s.Shop.Stranger("https://stranger.service/")
+	unknown, err := s.Shop.Stranger("https://stranger.service/")
 	if err != nil {
 		return nil, err
 	}
-	return stranger.Call(ctx, http.MethodPost, stack.HeraldURL+"notification/", welcome, stack.Reader.Subject())
+	return unknown.Call(ctx, http.MethodPost, stack.HeraldURL+"notification/", welcome, stack.Reader.Subject())
 }
 
-// replay takes a token that Herald has accepted; that the request it was for asks for something impossible does not
-// make it fresh again.
+// replay sends a token a second time. Herald has accepted the token, although the request itself is
+// invalid.
 func replay(ctx context.Context, s *story) (*stack.Response, error) {
 	r, err := s.Shop.Request(ctx, http.MethodPost, stack.HeraldURL+"notification/", `{"user":"?","type":"?"}`, stack.Reader.Subject())
 	if err != nil {
@@ -97,7 +97,7 @@ func replay(ctx context.Context, s *story) (*stack.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.check(first.Status == http.StatusUnprocessableEntity, "the token to be replayed got status %d at first", first.Status)
+	s.check(first.Status == http.StatusUnprocessableEntity, "the first request with the replayed token got status %d", first.Status)
 	if r.Body, err = r.GetBody(); err != nil {
 		return nil, err
 	}

@@ -1,9 +1,10 @@
-// Command demo plays the article's story on the real programs and shows it: a service asks Herald for a welcome mail,
-// Herald asks Census for the address, the mail arrives; then attacks, and what each of them got. It stays up until it is
-// interrupted; with -once it ends after the story, with exit code 1 when anything was not as it should be.
+// Command demo shows the article's story with the real programs. A service asks Herald for a
+// welcome mail, Herald asks Census for the address, and the mail arrives. Then it shows several
+// attacks and the responses to them. It runs until it is interrupted. With -once it ends after the
+// story. The exit code is 1 when a check failed.
 //
 //	demo [-once]
-//	demo setup DIR    make the keys, certificates and trust files for compose
+//	demo setup DIR    create the keys, certificates and trust files for compose
 //	demo seed DIR     add the story's users to a running Census, with the callers' keys in DIR
 package main
 
@@ -21,7 +22,7 @@ import (
 )
 
 func main() {
-	signal.Ignore(syscall.SIGPIPE) // which a peer that breaks a connection would cause, too
+	signal.Ignore(syscall.SIGPIPE) // a write to a broken connection would also cause it
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	err := run(ctx, os.Args[1:])
 	stop()
@@ -51,7 +52,8 @@ func run(ctx context.Context, args []string) error {
 	return demo(ctx, binDir, *once)
 }
 
-// seed adds the users to a Census that is reached by its own name, with the settings of its database in the environment.
+// seed adds the users to a Census that is reached at its own name. The settings of Census's
+// database are in the environment.
 func seed(ctx context.Context, binDir, dir string) error {
 	_, _, office, err := stack.NewCallers(dir, "")
 	if err != nil {
@@ -60,41 +62,41 @@ func seed(ctx context.Context, binDir, dir string) error {
 	return stack.AddUsers(ctx, filepath.Join(binDir, "census"), nil, office)
 }
 
-// demo brings everything up, plays the story, and takes everything down again.
+// demo starts the system, plays the story, and stops the system.
 func demo(ctx context.Context, binDir string, once bool) (err error) {
-	place, err := claimPlace(".demo")
+	files, err := claimWorkspace(".demo")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, place.release()) }()
+	defer func() { err = errors.Join(err, files.release()) }()
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	wire := &wire{}
-	p := &printer{out: watched{os.Stdout, cancel}}
+	exchanges := &exchangeLog{}
+	p := &printer{out: notifyingWriter{os.Stdout, cancel}}
 	p.title("Setting up")
-	system, err := stack.Start(ctx, stack.Config{BinDir: binDir, Dir: place.dir, Logf: p.line, TapCensus: wire.add})
+	system, err := stack.Start(ctx, stack.Config{BinDir: binDir, Dir: files.dir, Logf: p.line, TapCensus: exchanges.add})
 	if err != nil {
 		return interrupted(ctx, err)
 	}
 	defer func() { err = errors.Join(err, system.Close()) }()
 
-	s := &story{printer: p, Stack: system, wire: wire}
+	s := &story{printer: p, Stack: system, exchanges: exchanges}
 	if err := s.play(ctx); err != nil {
 		return interrupted(ctx, err)
 	}
-	if err := system.WriteEnv(place.envFile); err != nil {
+	if err := system.WriteEnv(files.envFile); err != nil {
 		return err
 	}
 	if !once {
-		s.invite(binDir, place.envFile)
+		s.printNextSteps(binDir, files.envFile)
 		<-ctx.Done()
 		p.title("Stopping")
 	}
-	return s.verdict()
+	return s.failed()
 }
 
-// interrupted makes of an error that Ctrl-C has caused one that says so.
+// interrupted replaces an error that Ctrl-C has caused.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return errors.New("interrupted")

@@ -9,22 +9,23 @@ import (
 	"strings"
 )
 
-// A printer shows the story as plain text.
+// A printer prints the story as plain text and counts failed checks.
 type printer struct {
 	out      io.Writer
 	failures []string
 }
 
-// watched is an output whose reader may go away, as that of a pipe does: gone is called then.
-type watched struct {
-	io.Writer
-	gone func()
+// A notifyingWriter calls onError when a write fails, as when the reader of a pipe has ended.
+type notifyingWriter struct {
+	out     io.Writer
+	onError func()
 }
 
-func (w watched) Write(data []byte) (int, error) {
-	n, err := w.Writer.Write(data)
+// Write implements [io.Writer].
+func (w notifyingWriter) Write(data []byte) (int, error) {
+	n, err := w.out.Write(data)
 	if err != nil {
-		w.gone()
+		w.onError()
 	}
 	return n, err
 }
@@ -33,14 +34,14 @@ func (p *printer) title(text string) { fmt.Fprintf(p.out, "\n== %s\n\n", text) }
 
 func (p *printer) line(format string, args ...any) { fmt.Fprintf(p.out, "   "+format+"\n", args...) }
 
-// block shows text of several lines, indented.
+// block prints text of several lines, indented.
 func (p *printer) block(text string) {
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\r\n"), "\n") {
 		p.line("  %s", strings.TrimRight(line, "\r"))
 	}
 }
 
-// json shows a JSON text on lines of its own.
+// json prints a JSON text, indented.
 func (p *printer) json(data []byte) {
 	var out bytes.Buffer
 	if json.Indent(&out, data, "", "  ") != nil {
@@ -50,7 +51,7 @@ func (p *printer) json(data []byte) {
 	p.block(out.String())
 }
 
-// token shows what a JWT says.
+// token prints the header and the claims of a JWT.
 func (p *printer) token(compact string) {
 	parts := strings.Split(compact, ".")
 	for i, name := range []string{"header", "claims"} {
@@ -66,20 +67,20 @@ func (p *printer) token(compact string) {
 	}
 }
 
-// check notes, and says, that something is not as it should be.
+// check records and prints a failure unless ok is true.
 func (p *printer) check(ok bool, format string, args ...any) {
 	if ok {
 		return
 	}
 	failure := fmt.Sprintf(format, args...)
 	p.failures = append(p.failures, failure)
-	p.line("NOT AS IT SHOULD BE: %s", failure)
+	p.line("CHECK FAILED: %s", failure)
 }
 
-// verdict is an error when anything was not as it should be.
-func (p *printer) verdict() error {
+// failed returns an error when a check has failed.
+func (p *printer) failed() error {
 	if len(p.failures) > 0 {
-		return fmt.Errorf("%d things were not as they should be: %s", len(p.failures), strings.Join(p.failures, "; "))
+		return fmt.Errorf("%d checks failed: %s", len(p.failures), strings.Join(p.failures, "; "))
 	}
 	return nil
 }

@@ -20,43 +20,43 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// mailWithin is how long the mail and the record of its sending may take.
+// mailWithin is how long the mail, and then the status sent, may take.
 const mailWithin = 15 * time.Second
 
 const welcome = `{"user":"https://census.service/user/42/","type":"welcome-message"}`
 
-// wire keeps what Herald asked Census.
-type wire struct {
+// An exchangeLog records Herald's requests to Census. It is safe for concurrent use.
+type exchangeLog struct {
 	mu        sync.Mutex
 	exchanges []stack.Exchange
 }
 
-func (w *wire) add(e stack.Exchange) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.exchanges = append(w.exchanges, e)
+func (l *exchangeLog) add(e stack.Exchange) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.exchanges = append(l.exchanges, e)
 }
 
 // first returns the first exchange.
-func (w *wire) first() (e stack.Exchange, ok bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.exchanges) == 0 {
+func (l *exchangeLog) first() (e stack.Exchange, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.exchanges) == 0 {
 		return e, false
 	}
-	return w.exchanges[0], true
+	return l.exchanges[0], true
 }
 
-// A story is the article's, played on a running system.
+// A story is the article's story on a running system.
 type story struct {
 	*printer
 	*stack.Stack
-	wire *wire
+	exchanges *exchangeLog
 }
 
 func (s *story) play(ctx context.Context) error {
 	s.introduce()
-	for _, chapter := range []func(context.Context) error{s.ask, s.attack} {
+	for _, chapter := range []func(context.Context) error{s.notify, s.attack} {
 		if err := chapter(ctx); err != nil {
 			return err
 		}
@@ -65,15 +65,16 @@ func (s *story) play(ctx context.Context) error {
 }
 
 func (s *story) introduce() {
-	s.title("What runs")
+	s.title("The system")
 	s.line("Census  %s  at %s, on PostgreSQL", stack.CensusURL, s.CensusAddr)
 	s.line("Herald  %s  at %s, on PostgreSQL", stack.HeraldURL, s.HeraldAddr)
 	s.line("mail server           at %s, STARTTLS required", s.Mail.Addr)
 	s.line("users   21 %s, 42 %s, 63 %s; 21 may see 42", stack.Reader.Name, stack.CensusUser.Name, stack.Stranger.Name)
 }
 
-// ask is the article's story: another.service wants user 42 to be welcomed, on behalf of user 21.
-func (s *story) ask(ctx context.Context) error {
+// notify is the story of the article: another.service asks for a welcome mail to user 42, on behalf
+// of user 21.
+func (s *story) notify(ctx context.Context) error {
 	s.title("another.service asks Herald to welcome user 42, on behalf of user 21")
 	r, err := s.Another.Request(ctx, http.MethodPost, stack.HeraldURL+"notification/", welcome, stack.Reader.Subject())
 	if err != nil {
@@ -101,8 +102,8 @@ func (s *story) ask(ctx context.Context) error {
 }
 
 func (s *story) showCensusCall() {
-	s.title("Herald asks Census for the address, with its own key, in the name of user 21")
-	e, ok := s.wire.first()
+	s.title("Herald asks Census for the address, with its own key, on behalf of user 21")
+	e, ok := s.exchanges.first()
 	s.check(ok, "Herald did not ask Census")
 	if !ok {
 		return
@@ -142,7 +143,7 @@ func (s *story) showMail(ctx context.Context) error {
 	return nil
 }
 
-// showParts shows the parts of a mail, decoded.
+// showParts prints the decoded parts of a mail.
 func (s *story) showParts(message *mail.Message) error {
 	_, params, err := mime.ParseMediaType(message.Header.Get("Content-Type"))
 	if err != nil {
@@ -167,7 +168,7 @@ func (s *story) showParts(message *mail.Message) error {
 }
 
 func (s *story) showStatus(ctx context.Context, location string) error {
-	s.title("What became of the notification: shop.service asks, in the name of user 21")
+	s.title("The state of the notification: shop.service asks, on behalf of user 21")
 	s.line("GET %s", location)
 	var res *stack.Response
 	err := await(ctx, "status sent", func() (bool, error) {
@@ -187,7 +188,7 @@ func (s *story) showStatus(ctx context.Context, location string) error {
 	return nil
 }
 
-// await asks again and again until it is told yes, or time is up.
+// await polls until ask returns true. It returns an error after mailWithin.
 func await(ctx context.Context, what string, ask func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, mailWithin)
 	defer cancel()
