@@ -6,8 +6,8 @@ import "example.com/micromachine/pkg/smtptest"
 type Point int
 
 // The points in the order of the processing. A commit has three: before PostgreSQL receives the
-// statement, after PostgreSQL has committed but before Herald receives the reply, and after Herald has
-// received the reply.
+// statement, after PostgreSQL has committed but before Herald receives the reply, and after Herald
+// has received the reply.
 const (
 	BeforeFetch Point = iota + 1 // not part of the matrix; selects the Herald that fetches a queued job
 	RequestAccepted

@@ -1,7 +1,10 @@
 // Package delivery sends Herald's notifications. It executes the jobs that were stored with them.
 // The job queue is River. Any number of processes may work on one database.
 //
-//	service, err := delivery.New(delivery.Config{Pool: pool, Store: store, Census: census, Mail: sender, Logger: log})
+//	service, err := delivery.New(delivery.Config{
+//		Pool: pool, Store: store, Requests: requests, Process: process,
+//		Census: census, Mail: sender, Logger: logger,
+//	})
 //	err = service.Run(ctx)
 //
 // A mail is sent at least once. It can be sent twice only when the reply to the first send was

@@ -18,8 +18,8 @@ import (
 	"example.com/micromachine/herald/internal/postgres"
 )
 
-// The timing of writes to the database. A write is retried until it succeeds, as a mail whose result
-// is lost is sent again. When the service stops, the retries end after recordTimeout.
+// The timing of writes to the database. A write is retried until it succeeds, as a mail whose
+// result is lost is sent again. When the service stops, the retries end after recordTimeout.
 const (
 	recordTimeout = 5 * time.Second
 	recordBackoff = 200 * time.Millisecond

@@ -1,6 +1,8 @@
 // Package mail renders Herald's mails and sends them over SMTP.
 //
-//	sender, err := mail.NewSender(mail.Config{Addr: "mail.example.com:587", From: "Herald <herald@example.com>"})
+//	sender, err := mail.NewSender(mail.Config{
+//		Addr: "mail.example.com:587", From: "Herald <herald@example.com>", Domain: "herald.service",
+//	})
 //	defer sender.Close()
 //	message, err := mail.Compose(notification, recipient)
 //	conn, err := sender.Connect(ctx, message.Domain())

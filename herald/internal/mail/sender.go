@@ -19,8 +19,8 @@ import (
 // A TLSMode is the way in which connections to the mail server are encrypted.
 type TLSMode string
 
-// The TLS modes. There is no opportunistic mode: an attacker who removes the offer of STARTTLS could
-// then read all mail.
+// The TLS modes. There is no opportunistic mode: an attacker who removes the offer of STARTTLS
+// could then read all mail.
 const (
 	STARTTLS          TLSMode = "starttls"
 	Implicit          TLSMode = "implicit"

@@ -21,8 +21,8 @@ const releaseTime = 2 * time.Second
 // maxKey is the maximum length of an idempotency key.
 const maxKey = 255
 
-// The limits, in bytes, of the values that are stored and indexed: the creator, and the key with the
-// name of the calling service.
+// The limits, in bytes, of the values that are stored and indexed: the creator, and the key with
+// the name of the calling service.
 const (
 	maxCreator   = 1024
 	maxStoredKey = 1024
