@@ -84,7 +84,8 @@ func (c compose) log(ctx context.Context, service string) (string, error) {
 
 func (c compose) secondHerald(ctx context.Context) (string, func() error, error) {
 	name := fmt.Sprintf("herald-second-%d", os.Getpid())
-	_, err := docker(ctx, "compose", "run", "--detach", "--no-deps", "--name", name, "--publish", "127.0.0.1::443", "herald")
+	_, err := docker(ctx, "compose", "run", "--detach", "--no-deps", "--name", name, "--publish", "127.0.0.1::443",
+		"herald")
 	if err != nil {
 		return "", nil, err
 	}

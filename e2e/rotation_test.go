@@ -120,7 +120,8 @@ func forceRefresh(t *testing.T, caller *stack.Caller) (impostor *stack.Caller) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res := call(t, impostor, http.MethodGet, stack.Reader.URI(), "", stack.Reader); res.Status != http.StatusUnauthorized {
+	res := call(t, impostor, http.MethodGet, stack.Reader.URI(), "", stack.Reader)
+	if res.Status != http.StatusUnauthorized {
 		t.Fatalf("status %d for an impostor", res.Status)
 	}
 	return impostor

@@ -103,7 +103,8 @@ func TestInjectionStopsAtCensus(t *testing.T) {
 		`{"email":"a@example.com, victim@example.com"}`,
 		`{"email":"=?utf-8?q?a=40example.com=0D=0ABcc:?= <victim@example.com>"}`,
 	} {
-		if res := call(t, office, http.MethodPatch, stack.Stranger.URI(), body, stack.Stranger); res.Status != http.StatusUnprocessableEntity {
+		res := call(t, office, http.MethodPatch, stack.Stranger.URI(), body, stack.Stranger)
+		if res.Status != http.StatusUnprocessableEntity {
 			t.Errorf("%s: status %d: %s", body, res.Status, res.Body)
 		}
 	}

@@ -48,7 +48,8 @@ func startHerald(
 		return nil, err
 	}
 	database.Host = h.proxy.addr()
-	database.RawQuery = "sslmode=disable&pool_max_conns=10" // no TLS, so that the proxy can read; few connections, as many Heralds run
+	// No TLS, so that the proxy can read. Few connections, as many Heralds run at once.
+	database.RawQuery = "sslmode=disable&pool_max_conns=10"
 	if h.mail, err = smtptest.Start(smtptest.Config{OnStage: h.onStage}); err != nil {
 		return nil, err
 	}

@@ -24,7 +24,8 @@ func (t *table) add(name string, cells ...string) {
 func (t *table) print(tb testing.TB, title string) {
 	tb.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n### %s\n\n| %s |\n|%s\n", title, strings.Join(t.columns, " | "), strings.Repeat("---|", len(t.columns)))
+	fmt.Fprintf(&b, "\n### %s\n\n| %s |\n|%s\n", title, strings.Join(t.columns, " | "),
+		strings.Repeat("---|", len(t.columns)))
 	for _, row := range t.rows {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 	}
@@ -42,7 +43,8 @@ func (t tally) String() string {
 	for _, fault := range []struct {
 		n    int
 		name string
-	}{{t.Failed, "failed"}, {t.Lost, "LOST"}, {t.Silent, "DOUBLED SILENTLY"}, {t.Extra, "NOT REQUESTED"}, {t.Errors, "status 500"}} {
+	}{{t.Failed, "failed"}, {t.Lost, "LOST"}, {t.Silent, "DOUBLED SILENTLY"}, {t.Extra, "NOT REQUESTED"},
+		{t.Errors, "status 500"}} {
 		if fault.n > 0 {
 			s += fmt.Sprintf(", %d %s", fault.n, fault.name)
 		}

@@ -260,6 +260,7 @@ func (t tally) plus(o tally) tally {
 	return tally{
 		Notifications: t.Notifications + o.Notifications, Failed: t.Failed + o.Failed, Doubled: t.Doubled + o.Doubled,
 		Marked: t.Marked + o.Marked, Lost: t.Lost + o.Lost, Silent: t.Silent + o.Silent, Extra: t.Extra + o.Extra,
-		Errors: t.Errors + o.Errors, Attempts: t.Attempts + o.Attempts, KeyInUse: max(t.KeyInUse, o.KeyInUse), faults: append(t.faults, o.faults...),
+		Errors: t.Errors + o.Errors, Attempts: t.Attempts + o.Attempts, KeyInUse: max(t.KeyInUse, o.KeyInUse),
+		faults: append(t.faults, o.faults...),
 	}
 }

@@ -120,7 +120,8 @@ func (s *Stack) startMail(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.Mail, err = newMail(addr, filepath.Join(ca, "localhost.pem"), filepath.Join(ca, "localhost-key.pem"), s.MailDir); err != nil {
+	certFile, keyFile := filepath.Join(ca, "localhost.pem"), filepath.Join(ca, "localhost-key.pem")
+	if s.Mail, err = newMail(addr, certFile, keyFile, s.MailDir); err != nil {
 		return err
 	}
 	s.onClose(s.Mail.Stop)
@@ -236,7 +237,8 @@ func (s *Stack) makeCallers(context.Context) (err error) {
 }
 
 func (s *Stack) addUsers(ctx context.Context) error {
-	return AddUsers(ctx, filepath.Join(s.BinDir, "census"), []string{"CENSUS_DATABASE_URL=" + s.CensusDatabaseURL}, s.Office)
+	env := []string{"CENSUS_DATABASE_URL=" + s.CensusDatabaseURL}
+	return AddUsers(ctx, filepath.Join(s.BinDir, "census"), env, s.Office)
 }
 
 // EnvFile returns the variables for calls by hand from a shell, as "export NAME=value" lines.

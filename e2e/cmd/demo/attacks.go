@@ -89,7 +89,8 @@ func unknownIssuer(ctx context.Context, s *story) (*stack.Response, error) {
 // replay sends a token a second time. Herald has accepted the token, although the request itself is
 // invalid.
 func replay(ctx context.Context, s *story) (*stack.Response, error) {
-	r, err := s.Shop.Request(ctx, http.MethodPost, stack.HeraldURL+"notification/", `{"user":"?","type":"?"}`, stack.Reader.Subject())
+	r, err := s.Shop.Request(ctx, http.MethodPost, stack.HeraldURL+"notification/", `{"user":"?","type":"?"}`,
+		stack.Reader.Subject())
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +98,8 @@ func replay(ctx context.Context, s *story) (*stack.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.check(first.Status == http.StatusUnprocessableEntity, "the first request with the replayed token got status %d", first.Status)
+	s.check(first.Status == http.StatusUnprocessableEntity, "the first request with the replayed token got status %d",
+		first.Status)
 	if r.Body, err = r.GetBody(); err != nil {
 		return nil, err
 	}

@@ -22,7 +22,8 @@ import (
 const (
 	censusURL = "https://example.com/"
 	subject   = censusURL + "user/21/"
-	user      = `{"uri":"https://example.com/user/42/","name":"Census User","email":"census.user@example.com","locale":"de","extra":1}`
+	user      = `{"uri":"https://example.com/user/42/","name":"Census User",` +
+		`"email":"census.user@example.com","locale":"de","extra":1}`
 )
 
 // start starts a Census with the given handler. It returns a client of it and the client's log.
@@ -54,7 +55,8 @@ func TestUser(t *testing.T) {
 	})
 	server := httptest.NewTLSServer(verifier.Require(0)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, _ := svcauth.CallerFrom(r.Context())
-		if sub, _ := svcauth.SubjectFrom(r.Context()); sub != subject || caller.Issuer != "https://herald.service/" || r.URL.Path != "/user/42/" {
+		if sub, _ := svcauth.SubjectFrom(r.Context()); sub != subject || caller.Issuer != "https://herald.service/" ||
+			r.URL.Path != "/user/42/" {
 			t.Errorf("%s %s by %+v for %s", r.Method, r.URL, caller, sub)
 		}
 		_, _ = w.Write([]byte(user))
@@ -63,7 +65,8 @@ func TestUser(t *testing.T) {
 	client, log := newClient(t, issuer, server.Client())
 
 	got, err := client.User(t.Context(), subject, 42)
-	if want := (herald.Recipient{Name: "Census User", Email: "census.user@example.com", Locale: "de"}); err != nil || got != want {
+	if want := (herald.Recipient{Name: "Census User", Email: "census.user@example.com", Locale: "de"}); err != nil ||
+		got != want {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := client.User(t.Context(), "https://shop.service/", 42); !errors.Is(err, herald.ErrForbidden) {
@@ -98,8 +101,9 @@ func TestAnswers(t *testing.T) {
 		"empty":             {answer(200, ""), herald.ErrCensusUnavailable},
 		"no JSON":           {answer(200, "<html>census.user@example.com"), herald.ErrCensusUnavailable},
 		"another user":      {answer(200, strings.Replace(user, "42", "43", 1)), herald.ErrCensusUnavailable},
-		"wrong types":       {answer(200, `{"uri":"https://example.com/user/42/","email":["census.user@example.com"]}`), herald.ErrCensusUnavailable},
-		"endless":           {answer(200, strings.Repeat(" ", 1<<20)+user), herald.ErrCensusUnavailable},
+		"wrong types": {answer(200, `{"uri":"https://example.com/user/42/","email":["census.user@example.com"]}`),
+			herald.ErrCensusUnavailable},
+		"endless": {answer(200, strings.Repeat(" ", 1<<20)+user), herald.ErrCensusUnavailable},
 		"cut short": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = w.Write([]byte(user))
@@ -157,7 +161,8 @@ func TestEndsWithItsContext(t *testing.T) {
 	client, _ := start(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := client.User(ctx, subject, 42); !errors.Is(err, herald.ErrCensusUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := client.User(ctx, subject, 42); !errors.Is(err, herald.ErrCensusUnavailable) ||
+		!errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -107,7 +107,8 @@ func (b *breaker) failed(probe int, cause *mail.Error) {
 		return
 	default:
 		b.backoff = min(2*b.backoff, maxBackoff)
-		b.log.Warn("sending is still paused: a probe failed", "error", cause, "smtp_code", cause.Code, "next_probe_in", b.backoff.String())
+		b.log.Warn("sending is still paused: a probe failed", "error", cause, "smtp_code", cause.Code,
+			"next_probe_in", b.backoff.String())
 	}
 	b.probe = 0
 	b.probeAt = now.Add(b.backoff - rand.N(b.backoff/4+1)) //nolint:gosec // jitter needs no secure random numbers

@@ -21,7 +21,9 @@ func (e jobErrors) HandleError(ctx context.Context, job *rivertype.JobRow, err e
 }
 
 // HandlePanic implements [river.ErrorHandler].
-func (e jobErrors) HandlePanic(ctx context.Context, job *rivertype.JobRow, cause any, trace string) *river.ErrorHandlerResult {
+func (e jobErrors) HandlePanic(
+	ctx context.Context, job *rivertype.JobRow, cause any, trace string,
+) *river.ErrorHandlerResult {
 	e.log.ErrorContext(ctx, "delivery panicked", slog.String("job", string(job.EncodedArgs)),
 		slog.Any("panic", fmt.Errorf("%v", cause)), slog.Any("stack", strings.Split(trace, "\n")))
 	return nil

@@ -43,7 +43,8 @@ func (p *presence) announce(ctx context.Context) error {
 	// parameters.
 	_, err = conn.Exec(ctx, `
 		select set_config('tcp_keepalives_idle', '3', false), set_config('tcp_keepalives_interval', '2', false),
-			set_config('tcp_keepalives_count', '2', false), pg_advisory_lock_shared($1, hashtext($2))`, postgres.PresenceClass, p.id)
+			set_config('tcp_keepalives_count', '2', false), pg_advisory_lock_shared($1, hashtext($2))`,
+		postgres.PresenceClass, p.id)
 	if err != nil {
 		closeConn(conn)
 		return fmt.Errorf("announcing presence: %w", err)

@@ -20,7 +20,8 @@ func TestSends(t *testing.T) {
 	stop := w.work(t, quick)
 	id := w.create(t)
 	n := w.await(t, id, over)
-	if n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" || n.Attempts[0].SMTPCode != 250 || n.NextAttemptAt != nil {
+	if n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" || n.Attempts[0].SMTPCode != 250 ||
+		n.NextAttemptAt != nil {
 		t.Errorf("got %+v", n)
 	}
 	if got := w.mail.Mails()[0]; got.To[0] != address || !strings.Contains(string(got.Data), "Census User") {
@@ -44,14 +45,20 @@ func TestFailsForGood(t *testing.T) {
 		code   int
 		detail string
 	}{
-		"RCPT":                 {fault: smtptest.Fault{At: smtptest.AtRcpt, Code: 550}, status: 200, body: user42, code: 550, detail: "recipient"},
-		"size":                 {fault: smtptest.Fault{At: smtptest.AtMail, Code: 552}, status: 200, body: user42, code: 552, detail: "sender"},
-		"DATA":                 {fault: smtptest.Fault{At: smtptest.AtData, Code: 554}, status: 200, body: user42, code: 554, detail: "message"},
+		"RCPT": {fault: smtptest.Fault{At: smtptest.AtRcpt, Code: 550}, status: 200, body: user42, code: 550,
+			detail: "recipient"},
+		"size": {fault: smtptest.Fault{At: smtptest.AtMail, Code: 552}, status: 200, body: user42, code: 552,
+			detail: "sender"},
+		"DATA": {fault: smtptest.Fault{At: smtptest.AtData, Code: 554}, status: 200, body: user42, code: 554,
+			detail: "message"},
 		"may not see the user": {status: 403, detail: "does not let"},
 		"no such user":         {status: 404, detail: "no such user"},
-		"CRLF in name":         {status: 200, body: strings.Replace(user42, "Census User", `Eve\r\nBcc: all@example.com`, 1), detail: "name or address"},
-		"encoded word in name": {status: 200, body: strings.Replace(user42, "Census User", `=?utf-8?q?Eve=0D=0ABcc:_x?=`, 1), detail: "name or address"},
-		"LF in address":        {status: 200, body: strings.Replace(user42, address, `eve@example.com\nBcc: all@example.com`, 1), detail: "name or address"},
+		"CRLF in name": {status: 200, body: strings.Replace(user42, "Census User", `Eve\r\nBcc: all@example.com`, 1),
+			detail: "name or address"},
+		"encoded word in name": {status: 200, body: strings.Replace(user42, "Census User", `=?utf-8?q?Eve=0D=0ABcc:_x?=`, 1),
+			detail: "name or address"},
+		"LF in address": {status: 200, body: strings.Replace(user42, address, `eve@example.com\nBcc: all@example.com`, 1),
+			detail: "name or address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -139,7 +146,8 @@ func TestMailServerFaults(t *testing.T) {
 			}
 			w.awaitLog(t, "next_probe_in=80ms")
 			for _, id := range ids {
-				if n := w.await(t, id, always); n.Status.Over() || n.PossibleDuplicate || outcomes(n) != "" || n.NextAttemptAt != nil {
+				if n := w.await(t, id, always); n.Status.Over() || n.PossibleDuplicate || outcomes(n) != "" ||
+					n.NextAttemptAt != nil {
 					t.Fatalf("during the fault: %+v", n)
 				}
 			}
@@ -184,7 +192,8 @@ func TestStopWhileSendingIsPaused(t *testing.T) {
 // TestSlowDomain checks that a slow mail server of one domain does not delay mail to other domains.
 func TestSlowDomain(t *testing.T) {
 	t.Parallel()
-	const slowUser = `{"uri":"https://census.service/user/42/","name":"Slow User","email":"user@slow.example","locale":"en"}`
+	const slowUser = `{"uri":"https://census.service/user/42/","name":"Slow User",` +
+		`"email":"user@slow.example","locale":"en"}`
 	g := newGate(t)
 	w := newWorld(t, smtptest.Config{OnMail: func(m smtptest.Mail) {
 		if strings.HasSuffix(m.To[0], "@slow.example") {
@@ -265,7 +274,8 @@ func TestGivesUpWithTheLastReason(t *testing.T) {
 	w.work(t, config)
 	n := w.await(t, w.create(t), over)
 	last := n.Attempts[len(n.Attempts)-1]
-	if n.Status != herald.Failed || len(n.Attempts) < 2 || last.SMTPCode != 452 || last.Outcome != herald.Deferred || last.Detail == "" {
+	if n.Status != herald.Failed || len(n.Attempts) < 2 || last.SMTPCode != 452 || last.Outcome != herald.Deferred ||
+		last.Detail == "" {
 		t.Errorf("got %+v", n)
 	}
 	if w.jobs(t, "completed") != 1 {

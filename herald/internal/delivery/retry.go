@@ -35,7 +35,7 @@ func (s Schedule) Pause(failures int) time.Duration {
 	for i := 1; i < failures && pause < longest; i++ {
 		pause = min(2*pause, longest)
 	}
-	return pause + time.Duration(rand.Float64()*jitter*float64(pause)) //nolint:gosec // jitter needs no secure random numbers
+	return pause + time.Duration(rand.Float64()*jitter*float64(pause)) //nolint:gosec // jitter is not secret
 }
 
 // Next returns the time of the next attempt for a notification that was created at created and has

@@ -94,7 +94,8 @@ func (w *worker) attempt(ctx context.Context, l lookup) (n *herald.Notification,
 	id := l.notification.ID
 	defer func() {
 		if cause := recover(); cause != nil {
-			w.Logger.ErrorContext(ctx, "delivery panicked", slog.Any("notification", id), slog.Any("panic", fmt.Errorf("%v", cause)),
+			w.Logger.ErrorContext(ctx, "delivery panicked", slog.Any("notification", id),
+				slog.Any("panic", fmt.Errorf("%v", cause)),
 				slog.Any("stack", strings.Split(string(debug.Stack()), "\n")))
 			n, err = &herald.Notification{ID: id, Status: herald.Queued}, nil
 			result = herald.Result{Outcome: herald.Unknown, Detail: internalDetail}
@@ -236,7 +237,8 @@ func (w *worker) record(ctx context.Context, id uuid.UUID, write func(context.Co
 		now := time.Now()
 		if now.Sub(logged) >= failureLogGap {
 			logged = now
-			w.Logger.ErrorContext(ctx, "the result of a delivery cannot be recorded", slog.Any("notification", id), slog.Any("error", err))
+			w.Logger.ErrorContext(ctx, "the result of a delivery cannot be recorded", slog.Any("notification", id),
+				slog.Any("error", err))
 		}
 		if w.stopping.Err() != nil {
 			if deadline.IsZero() {

@@ -94,11 +94,13 @@ func sendError(err error) *Error {
 	switch {
 	case code != 0:
 		return &Error{
-			Code: code, Server: concernsAll(sent.Reason, code), Permanent: code >= 500 && !loginReplies[code], stale: code == 421 && broken,
-			Detail: strings.TrimSpace(fmt.Sprintf("the mail server did not take %s: it answered %d %s", phase, code, sent.EnhancedStatusCode())),
+			Code: code, Server: concernsAll(sent.Reason, code),
+			Permanent: code >= 500 && !loginReplies[code], stale: code == 421 && broken,
+			Detail: strings.TrimSpace(fmt.Sprintf("the mail server did not accept %s: it answered %d %s", phase, code,
+				sent.EnhancedStatusCode())),
 		}
 	case sent.Reason == gomail.ErrSMTPDataClose:
-		return &Error{InDoubt: true, Detail: "the connection broke before the mail server said whether it took the mail"}
+		return &Error{InDoubt: true, Detail: "the connection broke before the mail server said whether it accepted the mail"}
 	default:
 		return &Error{stale: broken, Detail: "the connection to the mail server broke"}
 	}

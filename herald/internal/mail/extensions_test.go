@@ -11,7 +11,8 @@ import (
 // allExtensions are extensions that current servers offer.
 var allExtensions = []string{
 	"PIPELINING", "SIZE 10240000", "ETRN", "AUTH SCRAM-SHA-256 PLAIN LOGIN", "ENHANCEDSTATUSCODES", "8BITMIME", "DSN",
-	"SMTPUTF8", "CHUNKING", "BINARYMIME", "REQUIRETLS", "DELIVERBY 240", "MT-PRIORITY", "FUTURERELEASE 1 2", "LIMITS RCPTMAX=1",
+	"SMTPUTF8", "CHUNKING", "BINARYMIME", "REQUIRETLS", "DELIVERBY 240", "MT-PRIORITY", "FUTURERELEASE 1 2",
+	"LIMITS RCPTMAX=1",
 }
 
 // TestUnneededExtensionsAreNotRequested sends a mail whose header and body are not ASCII before

@@ -90,7 +90,8 @@ func TestComposeTakesIDAndDateFromTheNotification(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.ID != n.ID.String() || !m.Date.Equal(created) || m.To.Name != "Census User" || m.To.Address != "census.user@example.com" {
+	if m.ID != n.ID.String() || !m.Date.Equal(created) || m.To.Name != "Census User" ||
+		m.To.Address != "census.user@example.com" {
 		t.Errorf("composed %+v", m)
 	}
 }

@@ -143,13 +143,16 @@ func TestRepliesAreClassified(t *testing.T) {
 		fault smtptest.Fault
 		want  mail.Error
 	}{
-		"5xx to MAIL":                   {smtptest.Fault{At: smtptest.AtMail, Code: 550}, mail.Error{Code: 550, Permanent: true}},
-		"4xx to MAIL":                   {smtptest.Fault{At: smtptest.AtMail, Code: 451}, mail.Error{Code: 451}},
-		"530 to MAIL":                   {smtptest.Fault{At: smtptest.AtMail, Code: 530}, mail.Error{Code: 530}},
-		"5xx to RCPT":                   {smtptest.Fault{At: smtptest.AtRcpt, Code: 550}, mail.Error{Code: 550, Permanent: true}},
-		"4xx to RCPT":                   {smtptest.Fault{At: smtptest.AtRcpt, Code: 450}, mail.Error{Code: 450}},
-		"421 to RCPT":                   {smtptest.Fault{At: smtptest.AtRcpt, Code: 421}, mail.Error{Code: 421}},
-		"5xx to DATA":                   {smtptest.Fault{At: smtptest.AtData, Code: 554}, mail.Error{Code: 554, Permanent: true}},
+		"5xx to MAIL": {smtptest.Fault{At: smtptest.AtMail, Code: 550},
+			mail.Error{Code: 550, Permanent: true}},
+		"4xx to MAIL": {smtptest.Fault{At: smtptest.AtMail, Code: 451}, mail.Error{Code: 451}},
+		"530 to MAIL": {smtptest.Fault{At: smtptest.AtMail, Code: 530}, mail.Error{Code: 530}},
+		"5xx to RCPT": {smtptest.Fault{At: smtptest.AtRcpt, Code: 550},
+			mail.Error{Code: 550, Permanent: true}},
+		"4xx to RCPT": {smtptest.Fault{At: smtptest.AtRcpt, Code: 450}, mail.Error{Code: 450}},
+		"421 to RCPT": {smtptest.Fault{At: smtptest.AtRcpt, Code: 421}, mail.Error{Code: 421}},
+		"5xx to DATA": {smtptest.Fault{At: smtptest.AtData, Code: 554},
+			mail.Error{Code: 554, Permanent: true}},
 		"4xx to DATA":                   {smtptest.Fault{At: smtptest.AtData, Code: 452}, mail.Error{Code: 452}},
 		"MAIL breaks":                   {smtptest.Fault{At: smtptest.AtMail}, mail.Error{}},
 		"RCPT breaks":                   {smtptest.Fault{At: smtptest.AtRcpt}, mail.Error{}},
@@ -164,7 +167,8 @@ func TestRepliesAreClassified(t *testing.T) {
 			server, sender := start(t, smtptest.Config{}, mail.Config{})
 			server.Fail(test.fault)
 			got := mustFail(t, sender, compose(t, user("en")))
-			if got.Code != test.want.Code || got.Permanent != test.want.Permanent || got.InDoubt != test.want.InDoubt || got.Detail == "" {
+			if got.Code != test.want.Code || got.Permanent != test.want.Permanent || got.InDoubt != test.want.InDoubt ||
+				got.Detail == "" {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}
 			server.Recover()
@@ -229,7 +233,8 @@ func TestConnectGivesUpOnASilentServer(t *testing.T) {
 func TestSendEndsWithItsTimeout(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
-	_, sender := start(t, smtptest.Config{OnMail: func(smtptest.Mail) { <-release }}, mail.Config{SendTimeout: time.Second})
+	_, sender := start(t, smtptest.Config{OnMail: func(smtptest.Mail) { <-release }},
+		mail.Config{SendTimeout: time.Second})
 	defer close(release)
 	if got := mustFail(t, sender, compose(t, user("en"))); !got.InDoubt {
 		t.Errorf("got %+v", got)
@@ -307,7 +312,8 @@ func TestTLSIsNotOptional(t *testing.T) {
 	if n := len(plain.Mails()) + len(encrypted.Mails()); n != 0 {
 		t.Errorf("%d mails", n)
 	}
-	if err := send(t.Context(), newSender(t, mail.Config{Addr: plain.Addr(), TLS: mail.InsecurePlaintext}), compose(t, user("en"))); err != nil {
+	plaintext := newSender(t, mail.Config{Addr: plain.Addr(), TLS: mail.InsecurePlaintext})
+	if err := send(t.Context(), plaintext, compose(t, user("en"))); err != nil {
 		t.Errorf("plaintext: %v", err)
 	}
 }

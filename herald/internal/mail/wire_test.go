@@ -90,7 +90,8 @@ func TestNamesStayInTheirHeader(t *testing.T) {
 	for n, name := range []string{
 		`Eve" <all@example.com>, "`, `Eve\`, "Bcc: all@example.com", "Eve,Adam;All:", "<all@example.com>",
 		"a" + strings.Repeat(" ", 200) + "Bcc: all@example.com", strings.Repeat("long ", 50) + "name",
-		"Ünïcödé " + strings.Repeat("ü", 200), "日本語 " + strings.Repeat("語", 200), "\u202eevil", strings.Repeat("x", 256),
+		"Ünïcödé " + strings.Repeat("ü", 200), "日本語 " + strings.Repeat("語", 200), "\u202eevil",
+		strings.Repeat("x", 256),
 	} {
 		m := compose(t, herald.Recipient{Name: name, Email: "eve@example.com"})
 		if err := send(t.Context(), sender, m); err != nil {
@@ -102,10 +103,12 @@ func TestNamesStayInTheirHeader(t *testing.T) {
 			t.Fatalf("%q: %v", name, err)
 		}
 		list, err := message.Header.AddressList("To")
-		if err != nil || len(list) != 1 || list[0].Address != "eve@example.com" || list[0].Name != strings.Join(strings.Fields(name), " ") {
+		if err != nil || len(list) != 1 || list[0].Address != "eve@example.com" ||
+			list[0].Name != strings.Join(strings.Fields(name), " ") {
 			t.Errorf("%q: To is %v, %v", name, list, err)
 		}
-		if message.Header["Bcc"] != nil || message.Header.Get("Message-Id") == "" || message.Header.Get("Content-Type") == "" {
+		if message.Header["Bcc"] != nil || message.Header.Get("Message-Id") == "" ||
+			message.Header.Get("Content-Type") == "" {
 			t.Errorf("%q: header is %v", name, message.Header)
 		}
 		header, _, _ := strings.Cut(data, "\r\n\r\n")

@@ -85,10 +85,12 @@ const isOwned = `j.id = $1 and j.state = 'running' and j.attempt = $2 and ` + pr
 //nolint:unqueryvet // * stands for the columns of input
 const concludeSQL = `
 with input as (
-	select job_id, execution, process, notification_id, started_at, outcome, smtp_code, detail, retry_after, give_up_after, place
+	select job_id, execution, process, notification_id, started_at, outcome, smtp_code, detail,
+		retry_after, give_up_after, place
 	from unnest($1::bigint[], $2::int[], $3::text[], $4::uuid[], $5::timestamptz[], $6::text[],
 			$7::int[], $8::text[], $9::interval[], $10::interval[]) with ordinality
-		as i (job_id, execution, process, notification_id, started_at, outcome, smtp_code, detail, retry_after, give_up_after, place)
+		as i (job_id, execution, process, notification_id, started_at, outcome, smtp_code, detail,
+			retry_after, give_up_after, place)
 ), owned as (
 	select i.* from river_job j join input i on j.id = i.job_id
 	where j.state = 'running' and j.attempt = i.execution and ` + process + ` = i.process and j.attempted_at = i.started_at
@@ -116,7 +118,8 @@ with input as (
 	from concluded c where j.id = c.job_id
 ), attempts as (
 	insert into attempts (notification_id, number, started_at, finished_at, outcome, smtp_code, detail)
-	select notification_id, (select coalesce(max(a.number), 0) + 1 from attempts a where a.notification_id = c.notification_id),
+	select notification_id,
+		(select coalesce(max(a.number), 0) + 1 from attempts a where a.notification_id = c.notification_id),
 		started_at, now(), outcome, nullif(smtp_code, 0), nullif(detail, '')
 	from concluded c
 )

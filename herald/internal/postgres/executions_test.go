@@ -74,7 +74,8 @@ func TestDeliveryThatSucceeds(t *testing.T) {
 	id := create(t, store).ID
 	e := fetch(t, pool, id, "a")
 	n := get(t, store, id)
-	if n.Status != herald.Sending || len(n.Attempts) != 1 || n.Attempts[0].Number != 1 || n.Attempts[0].FinishedAt != nil ||
+	if n.Status != herald.Sending || len(n.Attempts) != 1 || n.Attempts[0].Number != 1 ||
+		n.Attempts[0].FinishedAt != nil ||
 		n.Attempts[0].Outcome != "" || !n.Attempts[0].StartedAt.Equal(e.StartedAt) {
 		t.Errorf("while it is sent: %+v", n)
 	}
@@ -83,11 +84,13 @@ func TestDeliveryThatSucceeds(t *testing.T) {
 		t.Errorf("concluded: %+v", concluded)
 	}
 	n = get(t, store, id)
-	if n.Status != herald.Sent || n.PossibleDuplicate || n.NextAttemptAt != nil || len(n.Attempts) != 1 || jobState(t, pool, id) != "completed" {
+	if n.Status != herald.Sent || n.PossibleDuplicate || n.NextAttemptAt != nil || len(n.Attempts) != 1 ||
+		jobState(t, pool, id) != "completed" {
 		t.Errorf("concluded: %+v", n)
 	}
 	a := n.Attempts[0]
-	if a.Number != 1 || a.Outcome != herald.Accepted || a.FinishedAt == nil || a.FinishedAt.Before(a.StartedAt) || !n.UpdatedAt.Equal(*a.FinishedAt) {
+	if a.Number != 1 || a.Outcome != herald.Accepted || a.FinishedAt == nil || a.FinishedAt.Before(a.StartedAt) ||
+		!n.UpdatedAt.Equal(*a.FinishedAt) {
 		t.Errorf("attempt: %+v, updated %v", a, n.UpdatedAt)
 	}
 }
@@ -96,9 +99,11 @@ func TestDeliveryThatIsPutOffAndFails(t *testing.T) {
 	t.Parallel()
 	store, pool := start(t)
 	id := create(t, store).ID
-	concluded := conclude(t, store, id, fetch(t, pool, id, "a"), herald.Result{Outcome: herald.Deferred, Detail: "Census"}, time.Minute)
+	concluded := conclude(t, store, id, fetch(t, pool, id, "a"),
+		herald.Result{Outcome: herald.Deferred, Detail: "Census"}, time.Minute)
 	n := get(t, store, id)
-	if n.Status != herald.Queued || n.NextAttemptAt == nil || n.NextAttemptAt.Sub(*n.Attempts[0].FinishedAt) != time.Minute ||
+	if n.Status != herald.Queued || n.NextAttemptAt == nil ||
+		n.NextAttemptAt.Sub(*n.Attempts[0].FinishedAt) != time.Minute ||
 		!concluded.NextAttemptAt.Equal(*n.NextAttemptAt) || jobState(t, pool, id) != "available" {
 		t.Errorf("put off: %+v, %+v", n, concluded)
 	}
@@ -107,12 +112,14 @@ func TestDeliveryThatIsPutOffAndFails(t *testing.T) {
 	}
 	exec(t, pool, `update river_job set scheduled_at = now()`)
 	e := fetch(t, pool, id, "b")
-	if n := get(t, store, id); e.Number != 2 || n.Status != herald.Sending || n.NextAttemptAt != nil || len(n.Attempts) != 2 {
+	if n := get(t, store, id); e.Number != 2 || n.Status != herald.Sending || n.NextAttemptAt != nil ||
+		len(n.Attempts) != 2 {
 		t.Errorf("under way again: %d, %+v", e.Number, n)
 	}
 	conclude(t, store, id, e, herald.Result{Outcome: herald.Refused, SMTPCode: 550, Detail: "refused"}, time.Minute)
 	n = get(t, store, id)
-	if n.Status != herald.Failed || n.PossibleDuplicate || n.NextAttemptAt != nil || len(n.Attempts) != 2 || jobState(t, pool, id) != "completed" {
+	if n.Status != herald.Failed || n.PossibleDuplicate || n.NextAttemptAt != nil || len(n.Attempts) != 2 ||
+		jobState(t, pool, id) != "completed" {
 		t.Errorf("failed: %+v", n)
 	}
 	if a := n.Attempts[1]; a.Number != 2 || a.SMTPCode != 550 || a.Detail != "refused" || a.Outcome != herald.Refused {
@@ -143,7 +150,8 @@ func TestGivesUp(t *testing.T) {
 	if c := conclude(t, store, id, fetch(t, pool, id, "a"), deferred, 0); c.Status != herald.Queued {
 		t.Errorf("before its time: %+v", c)
 	}
-	if c := conclude(t, store, id, fetch(t, pool, id, "a"), deferred, time.Minute); c.Status != herald.Failed || c.NextAttemptAt != nil {
+	if c := conclude(t, store, id, fetch(t, pool, id, "a"), deferred, time.Minute); c.Status != herald.Failed ||
+		c.NextAttemptAt != nil {
 		t.Errorf("at its time: %+v", c)
 	}
 	if state := jobState(t, pool, id); state != "completed" {
@@ -165,13 +173,15 @@ func TestAbandonMarks(t *testing.T) {
 		t.Errorf("abandoned %d jobs, %v", jobs, err)
 	}
 	n := get(t, store, id)
-	if n.Status != herald.Queued || !n.PossibleDuplicate || len(n.Attempts) != 1 || n.Attempts[0].Outcome != herald.Unknown ||
+	if n.Status != herald.Queued || !n.PossibleDuplicate || len(n.Attempts) != 1 ||
+		n.Attempts[0].Outcome != herald.Unknown ||
 		n.Attempts[0].Detail == "" || n.Attempts[0].FinishedAt == nil || !n.Attempts[0].StartedAt.Equal(lost.StartedAt) {
 		t.Fatalf("abandoned: %+v", n)
 	}
 	heir := fetch(t, pool, id, "heir")
 	conclude(t, store, id, heir, herald.Result{Outcome: herald.Accepted}, 0)
-	if n := get(t, store, id); n.Status != herald.Sent || !n.PossibleDuplicate || len(n.Attempts) != 2 || n.Attempts[1].Number != 2 {
+	if n := get(t, store, id); n.Status != herald.Sent || !n.PossibleDuplicate || len(n.Attempts) != 2 ||
+		n.Attempts[1].Number != 2 {
 		t.Errorf("sent: %+v", n)
 	}
 }
@@ -198,10 +208,12 @@ func TestLostExecutionsWriteNothing(t *testing.T) {
 		if err := store.Discard(t.Context(), *lost, true); err != nil {
 			t.Error(err)
 		}
-		if after := get(t, store, id); fmt.Sprintf("%+v", after) != fmt.Sprintf("%+v", before) || jobState(t, pool, id) != "running" {
+		if after := get(t, store, id); fmt.Sprintf("%+v", after) != fmt.Sprintf("%+v", before) ||
+			jobState(t, pool, id) != "running" {
 			t.Errorf("%s: was %+v, is %+v, the job %s", outcome, before, after, jobState(t, pool, id))
 		}
-		if c := conclude(t, store, id, heir, herald.Result{Outcome: herald.Accepted}, 0); !c.Owned || c.Status != herald.Sent {
+		if c := conclude(t, store, id, heir, herald.Result{Outcome: herald.Accepted}, 0); !c.Owned ||
+			c.Status != herald.Sent {
 			t.Errorf("%s: the next execution: %+v", outcome, c)
 		}
 	}
@@ -229,7 +241,8 @@ func TestHandBackLeavesNoTrace(t *testing.T) {
 	if err := store.HandBack(t.Context(), *e, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	if n := get(t, store, id); n.Status != herald.Queued || n.PossibleDuplicate || len(n.Attempts) != 0 || fetch(t, pool, id, "a") != nil {
+	if n := get(t, store, id); n.Status != herald.Queued || n.PossibleDuplicate || len(n.Attempts) != 0 ||
+		fetch(t, pool, id, "a") != nil {
 		t.Errorf("handed back: %+v", n)
 	}
 	exec(t, pool, `update river_job set scheduled_at = now()`)
@@ -257,10 +270,12 @@ func TestRepeatedHandBackLeavesTheNextExecutionAlone(t *testing.T) {
 	if err := store.Discard(t.Context(), *first, true); err != nil {
 		t.Fatal(err)
 	}
-	if c := conclude(t, store, id, first, herald.Result{Outcome: herald.Deferred}, 0); c.Owned || jobState(t, pool, id) != "running" {
+	if c := conclude(t, store, id, first, herald.Result{Outcome: herald.Deferred}, 0); c.Owned ||
+		jobState(t, pool, id) != "running" {
 		t.Errorf("the first execution still writes: %+v, the job is %s", c, jobState(t, pool, id))
 	}
-	if c := conclude(t, store, id, second, herald.Result{Outcome: herald.Accepted}, 0); !c.Owned || c.Status != herald.Sent {
+	if c := conclude(t, store, id, second, herald.Result{Outcome: herald.Accepted}, 0); !c.Owned ||
+		c.Status != herald.Sent {
 		t.Errorf("the second execution: %+v", c)
 	}
 }
@@ -270,7 +285,8 @@ func TestDiscard(t *testing.T) {
 	store, pool := start(t)
 	for cancelled, state := range map[bool]string{false: "completed", true: "cancelled"} {
 		id := create(t, store).ID
-		if err := store.Discard(t.Context(), *fetch(t, pool, id, "a"), cancelled); err != nil || jobState(t, pool, id) != state {
+		if err := store.Discard(t.Context(), *fetch(t, pool, id, "a"), cancelled); err != nil ||
+			jobState(t, pool, id) != state {
 			t.Errorf("%v: %s, %v", cancelled, jobState(t, pool, id), err)
 		}
 	}
@@ -295,7 +311,8 @@ func TestUnclaimed(t *testing.T) {
 	if found, err := store.Unclaimed(t.Context(), time.Minute); len(found) != 0 || err != nil {
 		t.Errorf("too early: %+v, %v", found, err)
 	}
-	if found, err := store.Unclaimed(t.Context(), 0); len(found) != 1 || found[0].Job != e.Job || found[0].Number != 1 || err != nil {
+	if found, err := store.Unclaimed(t.Context(), 0); len(found) != 1 || found[0].Job != e.Job || found[0].Number != 1 ||
+		err != nil {
 		t.Errorf("got %+v, %v", found, err)
 	}
 	if absent, err := store.Absent(t.Context()); len(absent) != 1 || absent[0] != "other" || err != nil {
@@ -313,7 +330,8 @@ func TestConcludeIsAllOrNothing(t *testing.T) {
 	if _, err := store.Conclude(t.Context(), c); err == nil {
 		t.Error("concluded")
 	}
-	if n := get(t, store, id); n.Status != herald.Sending || n.Attempts[0].FinishedAt != nil || rows(t, pool, "attempts") != 0 {
+	if n := get(t, store, id); n.Status != herald.Sending || n.Attempts[0].FinishedAt != nil ||
+		rows(t, pool, "attempts") != 0 {
 		t.Errorf("got %+v", n)
 	}
 }

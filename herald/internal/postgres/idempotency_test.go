@@ -139,7 +139,8 @@ func TestClaimOfADeadProcess(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := conn.Exec(t.Context(), `select pg_advisory_lock_shared($1, hashtext('owner'))`, postgres.PresenceClass); err != nil {
+			const lock = `select pg_advisory_lock_shared($1, hashtext('owner'))`
+			if _, err := conn.Exec(t.Context(), lock, postgres.PresenceClass); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(conn.Release)

@@ -59,7 +59,8 @@ func (s *Store) Abandon(ctx context.Context, dead []string) (jobs int64, err err
 			returning a.*, n.status
 		), recorded as (
 			insert into attempts (notification_id, number, started_at, finished_at, outcome, detail)
-			select notification_id, (select coalesce(max(number), 0) + 1 from attempts where notification_id = m.notification_id),
+			select notification_id,
+				(select coalesce(max(number), 0) + 1 from attempts where notification_id = m.notification_id),
 				attempted_at, now(), 'unknown', '`+abandonedDetail+`'
 			from marked m
 		)

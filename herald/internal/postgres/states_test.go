@@ -140,7 +140,8 @@ func (m *machine) any(rt *rapid.T) *modelNotification {
 
 // anyExecution draws an execution. It may no longer own its job.
 func (m *machine) anyExecution(rt *rapid.T) (*modelNotification, *modelExecution) {
-	begun := slices.DeleteFunc(slices.Clone(m.notifications), func(n *modelNotification) bool { return len(n.executions) == 0 })
+	begun := slices.DeleteFunc(slices.Clone(m.notifications),
+		func(n *modelNotification) bool { return len(n.executions) == 0 })
 	if len(begun) == 0 {
 		rt.Skip()
 	}
@@ -267,7 +268,8 @@ func (m *machine) check(rt *rapid.T) {
 		case n.status.Over():
 			want.job = "completed"
 		}
-		if job := m.job(n.id); got.Status != want.status || got.PossibleDuplicate != want.marked || len(got.Attempts) != want.attempts || job != want.job {
+		if job := m.job(n.id); got.Status != want.status || got.PossibleDuplicate != want.marked ||
+			len(got.Attempts) != want.attempts || job != want.job {
 			rt.Fatalf("got %+v, the job %s, want %+v", got, job, want)
 		}
 		for i, a := range got.Attempts {

@@ -37,20 +37,30 @@ func TestDescriptionHasTheTypes(t *testing.T) {
 func TestContractIsChecked(t *testing.T) {
 	t.Parallel()
 	const id = "019aa2b1-5c3e-7d10-9f0a-3b6d1c2e4f50"
-	good := `{"uri":"https://herald.service/notification/` + id + `/","user":"https://census.service/user/42/","type":"welcome-message",` +
-		`"status":"queued","possible_duplicate":false,"created_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:00Z","attempts":[]}`
+	good := `{"uri":"https://herald.service/notification/` + id + `/","user":"https://census.service/user/42/",` +
+		`"type":"welcome-message","status":"queued","possible_duplicate":false,` +
+		`"created_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:00Z","attempts":[]}`
 	for name, spoil := range map[string]func(w *httptest.ResponseRecorder) (body string){
-		"":                    func(*httptest.ResponseRecorder) string { return good },
-		"no content type":     func(w *httptest.ResponseRecorder) string { w.Header().Del("Content-Type"); return good },
-		"a missing header":    func(w *httptest.ResponseRecorder) string { w.Header().Del("Cache-Control"); return good },
-		"another status":      func(w *httptest.ResponseRecorder) string { w.Code = http.StatusTeapot; return good },
-		"a missing member":    func(*httptest.ResponseRecorder) string { return strings.Replace(good, `"status":"queued",`, "", 1) },
-		"an unknown member":   func(*httptest.ResponseRecorder) string { return strings.Replace(good, `{`, `{"email":"a@b.cd",`, 1) },
-		"an unknown status":   func(*httptest.ResponseRecorder) string { return strings.Replace(good, "queued", "lost", 1) },
-		"null for a list":     func(*httptest.ResponseRecorder) string { return strings.Replace(good, "[]", "null", 1) },
-		"time of no zone":     func(*httptest.ResponseRecorder) string { return strings.Replace(good, "00Z", "00", 1) },
-		"an unknown attempt":  func(*httptest.ResponseRecorder) string { return strings.Replace(good, "[]", `[{"number":1}]`, 1) },
-		"a URI of no service": func(*httptest.ResponseRecorder) string { return strings.Replace(good, "https://herald.service", "", 1) },
+		"":                 func(*httptest.ResponseRecorder) string { return good },
+		"no content type":  func(w *httptest.ResponseRecorder) string { w.Header().Del("Content-Type"); return good },
+		"a missing header": func(w *httptest.ResponseRecorder) string { w.Header().Del("Cache-Control"); return good },
+		"another status":   func(w *httptest.ResponseRecorder) string { w.Code = http.StatusTeapot; return good },
+		"a missing member": func(*httptest.ResponseRecorder) string {
+			return strings.Replace(good, `"status":"queued",`, "", 1)
+		},
+		"an unknown member": func(*httptest.ResponseRecorder) string {
+			return strings.Replace(good, `{`, `{"email":"a@b.cd",`, 1)
+		},
+		"an unknown status": func(*httptest.ResponseRecorder) string { return strings.Replace(good, "queued", "lost", 1) },
+		"null for a list":   func(*httptest.ResponseRecorder) string { return strings.Replace(good, "[]", "null", 1) },
+		"time of no zone":   func(*httptest.ResponseRecorder) string { return strings.Replace(good, "00Z", "00", 1) },
+		"an unknown attempt": func(*httptest.ResponseRecorder) string {
+			return strings.Replace(good, "[]", `[{"number":1}]`, 1)
+		},
+		"a URI of no service": func(*httptest.ResponseRecorder) string {
+			return strings.Replace(good,
+				"https://herald.service", "", 1)
+		},
 	} {
 		recorder := httptest.NewRecorder()
 		recorder.Header().Set("Content-Type", "application/json")

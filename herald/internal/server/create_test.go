@@ -24,7 +24,8 @@ func TestCreate(t *testing.T) {
 	n := decode[notification](t, answer)
 	if answer.Header().Get("Location") != n.URI || !strings.HasPrefix(n.URI, base+"notification/") ||
 		n.User != censusURL+"user/42/" || n.Type != "welcome-message" || n.Status != "queued" || n.PossibleDuplicate ||
-		time.Since(n.CreatedAt) > time.Minute || !n.UpdatedAt.Equal(n.CreatedAt) || n.NextAttemptAt != nil || len(n.Attempts) != 0 {
+		time.Since(n.CreatedAt) > time.Minute || !n.UpdatedAt.Equal(n.CreatedAt) || n.NextAttemptAt != nil ||
+		len(n.Attempts) != 0 {
 		t.Errorf("created %+v, Location %s", n, answer.Header().Get("Location"))
 	}
 	if subject := <-asked; subject != reader {
@@ -73,7 +74,8 @@ func TestCensusCannotAnswer(t *testing.T) {
 	a.census.Close()
 	wantStatus(t, a.post(t, a.shop, reader, welcome), http.StatusCreated)
 	a.wantStored(t, len(statuses)+1, 0)
-	if log := a.log.String(); strings.Count(log, "notification accepted before the user could be fetched") != len(statuses)+1 || !strings.Contains(log, `"level":"ERROR","msg":"Census does not accept`) {
+	if log := a.log.String(); strings.Count(log, "notification accepted before the user could be fetched") !=
+		len(statuses)+1 || !strings.Contains(log, `"level":"ERROR","msg":"Census does not accept`) {
 		t.Errorf("logged: %s", log)
 	}
 }
@@ -102,8 +104,10 @@ func TestCreateRefusesBodies(t *testing.T) {
 		"no type":              {`{"user":"` + censusURL + `user/42/"}`, 422, "invalid-field", "/type"},
 		"nothing":              {`{}`, 422, "invalid-field", "/user /type"},
 		"unknown type":         {strings.Replace(welcome, "welcome-message", "farewell", 1), 422, "invalid-field", "/type"},
-		"type in capitals":     {strings.Replace(welcome, "welcome-message", "Welcome-Message", 1), 422, "invalid-field", "/type"},
-		"type with template":   {strings.Replace(welcome, "welcome-message", "../welcome-message", 1), 422, "invalid-field", "/type"},
+		"type in capitals": {strings.Replace(welcome, "welcome-message", "Welcome-Message", 1), 422, "invalid-field",
+			"/type"},
+		"type with template": {strings.Replace(welcome, "welcome-message", "../welcome-message", 1), 422, "invalid-field",
+			"/type"},
 	} {
 		if err := checkProblem(a.post(t, a.shop, reader, row.body), row.status, row.problem, row.fields); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -171,7 +175,8 @@ func TestCreateRefusesMediaTypes(t *testing.T) {
 		r.Header.Set("Content-Type", contentType)
 		wantProblem(t, a.call(t, a.shop, reader, r), http.StatusUnsupportedMediaType, "unsupported-media-type", "")
 	}
-	wantProblem(t, a.post(t, a.shop, reader, welcome, "Content-Encoding", "gzip"), http.StatusUnsupportedMediaType, "unsupported-media-type", "")
+	wantProblem(t, a.post(t, a.shop, reader, welcome, "Content-Encoding", "gzip"), http.StatusUnsupportedMediaType,
+		"unsupported-media-type", "")
 	r := newRequest(http.MethodPost, "/notification/", welcome)
 	r.Header.Set("Content-Type", "application/json; charset=UTF-8")
 	wantStatus(t, a.call(t, a.shop, reader, r), http.StatusCreated)
@@ -195,8 +200,10 @@ func TestCreateRefusesCallers(t *testing.T) {
 	a := newAPI(t)
 	unknown := svcauthtest.NewIssuer(t, "https://unknown.service/")
 	wantProblem(t, a.post(t, unknown, reader, welcome), http.StatusUnauthorized, "invalid-token", "")
-	wantProblem(t, a.send(t, newRequest(http.MethodPost, "/notification/", welcome)), http.StatusUnauthorized, "invalid-token", "")
-	wantProblem(t, a.post(t, a.shop, "https://census.service.evil/user/21/", welcome), http.StatusForbidden, "not-allowed", "")
+	wantProblem(t, a.send(t, newRequest(http.MethodPost, "/notification/", welcome)), http.StatusUnauthorized,
+		"invalid-token", "")
+	wantProblem(t, a.post(t, a.shop, "https://census.service.evil/user/21/", welcome), http.StatusForbidden,
+		"not-allowed", "")
 	wantProblem(t, a.post(t, a.another, "https://shop.service/", welcome), http.StatusForbidden, "not-allowed", "")
 	changed := newRequest(http.MethodPost, "/notification/", welcome)
 	a.shop.Sign(t, changed, base, reader)
@@ -212,7 +219,8 @@ func TestCreateRefusesCallers(t *testing.T) {
 func TestCreateFails(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	if _, err := a.pool.Exec(t.Context(), `alter table river_job add constraint no_jobs check (kind <> 'delivery')`); err != nil {
+	const noJobs = `alter table river_job add constraint no_jobs check (kind <> 'delivery')`
+	if _, err := a.pool.Exec(t.Context(), noJobs); err != nil {
 		t.Fatal(err)
 	}
 	answer := a.post(t, a.shop, reader, welcome, "Idempotency-Key", "key")

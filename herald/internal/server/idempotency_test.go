@@ -23,7 +23,8 @@ func TestSameKeySameAnswer(t *testing.T) {
 	respelt := strings.Replace(welcome, ",", " , ", 1)
 	for _, body := range []string{welcome, respelt} {
 		again := a.post(t, a.shop, reader, body, key, "k 1")
-		if again.Code != first.Code || again.Body.String() != first.Body.String() || again.Header().Get("Location") != first.Header().Get("Location") {
+		if again.Code != first.Code || again.Body.String() != first.Body.String() ||
+			again.Header().Get("Location") != first.Header().Get("Location") {
 			t.Errorf("first %d %s, then %d %s", first.Code, first.Body, again.Code, again.Body)
 		}
 	}
@@ -39,7 +40,8 @@ func TestSameKeyOtherBody(t *testing.T) {
 	a := newAPI(t)
 	wantStatus(t, a.post(t, a.shop, reader, welcome, key, "k"), http.StatusCreated)
 	other := strings.Replace(welcome, "42", "43", 1)
-	wantProblem(t, a.post(t, a.shop, reader, other, key, "k"), http.StatusUnprocessableEntity, "idempotency-key-reused", "")
+	wantProblem(t, a.post(t, a.shop, reader, other, key, "k"), http.StatusUnprocessableEntity, "idempotency-key-reused",
+		"")
 	a.wantStored(t, 1, 1)
 }
 

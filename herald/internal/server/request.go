@@ -53,7 +53,8 @@ func (s *server) readRequest(r *http.Request) (request herald.Request, key strin
 	var faults []httpjson.FieldError
 	id, ok := herald.UserID(s.CensusURL, body.User)
 	if !ok {
-		faults = append(faults, httpjson.FieldError{Field: "/user", Detail: "must be the URI of a user, as " + herald.UserURI(s.CensusURL, 42) + " is one"})
+		faults = append(faults, httpjson.FieldError{Field: "/user",
+			Detail: "must be the URI of a user, as " + herald.UserURI(s.CensusURL, 42) + " is one"})
 	}
 	if !body.Type.Known() {
 		faults = append(faults, httpjson.FieldError{Field: "/type", Detail: "must be " + knownTypes()})
@@ -81,7 +82,8 @@ func idempotencyKey(r *http.Request) (string, error) {
 	if len(values) == 0 {
 		return "", nil
 	}
-	if len(values) > 1 || values[0] == "" || len(values[0]) > maxKey || strings.ContainsFunc(values[0], notPrintableASCII) {
+	if len(values) > 1 || values[0] == "" || len(values[0]) > maxKey ||
+		strings.ContainsFunc(values[0], notPrintableASCII) {
 		return "", httpjson.NewProblem(http.StatusBadRequest, "invalid-idempotency-key",
 			"the Idempotency-Key must be one header of 1 to 255 printable ASCII characters")
 	}
@@ -89,7 +91,8 @@ func idempotencyKey(r *http.Request) (string, error) {
 	key := caller.Issuer + " " + values[0]
 	if len(key) > maxStoredKey {
 		return "", httpjson.NewProblem(http.StatusBadRequest, "invalid-idempotency-key",
-			fmt.Sprintf("the Idempotency-Key and the name of the calling service must have at most %d bytes together", maxStoredKey-1))
+			fmt.Sprintf("the Idempotency-Key and the name of the calling service must have at most %d bytes together",
+				maxStoredKey-1))
 	}
 	return key, nil
 }
