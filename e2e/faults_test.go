@@ -69,10 +69,10 @@ func awaitFailedAttempt(t *testing.T, n notification) {
 // notification may be lost, and a mail that is sent twice must be marked.
 func TestHeraldKilled(t *testing.T) {
 	another, _, _ := callers(t)
-	var promised []notification
+	var created []notification
 	for range 5 {
 		restore(t, "herald")
-		promised = append(promised, burst(t, another, 8)...)
+		created = append(created, burst(t, another, 8)...)
 		if err := sys.kill(t.Context(), "herald"); err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestHeraldKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, n := range promised {
+	for _, n := range created {
 		mails := awaitSent(t, n, recoverWithin)
 		if len(mails) == 0 || len(mails) > 1 && !status(t, n).PossibleDuplicate {
 			t.Errorf("%d mails of %+v", len(mails), status(t, n))
@@ -91,13 +91,13 @@ func TestHeraldKilled(t *testing.T) {
 // burst posts n notifications at once and returns when all are accepted.
 func burst(t *testing.T, caller *stack.Caller, n int) []notification {
 	t.Helper()
-	promised := make([]notification, n)
+	created := make([]notification, n)
 	var wait sync.WaitGroup
-	for i := range promised {
+	for i := range created {
 		wait.Go(func() {
 			res, err := caller.Call(t.Context(), http.MethodPost, notifications, welcome, stack.Reader.Subject())
 			if err == nil {
-				promised[i], err = accepted(res)
+				created[i], err = accepted(res)
 			}
 			if err != nil {
 				t.Error(err)
@@ -108,7 +108,7 @@ func burst(t *testing.T, caller *stack.Caller, n int) []notification {
 	if t.Failed() {
 		t.FailNow()
 	}
-	return promised
+	return created
 }
 
 func TestTwoHeralds(t *testing.T) {
@@ -185,7 +185,7 @@ func TestHeraldStopsUnderLoad(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var mu sync.Mutex
-	var promised []notification
+	var created []notification
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {
@@ -204,7 +204,7 @@ func TestHeraldStopsUnderLoad(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				promised = append(promised, n)
+				created = append(created, n)
 				mu.Unlock()
 			}
 		})
@@ -212,7 +212,7 @@ func TestHeraldStopsUnderLoad(t *testing.T) {
 	await(t, "load", 30*time.Second, func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return len(promised) >= 50
+		return len(created) >= 50
 	})
 	if err := sys.stop(t.Context(), "herald"); err != nil {
 		t.Error(err)
@@ -221,8 +221,8 @@ func TestHeraldStopsUnderLoad(t *testing.T) {
 	if err := sys.start(t.Context(), "herald"); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d notifications were accepted", len(promised))
-	for _, n := range promised {
+	t.Logf("%d notifications were accepted", len(created))
+	for _, n := range created {
 		awaitOneMail(t, n, recoverWithin)
 	}
 }

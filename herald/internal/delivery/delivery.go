@@ -45,8 +45,7 @@ const (
 	rescueAfter       = 10 * 365 * 24 * time.Hour
 )
 
-// handBackTimeout is how long jobs may take to record their state
-// after the grace period.
+// handBackTimeout is how long jobs may take to record their state after the grace period.
 const handBackTimeout = 8 * time.Second
 
 // A Config configures a [Service].

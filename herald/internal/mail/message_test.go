@@ -158,7 +158,7 @@ func TestComposeRefusesInjection(t *testing.T) {
 		if m, err := mail.Compose(notification(), to); !errors.Is(err, mail.ErrRecipient) {
 			t.Errorf("%s: composed %+v, %v", what, m, err)
 		} else if strings.Contains(err.Error(), "@") {
-			t.Errorf("%s: the error tells the address: %v", what, err)
+			t.Errorf("%s: the error contains the address: %v", what, err)
 		}
 	}
 }

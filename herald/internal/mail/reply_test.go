@@ -120,7 +120,7 @@ func TestUnusualRefusals(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}
 			if !strings.Contains(got.Detail, test.detail) {
-				t.Errorf("detail %q does not tell of %q", got.Detail, test.detail)
+				t.Errorf("detail %q does not contain %q", got.Detail, test.detail)
 			}
 		})
 	}

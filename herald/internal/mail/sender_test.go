@@ -327,7 +327,7 @@ func TestNewSenderRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(*mail.Config){
 		"no port":            func(c *mail.Config) { c.Addr = "localhost" },
 		"no host":            func(c *mail.Config) { c.Addr = ":25" },
-		"port of letters":    func(c *mail.Config) { c.Addr = "localhost:smtp" },
+		"port not numeric":   func(c *mail.Config) { c.Addr = "localhost:smtp" },
 		"port too high":      func(c *mail.Config) { c.Addr = "localhost:65536" },
 		"no sender":          func(c *mail.Config) { c.From = "" },
 		"bad sender":         func(c *mail.Config) { c.From = "Herald" },
@@ -335,8 +335,8 @@ func TestNewSenderRefuses(t *testing.T) {
 		"unknown TLS":        func(c *mail.Config) { c.TLS = "maybe" },
 		"login in plaintext": func(c *mail.Config) { c.TLS, c.Username = mail.InsecurePlaintext, "herald" },
 		"unknown mechanism":  func(c *mail.Config) { c.Auth = "magic" },
-		"domain of no name":  func(c *mail.Config) { c.Domain = "herald service" },
-		"domain of no IDN":   func(c *mail.Config) { c.Domain = "\u202eherald.example" },
+		"invalid domain":     func(c *mail.Config) { c.Domain = "herald service" },
+		"invalid IDN":        func(c *mail.Config) { c.Domain = "\u202eherald.example" },
 	} {
 		config := good
 		spoil(&config)

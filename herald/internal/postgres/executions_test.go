@@ -105,7 +105,7 @@ func TestDeliveryThatIsPutOffAndFails(t *testing.T) {
 	if n.Status != herald.Queued || n.NextAttemptAt == nil ||
 		n.NextAttemptAt.Sub(*n.Attempts[0].FinishedAt) != time.Minute ||
 		!concluded.NextAttemptAt.Equal(*n.NextAttemptAt) || jobState(t, pool, id) != "available" {
-		t.Errorf("put off: %+v, %+v", n, concluded)
+		t.Errorf("deferred: %+v, %+v", n, concluded)
 	}
 	if fetch(t, pool, id, "a") != nil {
 		t.Error("it is available before its time")
@@ -114,7 +114,7 @@ func TestDeliveryThatIsPutOffAndFails(t *testing.T) {
 	e := fetch(t, pool, id, "b")
 	if n := get(t, store, id); e.Number != 2 || n.Status != herald.Sending || n.NextAttemptAt != nil ||
 		len(n.Attempts) != 2 {
-		t.Errorf("under way again: %d, %+v", e.Number, n)
+		t.Errorf("second attempt: %d, %+v", e.Number, n)
 	}
 	conclude(t, store, id, e, herald.Result{Outcome: herald.Refused, SMTPCode: 550, Detail: "refused"}, time.Minute)
 	n = get(t, store, id)
@@ -178,8 +178,8 @@ func TestAbandonMarks(t *testing.T) {
 		n.Attempts[0].Detail == "" || n.Attempts[0].FinishedAt == nil || !n.Attempts[0].StartedAt.Equal(lost.StartedAt) {
 		t.Fatalf("abandoned: %+v", n)
 	}
-	heir := fetch(t, pool, id, "heir")
-	conclude(t, store, id, heir, herald.Result{Outcome: herald.Accepted}, 0)
+	next := fetch(t, pool, id, "next")
+	conclude(t, store, id, next, herald.Result{Outcome: herald.Accepted}, 0)
 	if n := get(t, store, id); n.Status != herald.Sent || !n.PossibleDuplicate || len(n.Attempts) != 2 ||
 		n.Attempts[1].Number != 2 {
 		t.Errorf("sent: %+v", n)
@@ -197,7 +197,7 @@ func TestLostExecutionsWriteNothing(t *testing.T) {
 		if _, err := store.Abandon(t.Context(), []string{"dead"}); err != nil {
 			t.Fatal(err)
 		}
-		heir := fetch(t, pool, id, "heir")
+		next := fetch(t, pool, id, "next")
 		before := get(t, store, id)
 		if c := conclude(t, store, id, lost, herald.Result{Outcome: outcome}, 0); c.Owned {
 			t.Errorf("%s: owned", outcome)
@@ -212,7 +212,7 @@ func TestLostExecutionsWriteNothing(t *testing.T) {
 			jobState(t, pool, id) != "running" {
 			t.Errorf("%s: was %+v, is %+v, the job %s", outcome, before, after, jobState(t, pool, id))
 		}
-		if c := conclude(t, store, id, heir, herald.Result{Outcome: herald.Accepted}, 0); !c.Owned ||
+		if c := conclude(t, store, id, next, herald.Result{Outcome: herald.Accepted}, 0); !c.Owned ||
 			c.Status != herald.Sent {
 			t.Errorf("%s: the next execution: %+v", outcome, c)
 		}
@@ -227,7 +227,7 @@ func TestGapMarks(t *testing.T) {
 	id := create(t, store).ID
 	fetch(t, pool, id, "dead")
 	exec(t, pool, `update river_job set state = 'available'`)
-	conclude(t, store, id, fetch(t, pool, id, "heir"), herald.Result{Outcome: herald.Accepted}, 0)
+	conclude(t, store, id, fetch(t, pool, id, "next"), herald.Result{Outcome: herald.Accepted}, 0)
 	if n := get(t, store, id); n.Status != herald.Sent || !n.PossibleDuplicate {
 		t.Errorf("got %+v", n)
 	}

@@ -114,11 +114,11 @@ func TestExpiredClaimIsTakenOver(t *testing.T) {
 	dead.At = dead.At.Add(-61e9)
 	other := request
 	other.UserID = 43
-	heir := claim(t, store, other, "key")
+	next := claim(t, store, other, "key")
 	if _, err := store.Create(t.Context(), dead); !errors.Is(err, herald.ErrKeyInUse) {
 		t.Errorf("the old claim is still in force: %v", err)
 	}
-	if n, err := store.Create(t.Context(), heir); err != nil || n.UserID != 43 {
+	if n, err := store.Create(t.Context(), next); err != nil || n.UserID != 43 {
 		t.Errorf("got %+v, %v", n, err)
 	}
 	if n := rows(t, pool, "notifications"); n != 1 {

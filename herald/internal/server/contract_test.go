@@ -53,13 +53,12 @@ func TestContractIsChecked(t *testing.T) {
 		},
 		"an unknown status": func(*httptest.ResponseRecorder) string { return strings.Replace(good, "queued", "lost", 1) },
 		"null for a list":   func(*httptest.ResponseRecorder) string { return strings.Replace(good, "[]", "null", 1) },
-		"time of no zone":   func(*httptest.ResponseRecorder) string { return strings.Replace(good, "00Z", "00", 1) },
+		"time without zone": func(*httptest.ResponseRecorder) string { return strings.Replace(good, "00Z", "00", 1) },
 		"an unknown attempt": func(*httptest.ResponseRecorder) string {
 			return strings.Replace(good, "[]", `[{"number":1}]`, 1)
 		},
-		"a URI of no service": func(*httptest.ResponseRecorder) string {
-			return strings.Replace(good,
-				"https://herald.service", "", 1)
+		"a relative URI": func(*httptest.ResponseRecorder) string {
+			return strings.Replace(good, "https://herald.service", "", 1)
 		},
 	} {
 		recorder := httptest.NewRecorder()
