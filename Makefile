@@ -28,7 +28,7 @@ demo: build ## play the whole story and stay up until Ctrl-C; ONCE=1 ends after 
 .PHONY: test
 test: build ## run the tests, on PostgreSQL and end to end
 	@$(BIN)/withpostgres go test -parallel=4 $(UNITS)
-	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test ./e2e ./e2e/cmd/... ./e2e/stack
+	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test ./e2e ./e2e/cmd/... ./e2e/stack ./e2e/readme
 	@$(SAY_NOT_RUN)
 	cd $(BENCH) && go test ./...
 

@@ -3,6 +3,7 @@ package svcauth_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +29,7 @@ func TestReadmeChecks(t *testing.T) {
 		slices.Sort(statuses[check])
 		want = append(want, fmt.Sprintf("| `%s` | %s | %d |", check, strings.Join(statuses[check], ", "), attacked[check]))
 	}
-	for line := range strings.Lines(section(t, "### What each check refuses")) {
+	for line := range strings.Lines(section(t, "## What each check refuses")) {
 		if cells := strings.Split(strings.TrimSpace(line), " | "); strings.HasPrefix(line, "| `") && len(cells) == 4 {
 			got = append(got, strings.Join(slices.Delete(cells, 1, 2), " | "))
 		}
@@ -55,20 +56,58 @@ func TestReadmeSources(t *testing.T) {
 	}
 	slices.Sort(named)
 	want := fmt.Sprintf("%d attacks, from %s,", len(table), strings.Join(named, ", "))
-	text := strings.Join(strings.Fields(section(t, "### What each check refuses")), " ")
+	text := strings.Join(strings.Fields(section(t, "## What each check refuses")), " ")
 	if !strings.Contains(text, want) {
 		t.Errorf("the section should have:\n%s", want)
 	}
 }
 
-// section returns a section of the README, up to the next heading.
-func section(t *testing.T, heading string) string {
+// The Go code of the main README and of the package's stands in tests that run it. Lines that check an
+// error are left out.
+func TestReadmeCode(t *testing.T) {
+	t.Parallel()
+	var tests strings.Builder
+	for _, file := range []string{"quickstart_test.go", "example_test.go"} {
+		tests.WriteString(code(readFile(t, file)))
+	}
+	for _, file := range []string{"../../README.md", "README.md"} {
+		blocks := strings.Split(readFile(t, file), "```go\n")[1:]
+		if len(blocks) == 0 {
+			t.Errorf("%s has no Go code", file)
+		}
+		for _, block := range blocks {
+			block, _, _ = strings.Cut(block, "```")
+			if !strings.Contains(tests.String(), code(block)) {
+				t.Errorf("%s: no test has this code:\n%s", file, block)
+			}
+		}
+	}
+}
+
+// code returns Go code without indentation, empty lines and lines that check an error.
+func code(source string) string {
+	var lines strings.Builder
+	for line := range strings.Lines(source) {
+		if line = strings.TrimSpace(line); line != "" && line != "check(err)" {
+			lines.WriteString(line + "\n")
+		}
+	}
+	return lines.String()
+}
+
+func readFile(t *testing.T, file string) string {
 	t.Helper()
-	data, err := os.ReadFile("../../README.md")
+	data, err := os.ReadFile(filepath.Clean(file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(data), heading+"\n")
+	return string(data)
+}
+
+// section returns a section of the README, up to the next heading.
+func section(t *testing.T, heading string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(readFile(t, "README.md"), heading+"\n")
 	if !ok {
 		t.Fatalf("no section %q", heading)
 	}

@@ -1,7 +1,6 @@
-package stack_test
+package readme_test
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -12,7 +11,7 @@ import (
 
 // The README shows the map of the trust files that the demo and compose use, as the command draws
 // it.
-func TestReadmeTrustMap(t *testing.T) {
+func TestTrustMap(t *testing.T) {
 	t.Parallel()
 	binDir, err := stack.BuiltPrograms(t.Context(), t.TempDir())
 	if err != nil {
@@ -28,11 +27,7 @@ func TestReadmeTrustMap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if block := "```mermaid\n" + string(flowchart) + "```\n"; !strings.Contains(string(readme), block) {
+	if block := "```mermaid\n" + string(flowchart) + "```\n"; !strings.Contains(read(t, "README.md"), block) {
 		t.Errorf("README.md should have this block:\n%s", block)
 	}
 }
