@@ -1,5 +1,5 @@
-// Package migrations runs the migrations of a service's PostgreSQL database with goose. The SQL files
-// of a service are embedded in a package of its own, such as migrations/census:
+// Package migrations runs the migrations of a service's PostgreSQL database with goose. The SQL
+// files of a service are embedded in a package of its own, such as migrations/census:
 //
 //	//go:embed *.sql
 //	var files embed.FS
@@ -9,12 +9,12 @@
 //		return migrations.Up(ctx, databaseURL, migrations.Set{Files: files, Table: "census_migrations"})
 //	}
 //
-// Several services can share one database: each records its migrations in its own version table. The
-// table of used tokens, svcauth_replay, is created by the first of them and then used by all.
+// Several services can share one database: each records its migrations in its own version table.
+// The table of used tokens, svcauth_replay, is created by the first of them and then used by all.
 //
 // Several processes can migrate a database at the same time: one works, the others wait for it. The
-// code of the previous release must work on the migrated database, because replicas are replaced one
-// by one.
+// code of the previous release must work on the migrated database, because replicas are replaced
+// one by one.
 package migrations
 
 import (
@@ -37,14 +37,14 @@ type Set struct {
 	Table string
 	// Go returns the migrations that are written in Go. Nil: none.
 	Go func(*database.Config) []*goose.Migration
-	// SharedVersions names, by version, a table that the migration creates. It is for the versions that
-	// releases before the version tables recorded in goose_db_version. Nil: none.
+	// SharedVersions names, by version, a table that the migration creates. It is for the versions
+	// that releases before the version tables recorded in goose_db_version. Nil: none.
 	SharedVersions map[int64]string
 }
 
 // Up runs those migrations of a set that have not run yet. It returns
-// [database.ErrTransactionPooling] when the connection does not keep its session. When another process
-// migrates the database, Up waits for it, for at most five minutes.
+// [database.ErrTransactionPooling] when the connection does not keep its session. When another
+// process migrates the database, Up waits for it, for at most five minutes.
 func Up(ctx context.Context, databaseURL string, set Set) error {
 	config, err := database.Parse(databaseURL)
 	if err != nil {

@@ -154,8 +154,8 @@ func TestSharedVersionTable(t *testing.T) {
 	}
 }
 
-// A database that an earlier release left with half of the schema, because both services recorded their
-// migrations in one table, gets the other half.
+// A database that an earlier release left with half of the schema, because both services recorded
+// their migrations in one table, gets the other half.
 func TestHalfOfTheSchema(t *testing.T) {
 	t.Parallel()
 	want := bothSchemas(t)

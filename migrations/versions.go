@@ -11,11 +11,12 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
-// sharedVersions is the version table that both services shared in earlier releases: goose's default.
+// sharedVersions is the version table that both services shared in earlier releases: goose's
+// default.
 const sharedVersions = "goose_db_version"
 
-// versionLock is goose's lock. Once it is held, the service's version table has the versions that an
-// earlier release recorded in the shared one.
+// versionLock is goose's lock. Once it is held, the service's version table has the versions that
+// an earlier release recorded in the shared one.
 type versionLock struct {
 	lock     lock.SessionLocker
 	versions database.Store
@@ -51,8 +52,8 @@ func (l *versionLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
 	return l.lock.SessionUnlock(ctx, conn)
 }
 
-// copyShared copies the versions of an earlier release to the service's version table when that has no
-// version yet. (goose creates the table, with the version 0, before it takes the lock.)
+// copyShared copies the versions of an earlier release to the service's version table when that has
+// no version yet. (goose creates the table, with the version 0, before it takes the lock.)
 func (l *versionLock) copyShared(ctx context.Context, conn *sql.Conn) error {
 	var shared bool
 	err := conn.QueryRowContext(ctx, `
@@ -78,8 +79,8 @@ func (l *versionLock) copyShared(ctx context.Context, conn *sql.Conn) error {
 	return tx.Commit()
 }
 
-// recorded returns the versions of the service that the shared table records. A version there may be
-// that of the other service, so the table that the migration creates must exist, too.
+// recorded returns the versions of the service that the shared table records. A version there may
+// be that of the other service, so the table that the migration creates must exist, too.
 func (l *versionLock) recorded(ctx context.Context, tx *sql.Tx) ([]int64, error) {
 	var versions []int64
 	for version := int64(1); version <= int64(len(l.created)); version++ {

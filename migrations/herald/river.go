@@ -20,8 +20,8 @@ const RiverVersion = 8
 // riverConns is the number of connections that River's migrations use at most.
 const riverConns = 2
 
-// river returns the migrations of River's tables. They are goose migrations, so that the version table
-// records them and the lock covers them.
+// river returns the migrations of River's tables. They are goose migrations, so that the version
+// table records them and the lock covers them.
 func river(config *database.Config) []*goose.Migration {
 	return []*goose.Migration{
 		goose.NewGoMigration(2, &goose.GoFunc{RunDB: func(ctx context.Context, _ *sql.DB) error {
@@ -30,9 +30,9 @@ func river(config *database.Config) []*goose.Migration {
 	}
 }
 
-// riverTo runs River's migrations up to a version. They cannot share one transaction: some use values
-// of an enum that earlier ones have added. River records each migration that it has finished in its own
-// table, and continues after the last one.
+// riverTo runs River's migrations up to a version. They cannot share one transaction: some use
+// values of an enum that earlier ones have added. River records each migration that it has finished
+// in its own table, and continues after the last one.
 func riverTo(ctx context.Context, config *database.Config, version int) error {
 	pool, err := config.Open(ctx, riverConns)
 	if err != nil {

@@ -10,19 +10,20 @@ import (
 	"time"
 )
 
-// An Admission adapts its limit once in each step: multiplicative decrease while most requests are slow,
-// multiplicative increase otherwise.
+// An Admission adapts its limit once in each step: multiplicative decrease while most requests are
+// slow, multiplicative increase otherwise.
 const (
 	adaptStep = 100 * time.Millisecond
 	decrease  = 0.8
 	increase  = 1.1
-	// slowTime is the time after which a request is slow. It is long because refusals, too, delay requests
-	// on a busy CPU, and writes that share a commit lose throughput with a lower limit.
+	// slowTime is the time after which a request is slow. It is long because refusals, too, delay
+	// requests on a busy CPU, and writes that share a commit lose throughput with a lower limit.
 	slowTime = time.Second
-	// repay is the number of requests that are admitted for each unit of work done, while a backlog lags.
+	// repay is the number of requests that are admitted for each unit of work done, while a backlog
+	// lags.
 	repay = 0.9
-	// startCredit is the number of requests that are admitted at once when a backlog begins to lag, so that
-	// a few requests are not refused because of the work of others.
+	// startCredit is the number of requests that are admitted at once when a backlog begins to lag, so
+	// that a few requests are not refused because of the work of others.
 	startCredit = 64
 	// memory is the part of what was earned and admitted that still counts after a step.
 	memory = 0.9
@@ -31,8 +32,8 @@ const (
 // activeTime is the time for which a caller keeps its share after its last request.
 const activeTime = time.Second
 
-// refusalPause is the time for which the connection of a refused request is not read after the answer. A
-// client that ignores Retry-After cannot use up the CPU with refusals.
+// refusalPause is the time for which the connection of a refused request is not read after the
+// answer. A client that ignores Retry-After cannot use up the CPU with refusals.
 const refusalPause = 25 * time.Millisecond
 
 // refusalsLogged is the shortest time between two log lines about refused requests.
@@ -51,8 +52,8 @@ type AdmissionConfig struct {
 	Logger *slog.Logger
 }
 
-// A Backlog is the work that requests leave behind when they are answered, one unit each. It must be safe
-// for concurrent use, and must not block.
+// A Backlog is the work that requests leave behind when they are answered, one unit each. It must
+// be safe for concurrent use, and must not block.
 type Backlog interface {
 	// Lagging reports whether requests leave more work behind than is done.
 	Lagging() bool
@@ -60,16 +61,17 @@ type Backlog interface {
 	Done() uint64
 }
 
-// An Admission is an adaptive concurrency limit that callers share fairly. It bounds how many requests
-// are in flight after their caller is known. A request beyond the limit is refused at once; there is no
-// queue. The limit falls while requests take longer than 1 s, and rises again otherwise. While a backlog
-// lags, there is a second limit: nine requests are admitted for each ten units of work that are done.
+// An Admission is an adaptive concurrency limit that callers share fairly. It bounds how many
+// requests are in flight after their caller is known. A request beyond the limit is refused at
+// once; there is no queue. The limit falls while requests take longer than 1 s, and rises again
+// otherwise. While a backlog lags, there is a second limit: nine requests are admitted for each ten
+// units of work that are done.
 //
-// A caller is always admitted to an equal share of either limit, also when others have used it up. What
-// one caller leaves over, the others may use.
+// A caller is always admitted to an equal share of either limit, also when others have used it up.
+// What one caller leaves over, the others may use.
 //
-// [Admission.Limit] is the middleware in front of the authentication, which calls [ExpectRoom] before it
-// verifies a request, and [Admit] afterwards. It is safe for concurrent use.
+// [Admission.Limit] is the middleware in front of the authentication, which calls [ExpectRoom]
+// before it verifies a request, and [Admit] afterwards. It is safe for concurrent use.
 type Admission struct {
 	config AdmissionConfig
 
@@ -119,7 +121,8 @@ type ticket struct {
 }
 
 // Limit is a middleware that stands in front of the authentication. It ends the admission of each
-// request with its answer. After the answer to a refused request, an HTTP/1 connection pauses for 25 ms.
+// request with its answer. After the answer to a refused request, an HTTP/1 connection pauses for
+// 25 ms.
 func (a *Admission) Limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t := &ticket{admission: a}
@@ -131,7 +134,8 @@ func (a *Admission) Limit(next http.Handler) http.Handler {
 	})
 }
 
-// pause sends the answer and keeps the server from reading the connection's next request for a moment.
+// pause sends the answer and keeps the server from reading the connection's next request for a
+// moment.
 func pause(w http.ResponseWriter, r *http.Request) {
 	if http.NewResponseController(w).Flush() != nil {
 		return
@@ -144,16 +148,16 @@ func pause(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ExpectRoom reports whether the Admission of a request would admit its caller now. It is for a check
-// that comes before the expensive ones. ctx is the request's; a request that has come through no
-// [Admission.Limit] is always admitted.
+// ExpectRoom reports whether the Admission of a request would admit its caller now. It is for a
+// check that comes before the expensive ones. ctx is the request's; a request that has come through
+// no [Admission.Limit] is always admitted.
 func ExpectRoom(ctx context.Context, caller string) bool {
 	t, ok := ctx.Value(ticketKey{}).(*ticket)
 	return !ok || t.admission.expect(t, caller)
 }
 
-// Admit admits a request, if its Admission has room for the caller. ctx is the request's; a request that
-// has come through no [Admission.Limit] is always admitted.
+// Admit admits a request, if its Admission has room for the caller. ctx is the request's; a request
+// that has come through no [Admission.Limit] is always admitted.
 func Admit(ctx context.Context, caller string) bool {
 	t, ok := ctx.Value(ticketKey{}).(*ticket)
 	return !ok || t.admission.admit(t, caller)

@@ -107,7 +107,8 @@ func TestAdmissionAfterPanic(t *testing.T) {
 	}
 }
 
-// While requests are slow the limit falls, to 64 and no further; when they are fast again it is back within seconds.
+// While requests are slow the limit falls, to 64 and no further; when they are fast again it is
+// back within seconds.
 func TestAdmissionAdapts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -157,7 +158,8 @@ func TestAdmissionIsFair(t *testing.T) {
 	})
 }
 
-// A worker is a Backlog that does a unit of work at regular times, and lags when more than a number of them is left.
+// A worker is a Backlog that does a unit of work at regular times, and lags when more than a number
+// of them is left.
 type worker struct {
 	left, most atomic.Int64
 	done       atomic.Uint64
@@ -178,8 +180,8 @@ func (w *worker) work(period, lasts time.Duration) {
 	}
 }
 
-// While the work that requests leave behind grows, no more is accepted than is done, and none of the work waits for long.
-// The callers share what can be done.
+// While the work that requests leave behind grows, no more is accepted than is done, and none of
+// the work waits for long. The callers share what can be done.
 func TestAdmissionFollowsBacklog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -222,7 +224,8 @@ func TestAdmissionFollowsBacklog(t *testing.T) {
 	})
 }
 
-// A refusal is answered at once and whole. The connection then pauses before its next request is read.
+// A refusal is answered at once and whole. The connection then pauses before its next request is
+// read.
 func TestAdmissionPauses(t *testing.T) {
 	t.Parallel()
 	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{MinLimit: 1, MaxLimit: 1, Logger: slog.New(slog.DiscardHandler)})
@@ -272,7 +275,8 @@ func TestAdmissionPauses(t *testing.T) {
 	inFlight.Wait()
 }
 
-// A few requests are admitted however much work others have left behind, at once and as long as some of it is done.
+// A few requests are admitted however much work others have left behind, at once and as long as
+// some of it is done.
 func TestAdmissionBesideBacklog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -24,8 +24,8 @@ func LimitTime(d time.Duration) func(http.Handler) http.Handler {
 	}
 }
 
-// NoStore is a middleware that keeps answers out of caches, because caches do not know that the answers
-// depend on the token.
+// NoStore is a middleware that keeps answers out of caches, because caches do not know that the
+// answers depend on the token.
 func NoStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -33,12 +33,14 @@ func NoStore(next http.Handler) http.Handler {
 	})
 }
 
-// Identify returns the caller of a request, which is a service, and the subject on whose behalf it calls.
+// Identify returns the caller of a request, which is a service, and the subject on whose behalf it
+// calls.
 type Identify func(ctx context.Context) (caller, subject string)
 
-// Audit returns a middleware that logs each change and each refusal: the caller, the subject, the request
-// and the status. Successful reads, which are most requests, are not logged. It stands behind the
-// authentication, which provides the identities. Text that callers choose passes through package logsafe.
+// Audit returns a middleware that logs each change and each refusal: the caller, the subject, the
+// request and the status. Successful reads, which are most requests, are not logged. It stands
+// behind the authentication, which provides the identities. Text that callers choose passes through
+// package logsafe.
 func Audit(log *slog.Logger, identify Identify) func(http.Handler) http.Handler {
 	log = slog.New(logsafe.NewHandler(log.Handler()))
 	return func(next http.Handler) http.Handler {

@@ -28,8 +28,9 @@ type loadKind struct {
 	keepAlive bool
 }
 
-// Servers are stopped under load from clients of every kind. A client may be refused a new connection, also where HTTP/2
-// tells it that a request was not begun and may be sent again. No other request fails, and none that a handler has seen.
+// Servers are stopped under load from clients of every kind. A client may be refused a new
+// connection, also where HTTP/2 tells it that a request was not begun and may be sent again. No
+// other request fails, and none that a handler has seen.
 func TestStops(t *testing.T) {
 	t.Parallel()
 	files := newPair(t)
@@ -116,8 +117,8 @@ func onSent(ctx context.Context, sent *atomic.Bool) context.Context {
 	})
 }
 
-// send makes one request, with a body or without. Only over HTTP/2, whose GOAWAY tells which requests were not begun, is
-// the client able to send a body again.
+// send makes one request, with a body or without. Only over HTTP/2, whose GOAWAY tells which
+// requests were not begun, is the client able to send a body again.
 func send(ctx context.Context, client *http.Client, url, id string, withBody, again bool) error {
 	method, want := http.MethodGet, ""
 	var body io.Reader
@@ -148,8 +149,8 @@ func send(ctx context.Context, client *http.Client, url, id string, withBody, ag
 	return nil
 }
 
-// The server that is stopped decides when it writes the header of an answer that the answer is the connection's last,
-// whenever the request began.
+// The server that is stopped decides when it writes the header of an answer that the answer is the
+// connection's last, whenever the request began.
 func TestDrainAsksToLeaveInEveryAnswer(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(w http.ResponseWriter){
@@ -213,8 +214,8 @@ func checkLastAnswer(t *testing.T, early bool, answer func(w http.ResponseWriter
 	}
 }
 
-// An answer whose header was written before the drain does not ask the client to leave. However late the answer ends, the
-// client has time for another request, which does.
+// An answer whose header was written before the drain does not ask the client to leave. However
+// late the answer ends, the client has time for another request, which does.
 func TestDrainLingersAfterLateAnswers(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -263,7 +264,8 @@ func TestDrainLingersAfterLateAnswers(t *testing.T) {
 	}
 }
 
-// Connections that the kernel has accepted for the server, which has not come to them, are served like the others.
+// Connections that the kernel has accepted for the server, which has not come to them, are served
+// like the others.
 func TestDrainEmptiesTheAcceptQueue(t *testing.T) {
 	t.Parallel()
 	const queued = 50

@@ -9,9 +9,9 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// Authenticated returns the middlewares of routes that only verified calls may use, the outermost first.
-// They keep the answers out of caches, limit the requests in flight by admission, verify each call and read
-// its body of at most maxBody bytes, and log changes and refusals.
+// Authenticated returns the middlewares of routes that only verified calls may use, the outermost
+// first. They keep the answers out of caches, limit the requests in flight by admission, verify
+// each call and read its body of at most maxBody bytes, and log changes and refusals.
 func Authenticated(
 	verifier *svcauth.Verifier, admission *httpserve.Admission, maxBody int64, log *slog.Logger,
 ) []func(http.Handler) http.Handler {
@@ -27,8 +27,8 @@ func identify(ctx context.Context) (caller, subject string) {
 	return c.Issuer, string(s)
 }
 
-// admission implements [svcauth.Admission]: each request is admitted by the [httpserve.Admission] that
-// its route has.
+// admission implements [svcauth.Admission]: each request is admitted by the [httpserve.Admission]
+// that its route has.
 type admission struct{}
 
 // Expect implements [svcauth.Admission].
@@ -41,8 +41,8 @@ func (admission) Admit(ctx context.Context, verified svcauth.Caller) bool {
 	return httpserve.Admit(ctx, sharer(verified))
 }
 
-// sharer returns the name under which a caller has its share of a limit. The users of an issuer's session
-// tokens have a share apart from the issuer's own calls.
+// sharer returns the name under which a caller has its share of a limit. The users of an issuer's
+// session tokens have a share apart from the issuer's own calls.
 func sharer(c svcauth.Caller) string {
 	if c.Session {
 		return "sessions of " + c.Issuer

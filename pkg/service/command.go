@@ -59,8 +59,8 @@ func healthcheck(ctx context.Context, rt *Runtime) error {
 // errHelp is the error of arguments that ask for the usage.
 var errHelp = errors.New("the usage is asked for")
 
-// parse returns the command that args begin with, after its flags are set. It returns errHelp when args
-// ask for the usage.
+// parse returns the command that args begin with, after its flags are set. It returns errHelp when
+// args ask for the usage.
 func (d *Definition) parse(args []string) (*Command, error) {
 	if len(args) == 0 {
 		return nil, errors.New("no command")

@@ -42,8 +42,8 @@ func (e *environment) parse(settings any) {
 	}
 }
 
-// locate returns the variable of an error of package env, without the prefix, and what is wrong. It leaves
-// out the value, which can be a secret.
+// locate returns the variable of an error of package env, without the prefix, and what is wrong. It
+// leaves out the value, which can be a secret.
 func (e *environment) locate(settings any, err error) (variable string, _ error) {
 	if empty, ok := errors.AsType[env.EmptyVarError](err); ok {
 		return strings.TrimPrefix(empty.Key, e.prefix), errors.New("not set")
@@ -74,8 +74,9 @@ func (e *environment) readSecrets(settings any) {
 	}
 }
 
-// readSecret returns the value of a secret, or the content of its file. Both together are an error, and so
-// is a file that cannot be read. The error repeats the file's name only when that cannot be the secret.
+// readSecret returns the value of a secret, or the content of its file. Both together are an error,
+// and so is a file that cannot be read. The error repeats the file's name only when that cannot be
+// the secret.
 func readSecret(name, value, file string) (string, error) {
 	switch {
 	case file == "":
@@ -93,7 +94,8 @@ func readSecret(name, value, file string) (string, error) {
 	return strings.TrimSpace(string(content)), nil
 }
 
-// isPath reports whether a text is the name of a file and cannot be a secret or a connection string.
+// isPath reports whether a text is the name of a file and cannot be a secret or a connection
+// string.
 func isPath(file string) bool {
 	return filepath.IsAbs(file) && !strings.ContainsAny(file, "=:@?& \t\r\n")
 }

@@ -48,12 +48,12 @@ type Runtime struct {
 	closers    []func()
 }
 
-// OnClose has serve call a function when it ends, before it closes the pools. The functions are called in
-// the reverse order.
+// OnClose has serve call a function when it ends, before it closes the pools. The functions are
+// called in the reverse order.
 func (rt *Runtime) OnClose(f func()) { rt.closers = append(rt.closers, f) }
 
-// OpenPool returns a pool of at most maxConns connections to the service's database. It does not wait for
-// the database. Serve closes it when it ends.
+// OpenPool returns a pool of at most maxConns connections to the service's database. It does not
+// wait for the database. Serve closes it when it ends.
 func (rt *Runtime) OpenPool(ctx context.Context, maxConns int32) (*pgxpool.Pool, error) {
 	pool, err := rt.Database.Open(ctx, maxConns)
 	if err == nil {

@@ -24,8 +24,8 @@ type Parts struct {
 	Ready httpserve.Check
 	// Checks are further checks of readiness by name. Nil: none.
 	Checks map[string]httpserve.Check
-	// Workers run beside the listeners. When ctx ends they return, while the last requests are answered.
-	// When one returns an error, the service stops. Nil: none.
+	// Workers run beside the listeners. When ctx ends they return, while the last requests are
+	// answered. When one returns an error, the service stops. Nil: none.
 	Workers []func(ctx context.Context) error
 }
 

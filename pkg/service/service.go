@@ -1,6 +1,7 @@
-// Package service is what the programs of all services have in common: settings from the environment,
-// the commands serve, migrate, healthcheck and help, the keys and the trust of the service, its database,
-// its two listeners, and an ordered stop. A service's own program is a [Definition]:
+// Package service is what the programs of all services have in common: settings from the
+// environment, the commands serve, migrate, healthcheck and help, the keys and the trust of the
+// service, its database, its two listeners, and an ordered stop. A service's own program is a
+// [Definition]:
 //
 //	func main() { os.Exit(service.Main(definition())) }
 //
@@ -16,8 +17,9 @@
 //		}
 //	}
 //
-// To follow a program from its start: [Main] and [Run] here, the choice of the command in command.go, its
-// settings in settings.go and environment.go, and for serve runtime.go and serve.go.
+// To follow a program from its start: [Main] and [Run] here, the choice of the command in
+// command.go, its settings in settings.go and environment.go, and for serve runtime.go and
+// serve.go.
 package service
 
 import (
@@ -34,8 +36,8 @@ import (
 	"example.com/micromachine/pkg/logsafe"
 )
 
-// Definition describes a service. It is used for one [Run], because its functions may share variables
-// that hold the service's own settings.
+// Definition describes a service. It is used for one [Run], because its functions may share
+// variables that hold the service's own settings.
 type Definition struct {
 	// Name is the name of the program, such as "census". The variables then begin with CENSUS_, and
 	// the default of CENSUS_URL is https://census.service/. A dash in the name is _ in the variables.
@@ -50,14 +52,15 @@ type Definition struct {
 	// Commands are the service's own commands. Nil: none.
 	Commands []Command
 
-	// Settings points to a struct of the service's own settings, which serve reads. Its fields have the
-	// same tags as those of [Settings]. Nil: none.
+	// Settings points to a struct of the service's own settings, which serve reads. Its fields have
+	// the same tags as those of [Settings]. Nil: none.
 	Settings any
-	// Check returns all faults of the service's own settings. Each begins with the name of its variable.
-	// Nil: no check.
+	// Check returns all faults of the service's own settings. Each begins with the name of its
+	// variable. Nil: no check.
 	Check func(common Settings) []error
-	// Open opens what the service needs beside the database and its keys. Its errors begin with the name
-	// of their variable and are reported together with those of the key and trust files. Nil: nothing.
+	// Open opens what the service needs beside the database and its keys. Its errors begin with the
+	// name of their variable and are reported together with those of the key and trust files. Nil:
+	// nothing.
 	Open func(rt *Runtime) error
 	// Serve makes the parts of the service that run until it is stopped. Required.
 	Serve func(ctx context.Context, rt *Runtime) (Parts, error)
@@ -71,9 +74,9 @@ type Conns struct {
 	Requests func(total int32) int32
 }
 
-// Main runs a service's program as this process and returns its exit code, see [ExitCode]. SIGTERM or an
-// interrupt stops it in order; a second one ends it at once. An error is printed on stderr, each of its
-// lines after the program's name.
+// Main runs a service's program as this process and returns its exit code, see [ExitCode]. SIGTERM
+// or an interrupt stops it in order; a second one ends it at once. An error is printed on stderr,
+// each of its lines after the program's name.
 func Main(d Definition) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -89,8 +92,8 @@ func Main(d Definition) int {
 	return ExitCode(err)
 }
 
-// Run runs the command that args begin with. It returns when the command is done, or soon after ctx has
-// ended. environ is the whole environment, as [os.Environ] returns it.
+// Run runs the command that args begin with. It returns when the command is done, or soon after ctx
+// has ended. environ is the whole environment, as [os.Environ] returns it.
 func Run(ctx context.Context, d Definition, args, environ []string, stdout, stderr io.Writer) error {
 	command, err := d.parse(args)
 	if errors.Is(err, errHelp) {
@@ -109,7 +112,8 @@ func Run(ctx context.Context, d Definition, args, environ []string, stdout, stde
 	return command.Run(ctx, rt)
 }
 
-// newLogger returns a logger that writes JSON lines from a level on. Text passes through package logsafe.
+// newLogger returns a logger that writes JSON lines from a level on. Text passes through package
+// logsafe.
 func newLogger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(logsafe.NewHandler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})))
 }
@@ -128,7 +132,8 @@ func Misuse(err error) error {
 	return misuse{err}
 }
 
-// ExitCode returns the exit code for a command's error: 0 for none, 2 for a [Misuse], 1 for any other.
+// ExitCode returns the exit code for a command's error: 0 for none, 2 for a [Misuse], 1 for any
+// other.
 func ExitCode(err error) int {
 	if err == nil {
 		return 0

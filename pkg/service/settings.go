@@ -11,9 +11,9 @@ import (
 	"example.com/micromachine/pkg/database"
 )
 
-// Settings are the settings of every service. A field's tags are also the source of the usage and of the
-// README's table: env is the variable without the service's prefix, with notEmpty for a required one;
-// envDefault is its default, and help says what it means.
+// Settings are the settings of every service. A field's tags are also the source of the usage and
+// of the README's table: env is the variable without the service's prefix, with notEmpty for a
+// required one; envDefault is its default, and help says what it means.
 type Settings struct {
 	Listen      string `env:"LISTEN" envDefault:":8443" help:"address for the API"`
 	TLSCertFile string `env:"TLS_CERT_FILE,notEmpty" help:"certificate chain in PEM; read again on change"`
@@ -30,8 +30,8 @@ type Settings struct {
 	level slog.Level // what LogLevel says
 }
 
-// Secret is the type of a setting that is never printed. It is read from its variable or, when the variable
-// with _FILE after its name is set, from that file, without the white space around it.
+// Secret is the type of a setting that is never printed. It is read from its variable or, when the
+// variable with _FILE after its name is set, from that file, without the white space around it.
 type Secret string
 
 // Unreadable is the value of a secret whose fault is already reported.
@@ -53,8 +53,8 @@ func (d *Definition) Variable(name string) string {
 	return strings.ToUpper(strings.ReplaceAll(d.Name, "-", "_")) + "_" + name
 }
 
-// read reads the settings that a command needs. All faults together are one [Misuse], one line for each
-// variable, which begins with its name.
+// read reads the settings that a command needs. All faults together are one [Misuse], one line for
+// each variable, which begins with its name.
 func (d *Definition) read(c *Command, environ []string) (*Runtime, error) {
 	rt := &Runtime{Settings: d.defaults(), definition: d}
 	e := newEnvironment(d, c, environ)
@@ -113,8 +113,8 @@ func (rt *Runtime) blame(variable string, err error) error {
 	return fmt.Errorf("%s: %w", rt.definition.Variable(variable), err)
 }
 
-// checkFileName returns an error when a setting that names a file holds the content of a file, such as a
-// key. The error does not repeat it.
+// checkFileName returns an error when a setting that names a file holds the content of a file, such
+// as a key. The error does not repeat it.
 func checkFileName(value string) error {
 	if strings.ContainsAny(value, "\r\n") || strings.Contains(value, "-----BEGIN") {
 		return errors.New("must be the name of a file, and not what is in it")
@@ -122,8 +122,8 @@ func checkFileName(value string) error {
 	return nil
 }
 
-// Host returns the host of a service's URL, without the port. The URL must be https and consist of a host
-// in lower case, perhaps a port, and a slash.
+// Host returns the host of a service's URL, without the port. The URL must be https and consist of
+// a host in lower case, perhaps a port, and a slash.
 func Host(serviceURL string) (string, error) {
 	u, err := url.Parse(serviceURL)
 	if err != nil || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") ||

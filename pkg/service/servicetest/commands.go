@@ -54,8 +54,8 @@ func (s Service) testReadme(t *testing.T) {
 	}
 }
 
-// Faults are wrong settings of a command, and how each line of its error begins. Command and Environ are
-// separated by spaces.
+// Faults are wrong settings of a command, and how each line of its error begins. Command and
+// Environ are separated by spaces.
 type Faults struct {
 	Command, Environ string
 	Lines            []string
@@ -93,8 +93,8 @@ func (s Service) databaseCommands() [][]string {
 	return commands
 }
 
-// A malformed setting that may hold a secret is reported in one line, which names the setting and leaves
-// out the value.
+// A malformed setting that may hold a secret is reported in one line, which names the setting and
+// leaves out the value.
 func (s Service) testSecrets(t *testing.T) {
 	w := s.NewWorld(t, "")
 	for _, value := range pgtest.MalformedSettings("hunter2") {
@@ -111,8 +111,8 @@ func (s Service) testSecrets(t *testing.T) {
 	}
 }
 
-// wantSecret runs a command for at most 150 ms. It fails the test if the command prints the secret or more
-// than one line.
+// wantSecret runs a command for at most 150 ms. It fails the test if the command prints the secret
+// or more than one line.
 func (s Service) wantSecret(t *testing.T, environ, args []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)

@@ -30,7 +30,8 @@ func (s Service) poster(system *System) func(*testing.T) (*http.Response, string
 	}
 }
 
-// While the database fails, requests are answered 503 with Retry-After, and the service is not ready.
+// While the database fails, requests are answered 503 with Retry-After, and the service is not
+// ready.
 func (s Service) testOutages(t *testing.T) {
 	for _, outage := range pgtest.Outages() {
 		t.Run(outage.Name, func(t *testing.T) {
@@ -107,8 +108,8 @@ func (s Service) testSmallestPool(t *testing.T) {
 	system.WantEnd(t)
 }
 
-// A pool_max_conns that is too small is refused, in both forms of the setting. Other commands than serve
-// ignore it.
+// A pool_max_conns that is too small is refused, in both forms of the setting. Other commands than
+// serve ignore it.
 func (s Service) testPoolSize(t *testing.T) {
 	w := s.NewWorld(t, s.unreachable())
 	name, least := s.variable("DATABASE_URL"), s.Define().Conns.Least
@@ -169,7 +170,8 @@ func (s Service) testPgBouncerInOtherModes(t *testing.T) {
 	}
 }
 
-// A service that starts before its database finds such a pooler as soon as it can be reached, and ends.
+// A service that starts before its database finds such a pooler as soon as it can be reached, and
+// ends.
 func (s Service) testPgBouncerFoundLater(t *testing.T) {
 	parsed, err := url.Parse(pgtest.PgBouncer(t, pgtest.New(t, nil), "transaction"))
 	if err != nil {

@@ -29,8 +29,8 @@ func (r Result) MustSucceed(tb testing.TB) {
 	}
 }
 
-// MustFail fails the test unless the command failed with an exit code and an error that holds message, and
-// printed nothing on stdout.
+// MustFail fails the test unless the command failed with an exit code and an error that holds
+// message, and printed nothing on stdout.
 func (r Result) MustFail(tb testing.TB, code int, message string) {
 	tb.Helper()
 	if r.Err == nil || service.ExitCode(r.Err) != code || !strings.Contains(r.Err.Error(), message) {

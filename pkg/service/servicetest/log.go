@@ -18,8 +18,8 @@ import (
 // loggedOutages are the outages in testLogThroughOutages.
 var loggedOutages = []string{"connection refused", "too many connections", "lock timeout", "not migrated"}
 
-// All that the process prints is JSON, one object in a line, and a fault that repeats is not logged each
-// time.
+// All that the process prints is JSON, one object in a line, and a fault that repeats is not logged
+// each time.
 func (s Service) testLogThroughOutages(t *testing.T) {
 	databaseURL := s.newDatabase(t)
 	database := pgtest.NewUnreliable(t, databaseURL, s.Table)

@@ -32,8 +32,8 @@ type Overload struct {
 	Beside map[string]int
 }
 
-// While the database does not answer, only a limited number of requests waits for it. The others are refused
-// at once. The keys and the metrics are answered.
+// While the database does not answer, only a limited number of requests waits for it. The others
+// are refused at once. The keys and the metrics are answered.
 func (s Service) testOverload(t *testing.T) {
 	o := s.Overload
 	w := s.NewWorld(t, s.newDatabase(t))

@@ -1,14 +1,14 @@
-// Package servicetest tests what every service must do, whatever its API: it starts without its database
-// and is then not ready, refuses wrong settings by name, never prints a secret, answers 503 while the
-// database fails, limits the requests in flight, works through PgBouncer and with the smallest pool, and
-// stops in order. A service describes itself by a [Service]:
+// Package servicetest tests what every service must do, whatever its API: it starts without its
+// database and is then not ready, refuses wrong settings by name, never prints a secret, answers
+// 503 while the database fails, limits the requests in flight, works through PgBouncer and with the
+// smallest pool, and stops in order. A service describes itself by a [Service]:
 //
 //	func TestMain(m *testing.M) { servicetest.Main(m, definition) }
 //
 //	func TestService(t *testing.T) { servicetest.Service{...}.Test(t) }
 //
-// The functions for a service's further tests are [Execute] for a command, and [World.Start] for a service
-// that runs.
+// The functions for a service's further tests are [Execute] for a command, and [World.Start] for a
+// service that runs.
 package servicetest
 
 import (
@@ -32,7 +32,8 @@ type Service struct {
 	// Fill adds the rows that Read and Write need to a migrated database. Nil: none.
 	Fill func(t *testing.T, databaseURL string)
 
-	// Read returns the path of a GET that is answered 200 once. It may make a request for that. Required.
+	// Read returns the path of a GET that is answered 200 once. It may make a request for that.
+	// Required.
 	Read func(t *testing.T, s *System) (path string)
 	// ReadPath is the path of a GET that needs the database. Required.
 	ReadPath string
@@ -54,8 +55,8 @@ type Service struct {
 	Faults []Faults
 	// Refused are settings with which serve does not start. Nil: none.
 	Refused []Refused
-	// Secrets are settings, as NAME=value without the prefix, that hold the secret hunter2 in a place where
-	// it does not belong. Nil: none.
+	// Secrets are settings, as NAME=value without the prefix, that hold the secret hunter2 in a place
+	// where it does not belong. Nil: none.
 	Secrets []string
 	// Outages is called when the log was tested through some outages of the database. Nil: nothing.
 	Outages func(t *testing.T, s *System, databaseURL string)
@@ -66,7 +67,8 @@ type Service struct {
 // mainVariable makes the test program run the service.
 const mainVariable = "SERVICETEST_MAIN"
 
-// Main runs the tests of a package, or the service itself when [World.Command] has started the program.
+// Main runs the tests of a package, or the service itself when [World.Command] has started the
+// program.
 func Main(m *testing.M, define Define) {
 	if os.Getenv(mainVariable) != "" {
 		os.Exit(service.Main(define()))

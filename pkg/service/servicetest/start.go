@@ -11,7 +11,8 @@ import (
 	"example.com/micromachine/pkg/pgtest"
 )
 
-// The service starts before its database is migrated, is not ready, and becomes ready with the migration.
+// The service starts before its database is migrated, is not ready, and becomes ready with the
+// migration.
 func (s Service) testStartsBeforeMigration(t *testing.T) {
 	w := s.NewWorld(t, pgtest.New(t, nil))
 	system := w.Start(t)
@@ -47,11 +48,12 @@ func (s Service) testStartsWithoutDatabase(t *testing.T) {
 	system.WantEnd(t)
 }
 
-// Refused are settings, as NAME=value without the prefix, with which serve does not start, and texts of its
-// error, which may name variables without the prefix.
+// Refused are settings, as NAME=value without the prefix, with which serve does not start, and
+// texts of its error, which may name variables without the prefix.
 type Refused struct{ Settings, Want []string }
 
-// Faults in files and addresses are reported before the service listens, with the names of their settings.
+// Faults in files and addresses are reported before the service listens, with the names of their
+// settings.
 func (s Service) testRefusesToStart(t *testing.T) {
 	w := s.NewWorld(t, s.unreachable())
 	bad := filepath.Join(t.TempDir(), "bad.yaml")

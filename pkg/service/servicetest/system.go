@@ -101,8 +101,8 @@ func (s *System) NewRequest(t *testing.T, method, path, body string) *http.Reque
 	return r
 }
 
-// Do sends a request on a connection of its own and returns the answer with its body. A request without an
-// answer fails the test and has the status 0. Do can be called by any goroutine.
+// Do sends a request on a connection of its own and returns the answer with its body. A request
+// without an answer fails the test and has the status 0. Do can be called by any goroutine.
 func (s *System) Do(t *testing.T, r *http.Request) (res *http.Response, body string) {
 	t.Helper()
 	base, err := url.Parse(s.World.URL)

@@ -19,16 +19,17 @@ import (
 type World struct {
 	// Define returns the service's definition. Required.
 	Define Define
-	// URL is the service's URL. The certificate of package httptest must be valid for its host. Required.
+	// URL is the service's URL. The certificate of package httptest must be valid for its host.
+	// Required.
 	URL string
 	// DatabaseURL is the setting of the service's database. Required.
 	DatabaseURL string
-	// Trust is the entry of the service's trust file, and Subject the user in whose name its issuer calls.
-	// Required.
+	// Trust is the entry of the service's trust file, and Subject the user in whose name its issuer
+	// calls. Required.
 	Trust   svcauthtest.Trust
 	Subject svcauth.Subject
-	// AwaitWork waits until the service has done the work of at least so many writes. Nil: they leave no
-	// work.
+	// AwaitWork waits until the service has done the work of at least so many writes. Nil: they leave
+	// no work.
 	AwaitWork func(t *testing.T, writes int)
 
 	// Environ is the environment of the service with all settings that it needs, set by Prepare. The
@@ -67,13 +68,14 @@ func (w *World) Set(name, value string) {
 	w.Environ = append(w.Environ, variable(w.Define, name)+"="+value)
 }
 
-// With returns the environment with a further setting, as NAME=value without the prefix. The last value of
-// a variable counts.
+// With returns the environment with a further setting, as NAME=value without the prefix. The last
+// value of a variable counts.
 func (w *World) With(setting string) []string {
 	return append(slices.Clip(w.Environ), variable(w.Define, setting))
 }
 
-// writeCertificate writes the certificate of package httptest, which is its own authority, and its key.
+// writeCertificate writes the certificate of package httptest, which is its own authority, and its
+// key.
 func writeCertificate(t *testing.T, dir string) (certFile, keyFile string) {
 	t.Helper()
 	server := httptest.NewTLSServer(http.NotFoundHandler())
