@@ -71,10 +71,12 @@ var refusals = []refusal{
 		}
 		return postBody(welcome)(ctx, impostor)
 	}},
-	{"a user of another service as subject", 403, "",
+	{
+		"a user of another service as subject", 403, "",
 		func(ctx context.Context, shop *stack.Caller) (*http.Request, error) {
 			return shop.Request(ctx, http.MethodPost, notifications, welcome, "https://census.service.evil/user/21/")
-		}},
+		},
+	},
 	{"subject who may not see the user", 403, "", func(ctx context.Context, shop *stack.Caller) (*http.Request, error) {
 		return shop.Request(ctx, http.MethodPost, notifications, welcome, stack.Stranger.Subject())
 	}},
@@ -82,8 +84,10 @@ var refusals = []refusal{
 		return shop.Request(ctx, http.MethodDelete, stack.CensusUser.URI(), "", stack.CensusUser.Subject())
 	}},
 	{"unknown type", 422, "/type", postBody(`{"user":"https://census.service/user/42/","type":"no-such"}`)},
-	{"unknown field", 422, "extra",
-		postBody(`{"user":"https://census.service/user/42/","type":"welcome-message","extra":1}`)},
+	{
+		"unknown field", 422, "extra",
+		postBody(`{"user":"https://census.service/user/42/","type":"welcome-message","extra":1}`),
+	},
 	{"trailing data", 400, "", postBody(welcome + "{}")},
 	{"not JSON", 400, "", postBody("user=42")},
 	{"over the limit", 413, "", postBody(welcome + strings.Repeat(" ", 1<<20))},

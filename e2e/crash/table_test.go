@@ -43,8 +43,13 @@ func (t tally) String() string {
 	for _, fault := range []struct {
 		n    int
 		name string
-	}{{t.Failed, "failed"}, {t.Lost, "LOST"}, {t.Silent, "DOUBLED SILENTLY"}, {t.Extra, "NOT REQUESTED"},
-		{t.Errors, "status 500"}} {
+	}{
+		{t.Failed, "failed"},
+		{t.Lost, "LOST"},
+		{t.Silent, "DOUBLED SILENTLY"},
+		{t.Extra, "NOT REQUESTED"},
+		{t.Errors, "status 500"},
+	} {
 		if fault.n > 0 {
 			s += fmt.Sprintf(", %d %s", fault.n, fault.name)
 		}

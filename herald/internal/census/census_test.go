@@ -101,8 +101,10 @@ func TestAnswers(t *testing.T) {
 		"empty":             {answer(200, ""), herald.ErrCensusUnavailable},
 		"no JSON":           {answer(200, "<html>census.user@example.com"), herald.ErrCensusUnavailable},
 		"another user":      {answer(200, strings.Replace(user, "42", "43", 1)), herald.ErrCensusUnavailable},
-		"wrong types": {answer(200, `{"uri":"https://example.com/user/42/","email":["census.user@example.com"]}`),
-			herald.ErrCensusUnavailable},
+		"wrong types": {
+			answer(200, `{"uri":"https://example.com/user/42/","email":["census.user@example.com"]}`),
+			herald.ErrCensusUnavailable,
+		},
 		"endless": {answer(200, strings.Repeat(" ", 1<<20)+user), herald.ErrCensusUnavailable},
 		"cut short": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")

@@ -28,8 +28,10 @@ func TestBacklogLags(t *testing.T) {
 		"late, and nothing since":        {waits: repeat(late, 50), quiet: 2 * time.Second},
 		"the mail server is slow":        {waits: repeat(late, 50), connecting: time.Second, sending: 250 * time.Millisecond},
 		"slow, but connections are free": {waits: repeat(late, 50), sending: 250 * time.Millisecond, lags: true},
-		"all connections are in use": {waits: repeat(late, 50), connecting: time.Second, sending: 10 * time.Millisecond,
-			lags: true},
+		"all connections are in use": {
+			waits: repeat(late, 50), connecting: time.Second, sending: 10 * time.Millisecond,
+			lags: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -22,7 +22,7 @@ type direct struct {
 }
 
 func newDirect() *direct {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // stop calls cancel
 	return &direct{ctx: ctx, cancel: cancel}
 }
 

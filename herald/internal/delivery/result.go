@@ -25,8 +25,10 @@ var results = []struct {
 	{herald.ErrForbidden, herald.Result{Outcome: herald.Refused, Detail: "Census does not let the creator see the user"}},
 	{herald.ErrUserNotFound, herald.Result{Outcome: herald.Refused, Detail: "Census has no such user"}},
 	{mail.ErrRecipient, herald.Result{Outcome: herald.Refused, Detail: mail.ErrRecipient.Error()}},
-	{herald.ErrCensusUnavailable, herald.Result{Outcome: herald.Deferred,
-		Detail: "Census is unavailable: the user could not be fetched"}},
+	{herald.ErrCensusUnavailable, herald.Result{
+		Outcome: herald.Deferred,
+		Detail:  "Census is unavailable: the user could not be fetched",
+	}},
 }
 
 // result returns the result of an attempt that ended with err. Causes that the creator must not see

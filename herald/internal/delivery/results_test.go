@@ -45,20 +45,32 @@ func TestFailsForGood(t *testing.T) {
 		code   int
 		detail string
 	}{
-		"RCPT": {fault: smtptest.Fault{At: smtptest.AtRcpt, Code: 550}, status: 200, body: user42, code: 550,
-			detail: "recipient"},
-		"size": {fault: smtptest.Fault{At: smtptest.AtMail, Code: 552}, status: 200, body: user42, code: 552,
-			detail: "sender"},
-		"DATA": {fault: smtptest.Fault{At: smtptest.AtData, Code: 554}, status: 200, body: user42, code: 554,
-			detail: "message"},
+		"RCPT": {
+			fault: smtptest.Fault{At: smtptest.AtRcpt, Code: 550}, status: 200, body: user42, code: 550,
+			detail: "recipient",
+		},
+		"size": {
+			fault: smtptest.Fault{At: smtptest.AtMail, Code: 552}, status: 200, body: user42, code: 552,
+			detail: "sender",
+		},
+		"DATA": {
+			fault: smtptest.Fault{At: smtptest.AtData, Code: 554}, status: 200, body: user42, code: 554,
+			detail: "message",
+		},
 		"may not see the user": {status: 403, detail: "does not let"},
 		"no such user":         {status: 404, detail: "no such user"},
-		"CRLF in name": {status: 200, body: strings.Replace(user42, "Census User", `Eve\r\nBcc: all@example.com`, 1),
-			detail: "name or address"},
-		"encoded word in name": {status: 200, body: strings.Replace(user42, "Census User", `=?utf-8?q?Eve=0D=0ABcc:_x?=`, 1),
-			detail: "name or address"},
-		"LF in address": {status: 200, body: strings.Replace(user42, address, `eve@example.com\nBcc: all@example.com`, 1),
-			detail: "name or address"},
+		"CRLF in name": {
+			status: 200, body: strings.Replace(user42, "Census User", `Eve\r\nBcc: all@example.com`, 1),
+			detail: "name or address",
+		},
+		"encoded word in name": {
+			status: 200, body: strings.Replace(user42, "Census User", `=?utf-8?q?Eve=0D=0ABcc:_x?=`, 1),
+			detail: "name or address",
+		},
+		"LF in address": {
+			status: 200, body: strings.Replace(user42, address, `eve@example.com\nBcc: all@example.com`, 1),
+			detail: "name or address",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -113,8 +113,10 @@ func TestFrom(t *testing.T) {
 // TestLongFromIsFolded uses names that are longer than a line.
 func TestLongFromIsFolded(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{strings.Repeat("Ünïcödé ", 32), strings.Repeat("plain ", 40),
-		strings.Repeat("語", 250)} {
+	for _, name := range []string{
+		strings.Repeat("Ünïcödé ", 32), strings.Repeat("plain ", 40),
+		strings.Repeat("語", 250),
+	} {
 		server, sender := start(t, smtptest.Config{}, mail.Config{From: name + " <herald@example.com>"})
 		if err := send(t.Context(), sender, compose(t, user("en"))); err != nil {
 			t.Fatal(err)

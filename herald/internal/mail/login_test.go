@@ -22,8 +22,11 @@ func TestAuthSelectsTheMechanism(t *testing.T) {
 		"not the best":        {"plain", script{"EHLO": offer("AUTH SCRAM-SHA-256 PLAIN"), "AUTH PLAIN": "235"}, "PLAIN"},
 		"login, others first": {"login", script{"EHLO": offer("auth plain login"), "AUTH LOGIN": login}, "LOGIN"},
 		"in capitals":         {"LOGIN", script{"EHLO": offer("AUTH PLAIN LOGIN"), "AUTH LOGIN": login}, "LOGIN"},
-		"CRAM-MD5": {"cram-md5", script{"EHLO": offer("AUTH PLAIN CRAM-MD5"), "AUTH CRAM-MD5": cramMD5},
-			"CRAM-MD5"},
+		"CRAM-MD5": {
+			"cram-md5",
+			script{"EHLO": offer("AUTH PLAIN CRAM-MD5"), "AUTH CRAM-MD5": cramMD5},
+			"CRAM-MD5",
+		},
 		"CRAM-MD5 alone":      {"auto", script{"EHLO": offer("AUTH CRAM-MD5"), "AUTH CRAM-MD5": cramMD5}, "CRAM-MD5"},
 		"a prefix of another": {"auto", script{"EHLO": offer("AUTH PLAIN-CLIENTTOKEN LOGIN"), "AUTH LOGIN": login}, "LOGIN"},
 		"empty challenge":     {"auto", script{"EHLO": offer("AUTH LOGIN"), "AUTH LOGIN": "334|334|235"}, "LOGIN"},

@@ -143,16 +143,22 @@ func TestRepliesAreClassified(t *testing.T) {
 		fault smtptest.Fault
 		want  mail.Error
 	}{
-		"5xx to MAIL": {smtptest.Fault{At: smtptest.AtMail, Code: 550},
-			mail.Error{Code: 550, Permanent: true}},
+		"5xx to MAIL": {
+			smtptest.Fault{At: smtptest.AtMail, Code: 550},
+			mail.Error{Code: 550, Permanent: true},
+		},
 		"4xx to MAIL": {smtptest.Fault{At: smtptest.AtMail, Code: 451}, mail.Error{Code: 451}},
 		"530 to MAIL": {smtptest.Fault{At: smtptest.AtMail, Code: 530}, mail.Error{Code: 530}},
-		"5xx to RCPT": {smtptest.Fault{At: smtptest.AtRcpt, Code: 550},
-			mail.Error{Code: 550, Permanent: true}},
+		"5xx to RCPT": {
+			smtptest.Fault{At: smtptest.AtRcpt, Code: 550},
+			mail.Error{Code: 550, Permanent: true},
+		},
 		"4xx to RCPT": {smtptest.Fault{At: smtptest.AtRcpt, Code: 450}, mail.Error{Code: 450}},
 		"421 to RCPT": {smtptest.Fault{At: smtptest.AtRcpt, Code: 421}, mail.Error{Code: 421}},
-		"5xx to DATA": {smtptest.Fault{At: smtptest.AtData, Code: 554},
-			mail.Error{Code: 554, Permanent: true}},
+		"5xx to DATA": {
+			smtptest.Fault{At: smtptest.AtData, Code: 554},
+			mail.Error{Code: 554, Permanent: true},
+		},
 		"4xx to DATA":                   {smtptest.Fault{At: smtptest.AtData, Code: 452}, mail.Error{Code: 452}},
 		"MAIL breaks":                   {smtptest.Fault{At: smtptest.AtMail}, mail.Error{}},
 		"RCPT breaks":                   {smtptest.Fault{At: smtptest.AtRcpt}, mail.Error{}},

@@ -104,10 +104,14 @@ func TestCreateRefusesBodies(t *testing.T) {
 		"no type":              {`{"user":"` + censusURL + `user/42/"}`, 422, "invalid-field", "/type"},
 		"nothing":              {`{}`, 422, "invalid-field", "/user /type"},
 		"unknown type":         {strings.Replace(welcome, "welcome-message", "farewell", 1), 422, "invalid-field", "/type"},
-		"type in capitals": {strings.Replace(welcome, "welcome-message", "Welcome-Message", 1), 422, "invalid-field",
-			"/type"},
-		"type with template": {strings.Replace(welcome, "welcome-message", "../welcome-message", 1), 422, "invalid-field",
-			"/type"},
+		"type in capitals": {
+			strings.Replace(welcome, "welcome-message", "Welcome-Message", 1), 422, "invalid-field",
+			"/type",
+		},
+		"type with template": {
+			strings.Replace(welcome, "welcome-message", "../welcome-message", 1), 422, "invalid-field",
+			"/type",
+		},
 	} {
 		if err := checkProblem(a.post(t, a.shop, reader, row.body), row.status, row.problem, row.fields); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -53,8 +53,10 @@ func (s *server) readRequest(r *http.Request) (request herald.Request, key strin
 	var faults []httpjson.FieldError
 	id, ok := herald.UserID(s.CensusURL, body.User)
 	if !ok {
-		faults = append(faults, httpjson.FieldError{Field: "/user",
-			Detail: "must be the URI of a user, as " + herald.UserURI(s.CensusURL, 42) + " is one"})
+		faults = append(faults, httpjson.FieldError{
+			Field:  "/user",
+			Detail: "must be the URI of a user, as " + herald.UserURI(s.CensusURL, 42) + " is one",
+		})
 	}
 	if !body.Type.Known() {
 		faults = append(faults, httpjson.FieldError{Field: "/type", Detail: "must be " + knownTypes()})
