@@ -80,6 +80,18 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// Each file that a README names with its folder exists.
+func TestNamedFiles(t *testing.T) {
+	t.Parallel()
+	for _, file := range files(t, ".md") {
+		for _, match := range regexp.MustCompile("`([a-z][a-z0-9_]*/[a-z0-9_/]+\\.go)`").FindAllStringSubmatch(read(t, file), -1) {
+			if _, err := os.Stat(filepath.Join(root, match[1])); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+		}
+	}
+}
+
 // anchors returns the anchors of the headings of a Markdown text, as GitHub makes them.
 func anchors(markdown string) (all []string) {
 	for _, match := range heading.FindAllStringSubmatch(markdown, -1) {
