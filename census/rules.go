@@ -11,12 +11,11 @@ import (
 	"golang.org/x/text/language"
 )
 
-// DefaultLocale is the locale of a user for whom none is given.
+// DefaultLocale is the locale of a user created without one.
 const DefaultLocale = "en"
 
-// Bounds on a user's fields. That on an address is what fits into an SMTP path
-// (RFC 5321 section 4.5.3.1); that on a locale what BCP 47 section 4.4.1
-// recommends to make room for.
+// The largest sizes of a user's fields. An email address must fit into an SMTP path (RFC 5321
+// section 4.5.3.1). BCP 47 section 4.4.1 recommends the bound on a locale.
 const (
 	maxNameRunes  = 200
 	maxEmailBytes = 254
@@ -24,18 +23,18 @@ const (
 	maxLocale     = 35
 )
 
-// A FieldError says what is wrong with one field of a user.
+// A FieldError describes what is wrong with one field of a user.
 type FieldError struct {
 	Field string // "name", "email" or "locale"
 	Err   error  // completes a sentence that starts with the field: "must not be empty"
 }
 
-// An InvalidError names all the fields of a user that cannot be accepted.
+// An InvalidError lists all invalid fields of a user.
 type InvalidError struct {
 	Fields []FieldError
 }
 
-// Error names the fields and what is wrong with each. It does not repeat values.
+// Error lists the fields and what is wrong with each. It does not contain their values.
 func (e *InvalidError) Error() string {
 	texts := make([]string, 0, len(e.Fields))
 	for _, f := range e.Fields {
@@ -44,9 +43,9 @@ func (e *InvalidError) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// Normalize returns the user as Census keeps it: name without space around it,
-// email with a lower-case domain, canonical locale, DefaultLocale if there is
-// none. The error, if any, is an *InvalidError.
+// Normalize returns the user in the form in which Census stores it: the name without surrounding
+// space, the email address with a lower-case domain, the locale in canonical form and
+// [DefaultLocale] when it is empty. The error, if any, is an [*InvalidError].
 func (u User) Normalize() (User, error) {
 	if u.Locale == "" {
 		u.Locale = DefaultLocale
@@ -59,7 +58,7 @@ func (u User) Normalize() (User, error) {
 	return u, nil
 }
 
-// Normalize does for the fields that are given what User.Normalize does for all.
+// Normalize does the same as [User.Normalize] for those fields that are not nil.
 func (u Update) Normalize() (Update, error) {
 	var invalid InvalidError
 	normalize := func(field string, value *string, rule func(string) (string, error)) *string {
@@ -83,8 +82,8 @@ func (u Update) Normalize() (Update, error) {
 	return normal, nil
 }
 
-// normalizeName refuses, besides what is no name, what could change the meaning
-// of a mail's header or of the text around the name.
+// normalizeName also rejects characters that could change the meaning of a mail header or of the
+// text around the name.
 func normalizeName(s string) (string, error) {
 	name := strings.TrimSpace(s)
 	switch {
@@ -94,7 +93,7 @@ func normalizeName(s string) (string, error) {
 		return "", errors.New("must not be empty")
 	case utf8.RuneCountInString(name) > maxNameRunes:
 		return "", errors.New("must have at most 200 characters")
-	case strings.ContainsFunc(s, unfit):
+	case strings.ContainsFunc(s, isControl):
 		return "", errors.New("must not contain control characters")
 	case strings.Contains(name, "=?"):
 		return "", errors.New("must not look like an encoded word of a mail header")
@@ -102,22 +101,23 @@ func normalizeName(s string) (string, error) {
 	return name, nil
 }
 
-// unfit reports whether r ends a line, controls a device, or turns the writing
-// direction of what follows.
-func unfit(r rune) bool {
+// isControl reports whether r ends a line, is a control character or changes the direction of the
+// text after it.
+func isControl(r rune) bool {
 	return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control)
 }
 
 var (
 	errEmail = errors.New("must be a mail address such as user@example.com")
 
-	// The last label of a domain is not a number, or it would be an IP address.
+	// The last label of a domain starts with a letter. Otherwise the domain could be an IPv4
+	// address.
 	domainPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 )
 
-// NormalizeEmail returns a mail address with its domain in lower case. It accepts
-// an address alone, without a name, comment, quotes or space, in ASCII, whose
-// domain has a dot; and of these none that looks like an encoded word (RFC 2047).
+// NormalizeEmail returns a mail address with its domain in lower case. It accepts an ASCII address
+// without a display name, comment, quotes or space, whose domain has a dot. It rejects an address
+// that looks like an encoded word (RFC 2047).
 func NormalizeEmail(s string) (string, error) {
 	if len(s) > maxEmailBytes {
 		return "", errors.New("must have at most 254 characters")
@@ -145,7 +145,7 @@ func normalizeLocale(s string) (string, error) {
 	if err != nil {
 		return "", errLocale
 	}
-	if base, _, _ := tag.Raw(); base == (language.Base{}) { // "und", or a private tag such as "x-mine"
+	if base, _, _ := tag.Raw(); base == (language.Base{}) { // "und" or a private tag such as "x-mine"
 		return "", errLocale
 	}
 	return tag.String(), nil

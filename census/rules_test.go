@@ -131,8 +131,7 @@ func TestLocales(t *testing.T) {
 	}
 }
 
-// All faults are told at once, and what was given does not reach the message,
-// which ends up in logs.
+// The error lists all invalid fields, and does not contain their values, because it is logged.
 func TestInvalidError(t *testing.T) {
 	t.Parallel()
 	_, err := census.User{Name: "", Email: "secret address", Locale: "no locale"}.Normalize()

@@ -1,6 +1,7 @@
 -- +goose Up
--- Tokens that were used, by sha-256 of issuer, NUL, jti: see package pgreplay. Where both services have one database,
--- they share the table: the jti of a token is unique for all that its issuer makes, whoever they are for.
+-- The tokens already used, by the SHA-256 hash of issuer, NUL and jti (see package pgreplay).
+-- Services that have one database share the table, because an issuer uses each jti once, whatever
+-- the audience of the token is.
 create table if not exists svcauth_replay (
     id         bytea primary key,
     expires_at timestamptz not null

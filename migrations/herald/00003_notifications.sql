@@ -11,8 +11,8 @@ create table notifications (
     next_attempt_at    timestamptz
 );
 
--- An attempt that reached the mail server is recorded before it begins: one
--- without an outcome is under way, or was when its process died.
+-- An attempt is recorded before it reaches the mail server. While outcome is null, the attempt is
+-- in progress, or its process was killed before the attempt ended.
 create table attempts (
     notification_id uuid not null references notifications on delete cascade,
     number          integer not null check (number > 0),
@@ -25,7 +25,7 @@ create table attempts (
     check ((finished_at is null) = (outcome is null))
 );
 
--- A key without a notification is claimed by a request that is being answered.
+-- While notification_id is null, the request that claimed the key is still in progress.
 create table idempotency_keys (
     creator         text not null,
     key             text not null,

@@ -8,8 +8,8 @@ import (
 	"example.com/micromachine/census"
 )
 
-// Reads that share a statement are told apart: each gets the user that it asked for, if its actor may
-// see that one.
+// Reads that share a statement stay separate: each returns the user that it asked for, if its actor
+// may see that user.
 func TestConcurrentReads(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)

@@ -11,14 +11,14 @@ import (
 	"example.com/micromachine/census"
 )
 
-// A userRead asks for one user in the name of an actor.
+// A userRead is a request to read one user on behalf of an actor.
 type userRead struct {
 	actor census.Actor
 	id    int64
 }
 
-// User returns a user whom the actor may see: their own record, one who made them
-// a viewer, or anybody when they are an administrator. Concurrent calls share a statement.
+// User returns a user whom the actor may see: the actor's own record, a user who made the actor a
+// viewer, or any user when the actor is an administrator. Concurrent calls share a statement.
 func (s *Store) User(ctx context.Context, actor census.Actor, id int64) (census.User, error) {
 	user, err := s.reads.Do(ctx, userRead{actor, id})
 	switch {
@@ -30,14 +30,15 @@ func (s *Store) User(ctx context.Context, actor census.Actor, id int64) (census.
 	return *user, nil
 }
 
-// usersSQL finds the user of each read that its actor may see. The limit keeps the planner from
-// turning many look-ups by ID into a scan of the table.
+// usersSQL selects, for each read, the user if its actor may see them. The limit stops the planner
+// from replacing the look-ups by ID with a scan of the table.
 var usersSQL = strings.NewReplacer("@actor", "r.actor", "@admin", "r.admin", "@operator", "r.operator").Replace(`
 	select r.place, u.id, u.name, u.email, u.locale, u.admin
 	from unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bool[]) with ordinality as r (id, actor, admin, operator, place),
 		lateral (select ` + userColumns + ` from users u where u.id = r.id and ` + maySee + ` limit 1) u`)
 
-// readUsers reads a batch of users. What is not found, or may not be seen, is nil.
+// readUsers reads a batch of users. The result is nil for a user who does not exist or whom the
+// actor may not see.
 func (s *Store) readUsers(ctx context.Context, batch []userRead) ([]*census.User, error) {
 	n := len(batch)
 	ids, actors, admins, operators := make([]int64, n), make([]int64, n), make([]bool, n), make([]bool, n)
@@ -49,7 +50,7 @@ func (s *Store) readUsers(ctx context.Context, batch []userRead) ([]*census.User
 		return nil, err
 	}
 	users := make([]*census.User, n)
-	var place int // in the batch, from 1
+	var place int // in the batch, starting at 1
 	var u census.User
 	_, err = pgx.ForEachRow(rows, []any{&place, &u.ID, &u.Name, &u.Email, &u.Locale, &u.Admin}, func() error {
 		found := u
@@ -59,7 +60,7 @@ func (s *Store) readUsers(ctx context.Context, batch []userRead) ([]*census.User
 	return users, err
 }
 
-// Users returns a page of all users to an administrator.
+// Users returns one page of the list of all users. The actor must be an administrator.
 func (s *Store) Users(ctx context.Context, actor census.Actor, query census.Query) (census.Page, error) {
 	args := actorArgs(actor)
 	args["after"], args["email"], args["rows"] = query.After, strings.ToLower(query.Email), query.Limit+1
@@ -75,7 +76,7 @@ func (s *Store) Users(ctx context.Context, actor census.Actor, query census.Quer
 	if err != nil {
 		return census.Page{}, fmt.Errorf("listing users: %w", err)
 	}
-	if len(users) == 0 { // the end of the list, or an actor who may not have it
+	if len(users) == 0 { // the end of the list, or the actor is no administrator
 		if err := s.refusal(ctx, actor); !errors.Is(err, census.ErrNotFound) {
 			return census.Page{}, err
 		}
@@ -84,9 +85,9 @@ func (s *Store) Users(ctx context.Context, actor census.Actor, query census.Quer
 	return census.Page{Users: users[:min(len(users), query.Limit)], More: more}, nil
 }
 
-// CreateUser adds a user in the name of an administrator and returns it with its
-// ID. Only the operator may choose the ID, and others are then given higher ones.
-// Invalid fields are a *census.InvalidError.
+// CreateUser stores a new user and returns it with its ID. The actor must be an administrator. Only
+// the operator may set the ID; IDs that are assigned later are greater. The error for invalid
+// fields is a [*census.InvalidError].
 func (s *Store) CreateUser(ctx context.Context, actor census.Actor, user census.User) (census.User, error) {
 	user, err := user.Normalize()
 	if err != nil {
@@ -99,8 +100,8 @@ func (s *Store) CreateUser(ctx context.Context, actor census.Actor, user census.
 		return census.User{}, census.ErrForbidden
 	}
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// Until the commit nobody else takes an ID from the sequence, which
-		// could otherwise be moved back behind it.
+		// The lock keeps other transactions from taking IDs from the sequence until the commit.
+		// Without it, setval could move the sequence back behind an ID already taken.
 		if _, err := tx.Exec(ctx, `lock table users in share row exclusive mode`); err != nil {
 			return fmt.Errorf("locking users: %w", err)
 		}
@@ -116,7 +117,7 @@ func insertUser(ctx context.Context, q querier, actor census.Actor, user census.
 	args := actorArgs(actor)
 	args["id"], args["name"], args["email"] = user.ID, user.Name, user.Email
 	args["locale"], args["make_admin"] = user.Locale, user.Admin
-	user, err := one(ctx, q, `
+	user, err := queryUser(ctx, q, `
 		insert into users as u (id, name, email, locale, admin)
 		select coalesce(nullif(@id::bigint, 0), nextval(pg_get_serial_sequence('users', 'id'))),
 			@name::text, @email::text, @locale::text, @make_admin::boolean
@@ -131,7 +132,7 @@ func insertUser(ctx context.Context, q querier, actor census.Actor, user census.
 	return user, err
 }
 
-// skipIDs lets no user be given an ID up to id by the sequence.
+// skipIDs advances the sequence of IDs, if needed, so that its next value is above id.
 func skipIDs(ctx context.Context, tx pgx.Tx, id int64) error {
 	_, err := tx.Exec(ctx, `
 		select setval(pg_get_serial_sequence('users', 'id'), $1) from users_id_seq where last_value <= $1`, id)
@@ -141,8 +142,8 @@ func skipIDs(ctx context.Context, tx pgx.Tx, id int64) error {
 	return nil
 }
 
-// UpdateUser changes a user in the user's own name or an administrator's and
-// returns it. Invalid fields are a *census.InvalidError.
+// UpdateUser changes a user and returns the result. The actor must be the user or an administrator.
+// The error for invalid fields is a [*census.InvalidError].
 func (s *Store) UpdateUser(ctx context.Context, actor census.Actor, id int64, update census.Update) (census.User, error) {
 	update, err := update.Normalize()
 	if err != nil {
@@ -150,7 +151,7 @@ func (s *Store) UpdateUser(ctx context.Context, actor census.Actor, id int64, up
 	}
 	args := actorArgs(actor)
 	args["id"], args["name"], args["email"], args["locale"] = id, update.Name, update.Email, update.Locale
-	user, err := one(ctx, s.pool, `
+	user, err := queryUser(ctx, s.pool, `
 		update users u
 		set name = coalesce(@name, name), email = coalesce(@email, email), locale = coalesce(@locale, locale)
 		where u.id = @id and `+mayChange+`
@@ -161,16 +162,15 @@ func (s *Store) UpdateUser(ctx context.Context, actor census.Actor, id int64, up
 	return user, err
 }
 
-// DeleteUser removes a user, with all that they may see and all who may see them,
-// in the user's own name or an administrator's.
+// DeleteUser deletes a user with all grants to and from the user. The actor must be the user or an
+// administrator.
 func (s *Store) DeleteUser(ctx context.Context, actor census.Actor, id int64) error {
 	args := actorArgs(actor)
 	args["id"] = id
 	deleted := false
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// Two users who see each other may be deleted at once. Each deletion
-		// takes both grants with it: in the same order, or they would wait for
-		// each other for ever.
+		// Two users who are viewers of each other may be deleted at the same time. Each deletion
+		// deletes both grants. Locking the grants in one order prevents a deadlock.
 		_, err := tx.Exec(ctx, `
 			select from viewers g join users u on u.id = @id
 			where (g.user_id = u.id or g.viewer_id = u.id) and `+mayChange+`
@@ -191,8 +191,8 @@ func (s *Store) DeleteUser(ctx context.Context, actor census.Actor, id int64) er
 	return err
 }
 
-// one runs a statement that is about one user, and returns it or pgx.ErrNoRows.
-func one(ctx context.Context, q querier, sql string, args pgx.NamedArgs) (census.User, error) {
+// queryUser runs a statement that returns one user. It returns [pgx.ErrNoRows] when there is none.
+func queryUser(ctx context.Context, q querier, sql string, args pgx.NamedArgs) (census.User, error) {
 	rows, err := q.Query(ctx, sql, args)
 	if err != nil {
 		return census.User{}, fmt.Errorf("querying user: %w", err)

@@ -7,8 +7,8 @@ import (
 	"example.com/micromachine/census"
 )
 
-// AddViewer lets viewer see a user, in the name of that user or an administrator.
-// That they may already is no error.
+// AddViewer lets viewer see a user. The actor must be the user or an administrator. It returns nil
+// when viewer may already see the user.
 func (s *Store) AddViewer(ctx context.Context, actor census.Actor, id, viewer int64) error {
 	err := s.changeViewer(ctx, actor, id, viewer, `
 		insert into viewers (user_id, viewer_id) select id, @viewer::bigint from changeable on conflict do nothing`)
@@ -18,15 +18,15 @@ func (s *Store) AddViewer(ctx context.Context, actor census.Actor, id, viewer in
 	return err
 }
 
-// RemoveViewer undoes AddViewer, in the name of the same. That there is nothing
-// to undo is no error.
+// RemoveViewer withdraws viewer's right to see a user. The actor must be the user or an
+// administrator. It returns nil when viewer had no such right.
 func (s *Store) RemoveViewer(ctx context.Context, actor census.Actor, id, viewer int64) error {
 	return s.changeViewer(ctx, actor, id, viewer, `
 		delete from viewers using changeable where user_id = changeable.id and viewer_id = @viewer::bigint`)
 }
 
-// changeViewer runs a change of the viewers of changeable, which is the user if
-// the actor may change them, and nobody otherwise.
+// changeViewer runs a statement that changes viewers. The statement can use the table changeable,
+// which has the ID of the user if the actor may change them, and is empty otherwise.
 func (s *Store) changeViewer(ctx context.Context, actor census.Actor, id, viewer int64, change string) error {
 	args := actorArgs(actor)
 	args["id"], args["viewer"] = id, viewer
@@ -36,7 +36,7 @@ func (s *Store) changeViewer(ctx context.Context, actor census.Actor, id, viewer
 			change as (`+change+`)
 		select exists (select from changeable)`, args).Scan(&may)
 	switch {
-	case violated(err) == "viewers_user_id_fkey": // the user was deleted meanwhile
+	case violated(err) == "viewers_user_id_fkey": // the user was deleted in the meantime
 		return s.refusal(ctx, actor)
 	case err != nil:
 		return fmt.Errorf("changing viewers: %w", err)

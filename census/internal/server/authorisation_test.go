@@ -11,19 +11,19 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// who makes a call: a service in a user's name, or, without one, the user in person
+// A client makes calls: a service on behalf of a user, or, without a service, the user in person
 // with a session token.
-type who struct {
-	by   func(*api) *svcauthtest.Issuer
-	user int64
+type client struct {
+	service func(*api) *svcauthtest.Issuer
+	user    int64
 }
 
-func (w who) call(t *testing.T, a *api, method, path, body string) *httptest.ResponseRecorder {
+func (c client) call(t *testing.T, a *api, method, path, body string) *httptest.ResponseRecorder {
 	t.Helper()
-	if w.by == nil {
-		return a.session(t, w.user, method, path, body)
+	if c.service == nil {
+		return a.session(t, c.user, method, path, body)
 	}
-	return a.call(t, w.by(a), w.user, method, path, body)
+	return a.call(t, c.service(a), c.user, method, path, body)
 }
 
 func office(a *api) *svcauthtest.Issuer { return a.office }
@@ -32,30 +32,31 @@ func shop(a *api) *svcauthtest.Issuer   { return a.shop }
 func TestAuthorisation(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
-		what string
-		who  who
-		id   int64
-		// the answers to GET, PATCH, PUT of a viewer and DELETE of user id, and to GET and POST of all users
+		what   string
+		client client
+		id     int64
+		// The statuses of GET, PATCH, PUT of a viewer and DELETE of user id, and of GET and POST of
+		// all users.
 		get, patch, viewer, remove, list, create int
 	}{
-		{"own record", who{shop, subject}, subject, 200, 200, 204, 204, 403, 403},
-		{"own record, by office", who{office, subject}, subject, 200, 200, 204, 204, 403, 403},
-		{"own record, by session", who{nil, subject}, subject, 200, 200, 204, 204, 403, 403},
-		{"a viewer", who{shop, reader}, subject, 200, 403, 403, 403, 403, 403},
-		{"a viewer, by session", who{nil, reader}, subject, 200, 403, 403, 403, 403, 403},
-		{"the one viewed", who{shop, subject}, reader, 403, 403, 403, 403, 403, 403},
-		{"a stranger", who{shop, stranger}, subject, 403, 403, 403, 403, 403, 403},
-		{"a stranger, by office", who{office, stranger}, subject, 403, 403, 403, 403, 403, 403},
-		{"a stranger, of nobody", who{office, stranger}, absent, 403, 403, 403, 403, 403, 403},
-		{"an admin, by office", who{office, admin}, subject, 200, 200, 204, 204, 200, 201},
-		{"an admin, by session", who{nil, admin}, subject, 200, 200, 204, 204, 200, 201},
-		{"an admin, by shop", who{shop, admin}, subject, 403, 403, 403, 403, 403, 403},
-		{"an admin, by shop, own record", who{shop, admin}, admin, 200, 200, 204, 204, 403, 403},
-		{"an admin, by office, of nobody", who{office, admin}, absent, 404, 404, 404, 404, 200, 201},
-		{"an admin, by shop, of nobody", who{shop, admin}, absent, 403, 403, 403, 403, 403, 403},
-		{"nobody", who{office, absent}, subject, 403, 403, 403, 403, 403, 403},
-		{"nobody, own record", who{office, absent}, absent, 403, 403, 403, 403, 403, 403},
-		{"nobody, by session", who{nil, absent}, absent, 403, 403, 403, 403, 403, 403},
+		{"own record", client{shop, subject}, subject, 200, 200, 204, 204, 403, 403},
+		{"own record, by office", client{office, subject}, subject, 200, 200, 204, 204, 403, 403},
+		{"own record, by session", client{nil, subject}, subject, 200, 200, 204, 204, 403, 403},
+		{"a viewer", client{shop, reader}, subject, 200, 403, 403, 403, 403, 403},
+		{"a viewer, by session", client{nil, reader}, subject, 200, 403, 403, 403, 403, 403},
+		{"the one viewed", client{shop, subject}, reader, 403, 403, 403, 403, 403, 403},
+		{"a stranger", client{shop, stranger}, subject, 403, 403, 403, 403, 403, 403},
+		{"a stranger, by office", client{office, stranger}, subject, 403, 403, 403, 403, 403, 403},
+		{"a stranger, of nobody", client{office, stranger}, absent, 403, 403, 403, 403, 403, 403},
+		{"an admin, by office", client{office, admin}, subject, 200, 200, 204, 204, 200, 201},
+		{"an admin, by session", client{nil, admin}, subject, 200, 200, 204, 204, 200, 201},
+		{"an admin, by shop", client{shop, admin}, subject, 403, 403, 403, 403, 403, 403},
+		{"an admin, by shop, own record", client{shop, admin}, admin, 200, 200, 204, 204, 403, 403},
+		{"an admin, by office, of nobody", client{office, admin}, absent, 404, 404, 404, 404, 200, 201},
+		{"an admin, by shop, of nobody", client{shop, admin}, absent, 403, 403, 403, 403, 403, 403},
+		{"nobody", client{office, absent}, subject, 403, 403, 403, 403, 403, 403},
+		{"nobody, own record", client{office, absent}, absent, 403, 403, 403, 403, 403, 403},
+		{"nobody, by session", client{nil, absent}, absent, 403, 403, 403, 403, 403, 403},
 	} {
 		t.Run(row.what, func(t *testing.T) {
 			t.Parallel()
@@ -74,7 +75,7 @@ func TestAuthorisation(t *testing.T) {
 				{http.MethodDelete, path + "viewer/63/", "", row.viewer},
 				{http.MethodDelete, path, "", row.remove},
 			} {
-				answer := row.who.call(t, a, step.method, step.path, step.body)
+				answer := row.client.call(t, a, step.method, step.path, step.body)
 				if answer.Code != step.want {
 					t.Errorf("%s %s: status %d, want %d: %s", step.method, step.path, answer.Code, step.want, answer.Body)
 				}
@@ -83,7 +84,7 @@ func TestAuthorisation(t *testing.T) {
 	}
 }
 
-// A service may do what its trust entry allows, whoever the user is.
+// The trust file limits a service to the subjects of its entry, whatever the user may do.
 func TestTrustFileDecidesFirst(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -93,12 +94,12 @@ func TestTrustFileDecidesFirst(t *testing.T) {
 	wantProblem(t, answer, http.StatusForbidden, "forbidden", "")
 }
 
-// Who may not see a user cannot tell them from one who does not exist: neither by
-// body nor by header, by no method and no spelling.
+// A caller who may not see a user gets the same response for a user who does not exist, with every
+// method and every spelling of the ID.
 func TestAbsentIsLikeInvisible(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	for _, caller := range []who{{shop, stranger}, {office, stranger}, {shop, admin}, {nil, stranger}, {shop, absent}} {
+	for _, caller := range []client{{shop, stranger}, {office, stranger}, {shop, admin}, {nil, stranger}, {shop, absent}} {
 		for _, call := range []struct{ method, path, body string }{
 			{http.MethodGet, "/user/%s/", ""},
 			{http.MethodHead, "/user/%s/", ""},
@@ -123,8 +124,8 @@ func TestAbsentIsLikeInvisible(t *testing.T) {
 	}
 }
 
-// A subject that is not exactly a user's URI is nobody, though it names one to
-// the eye, and though the trust file would let it pass.
+// A subject that is not exactly a user's URI has no rights, even if it resembles the URI of a user
+// and the trust file allows it.
 func TestForeignSubjects(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -157,13 +158,13 @@ func TestForeignSubjects(t *testing.T) {
 	}
 }
 
-// A deleted user can do nothing any more, at once and with any token.
+// A deleted user loses all rights at once, with every kind of token.
 func TestDeletedUser(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	wantStatus(t, a.session(t, reader, http.MethodGet, "/user/42/", ""), http.StatusOK)
 	wantStatus(t, a.call(t, a.office, admin, http.MethodDelete, "/user/21/", ""), http.StatusNoContent)
-	for _, caller := range []who{{nil, reader}, {shop, reader}, {office, reader}} {
+	for _, caller := range []client{{nil, reader}, {shop, reader}, {office, reader}} {
 		for _, path := range []string{"/user/21/", "/user/42/", "/user/"} {
 			wantStatus(t, caller.call(t, a, http.MethodGet, path, ""), http.StatusForbidden)
 		}

@@ -20,7 +20,7 @@ func TestDescriptionMatchesRoutes(t *testing.T) {
 	}
 }
 
-// The checker itself can fail.
+// The contract check finds responses that break the contract.
 func TestContractIsChecked(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(w http.ResponseWriter){

@@ -25,7 +25,7 @@ func TestPublic(t *testing.T) {
 	}
 }
 
-// Nothing about users is had without a token.
+// No route about users works without a token.
 func TestNoToken(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -63,7 +63,7 @@ func TestUnknownRoutes(t *testing.T) {
 	} {
 		method, path, _ := strings.Cut(call, " ")
 		var answer *httptest.ResponseRecorder
-		if method == "BREW" { // no method of the description's language
+		if method == "BREW" { // OpenAPI cannot describe this method
 			answer = httptest.NewRecorder()
 			a.handler.ServeHTTP(answer, newRequest(method, path, ""))
 		} else {
@@ -78,7 +78,7 @@ func TestUnknownRoutes(t *testing.T) {
 	}
 }
 
-// A database that is gone is no fault of the client's, and no business of theirs.
+// While the database is down, the response is 503 and does not contain the cause, which is logged.
 func TestDatabaseGone(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -93,8 +93,8 @@ func TestDatabaseGone(t *testing.T) {
 	}
 }
 
-// What is logged of changes and refusals says who and what, and no mail address
-// or token.
+// The log of changes and refusals names the caller and the subject, and contains no mail address
+// and no token.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)

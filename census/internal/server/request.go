@@ -13,19 +13,19 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// requestTime is how long a request may wait for the database.
+// requestTime is the time limit of a request, including its database statements.
 const requestTime = 8 * time.Second
 
-// The sizes of a page of users.
+// The default and the largest number of users on a page.
 const (
 	defaultLimit = 50
 	maxLimit     = 200
 )
 
-// actor returns for whom the verified request is made. A subject that is not
-// exactly the URI of a user of this Census is nobody, who may do nothing. Being
-// trusted to act for a user is not yet to be trusted with his administrative
-// power; that takes the user himself, or the trust file's word for the caller.
+// actor returns the actor of a verified request. A subject that is not exactly the URI of a user of
+// this Census becomes an actor with the ID 0, who may do nothing. A service that may act for a user
+// may not use that user's rights as an administrator, unless the trust file allows it for this
+// service or the user calls in person with a session token.
 func (s *server) actor(r *http.Request) census.Actor {
 	caller, _ := svcauth.CallerFrom(r.Context())
 	subject, _ := svcauth.SubjectFrom(r.Context())
@@ -33,8 +33,8 @@ func (s *server) actor(r *http.Request) census.Actor {
 	return census.Actor{ID: id, Admin: caller.Session || caller.Admin}
 }
 
-// parseQuery reads the query of GET /user/. What is unknown, given twice or not
-// acceptable is refused, lest a mistyped filter list everybody.
+// parseQuery parses the query of GET /user/. It rejects unknown, repeated and malformed parameters,
+// because a mistyped filter would list all users.
 func parseQuery(raw string) (census.Query, error) {
 	query := census.Query{Limit: defaultLimit}
 	values, err := url.ParseQuery(raw)
@@ -79,8 +79,8 @@ func badParameter(detail string) error {
 	return httpjson.NewProblem(http.StatusBadRequest, "invalid-parameter", detail)
 }
 
-// tellInvalid names the fields that the domain does not accept as members of the
-// request's body, which have the same names.
+// tellInvalid converts a [*census.InvalidError] of next into a problem that lists the invalid
+// members of the request's body. The members have the same names as the fields.
 func tellInvalid(next httpjson.Handler) httpjson.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		err := next(w, r)

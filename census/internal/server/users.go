@@ -11,7 +11,7 @@ import (
 	"example.com/micromachine/pkg/httpjson"
 )
 
-// userJSON is a user as callers see it.
+// userJSON is the JSON representation of a user.
 type userJSON struct {
 	URI    string `json:"uri"`
 	Name   string `json:"name"`
@@ -19,7 +19,7 @@ type userJSON struct {
 	Locale string `json:"locale"`
 }
 
-func (s *server) present(u census.User) userJSON {
+func (s *server) toJSON(u census.User) userJSON {
 	return userJSON{URI: s.url.UserURI(u.ID), Name: u.Name, Email: u.Email, Locale: u.Locale}
 }
 
@@ -28,7 +28,7 @@ func (s *server) getUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpjson.Write(w, http.StatusOK, s.present(user))
+	return httpjson.Write(w, http.StatusOK, s.toJSON(user))
 }
 
 func (s *server) listUsers(w http.ResponseWriter, r *http.Request) error {
@@ -42,7 +42,7 @@ func (s *server) listUsers(w http.ResponseWriter, r *http.Request) error {
 	}
 	users := make([]userJSON, 0, len(page.Users))
 	for _, user := range page.Users {
-		users = append(users, s.present(user))
+		users = append(users, s.toJSON(user))
 	}
 	if page.More {
 		w.Header().Set("Link", s.nextPage(query, page))
@@ -50,7 +50,7 @@ func (s *server) listUsers(w http.ResponseWriter, r *http.Request) error {
 	return httpjson.Write(w, http.StatusOK, map[string]any{"users": users})
 }
 
-// nextPage returns the value of a Link header (RFC 8288).
+// nextPage returns the value of a Link header (RFC 8288) to the page after this one.
 func (s *server) nextPage(query census.Query, page census.Page) string {
 	last := page.Users[len(page.Users)-1]
 	next := url.Values{"limit": {fmt.Sprint(query.Limit)}, "after": {fmt.Sprint(last.ID)}}
@@ -72,7 +72,7 @@ func (s *server) createUser(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Location", s.url.UserURI(user.ID))
-	return httpjson.Write(w, http.StatusCreated, s.present(user))
+	return httpjson.Write(w, http.StatusCreated, s.toJSON(user))
 }
 
 func (s *server) updateUser(w http.ResponseWriter, r *http.Request) error {
@@ -89,7 +89,7 @@ func (s *server) updateUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return httpjson.Write(w, http.StatusOK, s.present(user))
+	return httpjson.Write(w, http.StatusOK, s.toJSON(user))
 }
 
 func (s *server) deleteUser(w http.ResponseWriter, r *http.Request) error {
@@ -116,8 +116,8 @@ func (s *server) removeViewer(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// pathID returns the user's ID in the path, or 0, which no user has, where the
-// path has none: both are asked for alike and answered alike.
+// pathID returns a user's ID from the path, or 0 when the path has no valid ID. No user has the ID
+// 0, so the response is the same as for a user who does not exist.
 func pathID(r *http.Request, name string) int64 {
 	id, _ := census.ParseID(chi.URLParam(r, name))
 	return id

@@ -34,7 +34,7 @@ func TestCreateUser(t *testing.T) {
 	if got := decode[user](t, a.call(t, a.shop, 64, http.MethodGet, "/user/64/", "")); got != want {
 		t.Errorf("read back: %+v, want %+v", got, want)
 	}
-	// Nobody becomes an administrator by it.
+	// A new user is not an administrator.
 	wantStatus(t, a.session(t, 64, http.MethodGet, "/user/", ""), http.StatusForbidden)
 }
 
@@ -56,8 +56,8 @@ func TestUpdateUser(t *testing.T) {
 	}
 }
 
-// Bodies that both POST and PATCH refuse, each in its own words, and without a
-// trace in the database.
+// POST and PATCH reject these bodies, each with its own problem, and change nothing in the
+// database.
 func TestBadBodies(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -105,7 +105,7 @@ func TestBadBodies(t *testing.T) {
 		for method, path := range map[string]string{http.MethodPost: "/user/", http.MethodPatch: "/user/42/"} {
 			t.Logf("%s %.60q", method, body)
 			wantProblem(t, a.call(t, a.office, admin, method, path, body), want.status, want.name, want.field)
-			if body != "" { // a session token leaves the body's size to the handler
+			if body != "" { // with a session token the handler checks the body's size
 				wantProblem(t, a.session(t, admin, method, path, body), want.status, want.name, want.field)
 			}
 		}
@@ -148,7 +148,7 @@ func TestContentTypes(t *testing.T) {
 	}
 }
 
-// A body that changed on its way, and a token that was used, change nothing.
+// A request with a modified body and a replayed token change nothing.
 func TestTamperingAndReplay(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -176,7 +176,7 @@ func TestViewers(t *testing.T) {
 	own := func(method, path string) *httptest.ResponseRecorder {
 		return a.call(t, a.shop, subject, method, path, "")
 	}
-	for range 2 { // that it is so already is no error
+	for range 2 { // the second call changes nothing and succeeds
 		wantStatus(t, own(http.MethodPut, "/user/42/viewer/63/"), http.StatusNoContent)
 	}
 	if see() != http.StatusOK {
@@ -195,7 +195,7 @@ func TestViewers(t *testing.T) {
 	}
 }
 
-// Of any number of calls at once to make a user with one address, one succeeds.
+// Of concurrent calls that create a user with the same address, exactly one succeeds.
 func TestOneAddressAtOnce(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -268,8 +268,8 @@ func TestBadQueries(t *testing.T) {
 	}
 }
 
-// Following the links while users are added leads past everyone who was there
-// before, once.
+// Following the Link headers while users are added lists every user who existed at the start
+// exactly once.
 func TestPagesWhileUsersAreAdded(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
