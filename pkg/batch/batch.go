@@ -1,13 +1,13 @@
-// Package batch gathers concurrent calls into batches, so that many share one round trip, and writes
-// one commit (group commit).
+// Package batch collects concurrent calls into batches, so that many calls share one round trip and
+// many writes share one commit (group commit).
 //
-//	burns := batch.New(batch.Config[key, bool]{Run: func(ctx context.Context, keys []key) ([]bool, error) {
-//		...
-//	}})
-//	first, err := burns.Do(ctx, k)
+//	inserts := batch.New(batch.Config[row, bool]{
+//		Run: func(ctx context.Context, rows []row) ([]bool, error) { ... },
+//	})
+//	inserted, err := inserts.Do(ctx, r)
 //
-// While one batch runs, the next one gathers. A call that comes alone waits for nobody. Each caller
-// gets its own result when the batch that holds its call has ended.
+// While a batch runs, new calls wait for the next batch. A call that finds no batch running starts
+// one at once. A caller gets its own result when the batch with its call has ended.
 package batch
 
 import (
@@ -19,26 +19,27 @@ import (
 	"time"
 )
 
-// ErrInDoubt says that a caller's context ended while its batch was running: a write may have
-// happened.
+// ErrInDoubt says that a caller's context ended while the batch with its call was running. The
+// result is not known: a write may have been committed.
 var ErrInDoubt = errors.New("the batch is running and its result is not known")
 
-// A Config says how a [Group] runs its batches.
+// A Config configures a [Group].
 type Config[In, Out any] struct {
-	// Run executes a batch of at least one call and returns a result for each one in the batch's
-	// order. Writes are all committed, or none. It is called by one goroutine at a time. Required.
+	// Run executes a batch of one or more calls and returns one result for each, in the order of
+	// the batch. It commits all writes or none. One goroutine calls it at a time. Required.
 	Run func(ctx context.Context, batch []In) ([]Out, error)
-	// Rejected reports whether an error of Run may be the fault of one call alone. The calls of
-	// such a batch are then run one by one. The default is never.
+	// Rejected reports whether an error of Run may be caused by a single call. If so, the calls of
+	// the batch are run one by one. Nil: never.
 	Rejected func(error) bool
-	// MaxBatch is the largest batch; the default is 256.
+	// MaxBatch is the largest number of calls in a batch. Zero: 256.
 	MaxBatch int
-	// Timeout bounds each Run; the default is 10 s. The callers' own contexts do not bound it, as a
-	// batch belongs to several of them.
+	// Timeout bounds each Run. Zero: 10 s. The contexts of the callers do not bound Run, because a
+	// batch has calls of several callers.
 	Timeout time.Duration
 }
 
-// A Group gathers calls. It is safe for concurrent use. It uses no goroutine while nothing runs.
+// A Group runs calls in batches. It is safe for concurrent use. It has no goroutine while no call
+// waits or runs.
 type Group[In, Out any] struct {
 	config Config[In, Out]
 
@@ -47,7 +48,7 @@ type Group[In, Out any] struct {
 	running bool
 }
 
-// A call is one item with the caller that waits for its result.
+// A call is one item and the result that its caller waits for.
 type call[In, Out any] struct {
 	item In
 	done chan struct{} // closed when out and err are set
@@ -62,8 +63,9 @@ func New[In, Out any](config Config[In, Out]) *Group[In, Out] {
 	return &Group[In, Out]{config: config}
 }
 
-// Do runs an item in a batch and returns its result. When ctx ends first, the error is ctx's own, and
-// the item was not run, or wraps [ErrInDoubt] as well.
+// Do runs an item in a batch and returns its result. If ctx ends first, Do returns the error of
+// ctx. The error also wraps [ErrInDoubt] if the item is already being run; otherwise the item is
+// not run.
 func (g *Group[In, Out]) Do(ctx context.Context, item In) (Out, error) {
 	c := &call[In, Out]{item: item, done: make(chan struct{})}
 	if err := ctx.Err(); err != nil {
@@ -86,14 +88,14 @@ func (g *Group[In, Out]) Do(ctx context.Context, item In) (Out, error) {
 		return zero, ctx.Err()
 	}
 	select {
-	case <-c.done: // both were ready
+	case <-c.done: // the result and the end of ctx came together
 		return c.out, c.err
 	default:
 		return zero, errors.Join(ErrInDoubt, ctx.Err())
 	}
 }
 
-// withdraw takes back a call that is in no batch yet.
+// withdraw removes a call that is not in a batch yet. It reports whether it did.
 func (g *Group[In, Out]) withdraw(c *call[In, Out]) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -105,7 +107,7 @@ func (g *Group[In, Out]) withdraw(c *call[In, Out]) bool {
 	return true
 }
 
-// run executes batches until nothing waits.
+// run executes batches until no call waits.
 func (g *Group[In, Out]) run() {
 	for {
 		batch := g.next()
@@ -115,11 +117,11 @@ func (g *Group[In, Out]) run() {
 		err := g.execute(batch)
 		if err != nil && len(batch) > 1 && g.config.Rejected != nil && g.config.Rejected(err) {
 			for i := range batch {
-				g.settle(batch[i:i+1], g.execute(batch[i:i+1]))
+				g.finish(batch[i:i+1], g.execute(batch[i:i+1]))
 			}
 			continue
 		}
-		g.settle(batch, err)
+		g.finish(batch, err)
 	}
 }
 
@@ -136,7 +138,7 @@ func (g *Group[In, Out]) next() []*call[In, Out] {
 	return batch
 }
 
-// execute runs a batch and sets the results of its calls.
+// execute runs a batch. If Run succeeds, it stores the results in the calls.
 func (g *Group[In, Out]) execute(batch []*call[In, Out]) error {
 	ctx, cancel := context.WithTimeout(context.Background(), g.config.Timeout)
 	defer cancel()
@@ -154,7 +156,7 @@ func (g *Group[In, Out]) execute(batch []*call[In, Out]) error {
 	return nil
 }
 
-func (g *Group[In, Out]) settle(batch []*call[In, Out], err error) {
+func (g *Group[In, Out]) finish(batch []*call[In, Out], err error) {
 	for _, c := range batch {
 		c.err = err
 		close(c.done)

@@ -12,7 +12,7 @@ import (
 	"example.com/micromachine/pkg/batch"
 )
 
-// double is a commit that takes a second and records the batches.
+// double returns a Run function that takes a second, doubles the items and records the batches.
 func double(batches *[][]int) func(context.Context, []int) ([]int, error) {
 	return func(_ context.Context, batch []int) ([]int, error) {
 		time.Sleep(time.Second)
@@ -25,7 +25,8 @@ func double(batches *[][]int) func(context.Context, []int) ([]int, error) {
 	}
 }
 
-// A write that comes alone is committed at once; those that come meanwhile share the next commit.
+// A call that finds no batch running is committed at once. Calls that arrive during a commit share
+// the next one.
 func TestWritesShareCommits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -85,7 +86,7 @@ func TestContextThatEnds(t *testing.T) {
 
 var errBad = errors.New("bad item")
 
-// An item that is rejected fails alone; an outage fails the batch, once.
+// A rejected item fails alone. After an outage, the batch fails without being retried.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for _, rejected := range []bool{true, false} {

@@ -11,7 +11,7 @@ import (
 	"example.com/micromachine/pkg/database"
 )
 
-// Many pollers cost the database one check a second.
+// Many pollers cause at most one check a second.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestCheck(t *testing.T) {
 	})
 }
 
-func TestCheckHeedsItsContext(t *testing.T) {
+func TestCheckEndsWithContext(t *testing.T) {
 	t.Parallel()
 	entered, leave := make(chan struct{}), make(chan struct{})
 	check := database.NewCheck(func(context.Context) error { close(entered); <-leave; return nil })

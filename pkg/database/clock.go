@@ -13,27 +13,30 @@ import (
 	"example.com/micromachine/pkg/outage"
 )
 
-// How often the clocks are compared, and how long that may take.
+// The interval between two comparisons of the clocks, and the time limit of one.
 const (
 	clockInterval = 10 * time.Second
 	clockTimeout  = 2 * time.Second
 )
 
-// A Clock compares this process's clock with the database's, which all replicas share. A process
-// whose clock is wrong refuses good tokens and signs bad ones. It is safe for concurrent use.
+// A Clock compares the clock of this process with the clock of the database, which all replicas
+// share. A process with a wrong clock rejects valid tokens and signs tokens that others reject. It
+// is safe for concurrent use.
 type Clock struct {
-	pool   *pgxpool.Pool
-	most   time.Duration
-	now    func() time.Time
-	offset atomic.Int64 // the last one measured, as a time.Duration
+	pool      *pgxpool.Pool
+	maxOffset time.Duration
+	now       func() time.Time
+	offset    atomic.Int64 // the last measured offset, as a time.Duration
 }
 
-// NewClock returns a clock that is right when it differs from the database's by at most that much.
-func NewClock(pool *pgxpool.Pool, most time.Duration) *Clock {
-	return &Clock{pool: pool, most: most, now: time.Now}
+// NewClock returns a Clock that counts as wrong when it differs from the database's by more than
+// maxOffset.
+func NewClock(pool *pgxpool.Pool, maxOffset time.Duration) *Clock {
+	return &Clock{pool: pool, maxOffset: maxOffset, now: time.Now}
 }
 
-// Run compares the clocks every ten seconds until ctx ends, and logs at ERROR when this one is wrong.
+// Run compares the clocks every ten seconds until ctx ends. It logs an error when the clock of this
+// process is wrong.
 func (c *Clock) Run(ctx context.Context, log *slog.Logger) {
 	wrong := outage.NewLog(log, "clock")
 	ticker := time.NewTicker(clockInterval)
@@ -50,21 +53,23 @@ func (c *Clock) Run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// measure asks for the database's time. Half of the time that the answer takes is the error.
+// measure stores the difference to the database's time. The measurement error is at most half of
+// the statement's round-trip time.
 func (c *Clock) measure(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, clockTimeout)
 	defer cancel()
 	before := c.now()
-	var there time.Time
-	if err := c.pool.QueryRow(ctx, `select clock_timestamp()`).Scan(&there); err != nil {
+	var databaseTime time.Time
+	if err := c.pool.QueryRow(ctx, `select clock_timestamp()`).Scan(&databaseTime); err != nil {
 		return fmt.Errorf("asking for the database's time: %w", err)
 	}
 	after := c.now()
-	c.offset.Store(int64(before.Add(after.Sub(before) / 2).Sub(there)))
+	c.offset.Store(int64(before.Add(after.Sub(before) / 2).Sub(databaseTime)))
 	return nil
 }
 
-// Offset returns how far this clock was ahead of the database's when they were last compared.
+// Offset returns how far the clock of this process was ahead of the database's at the last
+// comparison. It is negative when the clock was behind.
 func (c *Clock) Offset() time.Duration { return time.Duration(c.offset.Load()) }
 
 // Metric returns the offset as a gauge.
@@ -75,14 +80,14 @@ func (c *Clock) Metric() prometheus.Collector {
 	}, func() float64 { return c.Offset().Seconds() })
 }
 
-// Check returns an error when this clock was wrong when it was last compared. It is a check of readiness.
+// Check is a readiness check. It returns an error when the clock was wrong at the last comparison.
 func (c *Clock) Check(context.Context) error {
 	offset := c.Offset()
 	switch {
-	case offset > c.most:
-		return fmt.Errorf("this machine's clock is %v ahead of the database's: at most %v is allowed", offset.Round(time.Second), c.most)
-	case offset < -c.most:
-		return fmt.Errorf("this machine's clock is %v behind the database's: at most %v is allowed", -offset.Round(time.Second), c.most)
+	case offset > c.maxOffset:
+		return fmt.Errorf("this machine's clock is %v ahead of the database's: at most %v is allowed", offset.Round(time.Second), c.maxOffset)
+	case offset < -c.maxOffset:
+		return fmt.Errorf("this machine's clock is %v behind the database's: at most %v is allowed", -offset.Round(time.Second), c.maxOffset)
 	}
 	return nil
 }

@@ -6,11 +6,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// closeTimeout bounds Close.
+// closeTimeout is the time limit of Close.
 const closeTimeout = 2 * time.Second
 
-// Close closes pools at the end of a process; nil ones are passed over. It waits for at most 2 s: a
-// server that hangs would have the end of each connection wait for 15 s.
+// Close closes the pools that are not nil, at the end of a process. It waits for at most 2 s,
+// because closing a connection takes 15 s when the server does not respond.
 func Close(pools ...*pgxpool.Pool) {
 	closed := make(chan struct{})
 	go func() {

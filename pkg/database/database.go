@@ -1,14 +1,14 @@
-// Package database is the one way in which the services and their commands connect to PostgreSQL, and the one place
-// that says what an error of PostgreSQL means.
+// Package database connects the services and their commands to PostgreSQL, and classifies
+// PostgreSQL's errors.
 //
 //	config, err := database.Parse(databaseURL)
 //	pool, err := config.Open(ctx, config.MaxConns(12))
 //	...
 //	if database.Unavailable(err) {
-//		// the database's fault, which can pass: 503
+//		// a temporary failure of the database: 503
 //	}
 //
-// Connections may lead through a pooler such as PgBouncer, if it gives each client a session of its own; see
+// Connections may go through a pooler such as PgBouncer in session mode; see
 // [Config.CheckSessions].
 package database
 
@@ -27,21 +27,22 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// A Config says how to connect. It is made by [Parse] and safe for concurrent use.
+// A Config holds the settings of the connections. [Parse] returns it. It is safe for concurrent
+// use.
 type Config struct {
 	pool     *pgxpool.Config
 	maxConns *int32 // pool_max_conns; nil when it is not set
 }
 
-// Parse reads a connection string: a URL or keywords and values, with the parameters of pgxpool such as
-// pool_max_conns. Because the string holds a password, and a malformed one may hold it anywhere, no error repeats
-// any part of it.
+// Parse parses a connection string: a URL, or keywords and values. The string may have the
+// parameters of pgxpool, such as pool_max_conns. Errors repeat no part of the string, because it
+// contains a password, and in a malformed string the password can be anywhere.
 func Parse(connString string) (*Config, error) {
 	conn, err := pgx.ParseConfig(connString)
 	if err != nil {
 		return nil, malformed(err)
 	}
-	if strayAt(connString) || slices.ContainsFunc(hosts(conn), notHost) {
+	if hasExtraAt(connString) || slices.ContainsFunc(hosts(conn), invalidHost) {
 		return nil, errors.New("the host cannot be read: in a URL, the characters @ / ? # : and % of a password must be percent-encoded")
 	}
 	config, err := parsePool(conn.RuntimeParams)
@@ -53,10 +54,10 @@ func Parse(connString string) (*Config, error) {
 	return config, nil
 }
 
-// parsePool takes the parameters of the pool out of params.
+// parsePool moves the parameters of the pool from params into a Config.
 func parsePool(params map[string]string) (config *Config, err error) {
 	config = &Config{}
-	settings := []string{"host=localhost"} // in place of what says how to connect
+	settings := []string{"host=localhost"} // stands for the connection parameters, which pgx has parsed
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		if !strings.HasPrefix(name, "pool_") {
 			continue
@@ -89,8 +90,9 @@ func parsePool(params map[string]string) (config *Config, err error) {
 
 const maxConnsParameter = "pool_max_conns"
 
-// reasons are texts of pgx that say what is wrong with a connection string. Its errors as a whole cannot be shown: they
-// repeat the string, and look for the password in a malformed one by guesswork.
+// reasons are those parts of pgx's error texts that say what is wrong with a connection string. The
+// whole texts must not be shown: they contain the string, and mask its password only if pgx
+// recognizes it.
 var reasons = []string{
 	"invalid port", "invalid connect_timeout", "failed to configure TLS", "sslmode is invalid",
 	"unknown target_session_attrs value", "failed to read service", "failed to parse as URL",
@@ -107,9 +109,9 @@ func malformed(err error) error {
 	return errors.New(forms)
 }
 
-// strayAt reports whether a URL has an @ after the first, or after its authority: it then belongs to a password, whose
-// rest would be taken for the host, the database or a parameter.
-func strayAt(connString string) bool {
+// hasExtraAt reports whether a URL has a second @, or an @ after its authority. Such an @ is part
+// of a password whose rest would be read as the host, the database or a parameter.
+func hasExtraAt(connString string) bool {
 	_, rest, isURL := strings.Cut(connString, "://")
 	if !isURL || !strings.HasPrefix(connString, "postgres") {
 		return false
@@ -130,13 +132,13 @@ func hosts(conn *pgx.ConnConfig) []string {
 
 var hostPattern = regexp.MustCompile(`^(/[^\s=]*|[\pL\pN._-]+|[0-9A-Fa-f:.]+(%[\w.-]+)?)$`)
 
-func notHost(host string) bool { return !hostPattern.MatchString(host) }
+func invalidHost(host string) bool { return !hostPattern.MatchString(host) }
 
-// startupParameters are those that every pooler knows.
+// startupParameters are the parameters that every pooler accepts when a connection starts.
 var startupParameters = []string{"application_name", "client_encoding", "datestyle", "timezone", "options", "replication"}
 
-// setAfterConnect has session parameters set by a statement: poolers refuse a connection that begins with one which they
-// do not know.
+// setAfterConnect moves the other session parameters into a statement that is run after connecting.
+// Poolers reject a connection that starts with a parameter unknown to them.
 func setAfterConnect(config *pgconn.Config) {
 	params := maps.Clone(config.RuntimeParams)
 	maps.DeleteFunc(params, func(name, _ string) bool { return slices.Contains(startupParameters, strings.ToLower(name)) })
@@ -163,15 +165,15 @@ func setParameters(ctx context.Context, conn *pgconn.PgConn, params map[string]s
 	return nil
 }
 
-// MaxConns returns pool_max_conns, or byDefault when it is not set.
-func (c *Config) MaxConns(byDefault int32) int32 {
+// MaxConns returns pool_max_conns, or defaultConns when it is not set.
+func (c *Config) MaxConns(defaultConns int32) int32 {
 	if c.maxConns == nil {
-		return byDefault
+		return defaultConns
 	}
 	return *c.maxConns
 }
 
-// CheckMaxConns returns an error that says so when pool_max_conns is set and smaller than the service needs.
+// CheckMaxConns returns an error when pool_max_conns is set and less than least.
 func (c *Config) CheckMaxConns(least int32) error {
 	if c.maxConns != nil && *c.maxConns < least {
 		return fmt.Errorf("%s is %d, and the smallest that works is %d", maxConnsParameter, *c.maxConns, least)
@@ -179,7 +181,8 @@ func (c *Config) CheckMaxConns(least int32) error {
 	return nil
 }
 
-// Open returns a pool of at most maxConns connections. It does not wait for the database to be there.
+// Open returns a pool of at most maxConns connections. It does not wait until the database accepts
+// connections.
 func (c *Config) Open(ctx context.Context, maxConns int32) (*pgxpool.Pool, error) {
 	config := c.pool.Copy()
 	config.MaxConns = maxConns
@@ -192,5 +195,5 @@ func (c *Config) Open(ctx context.Context, maxConns int32) (*pgxpool.Pool, error
 	return pool, nil
 }
 
-// Conn returns a copy of the settings of one connection.
+// Conn returns a copy of the settings of a single connection.
 func (c *Config) Conn() *pgx.ConnConfig { return c.pool.ConnConfig.Copy() }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Shift puts the clock of the process forward.
+// Shift moves the clock of the process forward by d.
 func (c *Clock) Shift(d time.Duration) { c.now = func() time.Time { return time.Now().Add(d) } }
 
 // Measure compares the clocks once.

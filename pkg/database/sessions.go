@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrTransactionPooling says that a pooler stands before the database and gives out its connections for a transaction or
-// a statement only. Advisory locks, LISTEN and prepared statements need a session.
+// ErrTransactionPooling says that the connection goes through a pooler in transaction or statement
+// mode. Advisory locks, LISTEN and prepared statements need a session.
 var ErrTransactionPooling = errors.New("the connection leads through a pooler in transaction or statement mode, which " +
 	"cannot be used: set its pool_mode to session, or connect to PostgreSQL directly")
 
@@ -19,9 +19,9 @@ const (
 	sessionsRounds  = 5
 )
 
-// CheckSessions returns ErrTransactionPooling when connections are not sessions of their own. It opens two and asks each
-// several times which backend serves it: in a session that is always the same one, and never that of the other. Any
-// other error says that the database could not be asked.
+// CheckSessions returns [ErrTransactionPooling] when a connection is not a session. It opens two
+// connections and asks each several times for its backend. In sessions, each connection keeps one
+// backend and the two backends differ. Any other error says that the database did not answer.
 func (c *Config) CheckSessions(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sessionsTimeout)
 	defer cancel()
@@ -29,24 +29,24 @@ func (c *Config) CheckSessions(ctx context.Context) error {
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // a pooler may not know prepared statements
 	first, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return fmt.Errorf("looking for a pooler: %w", err)
+		return fmt.Errorf("checking for a pooler: %w", err)
 	}
 	defer closeConn(first)
 	second, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return fmt.Errorf("looking for a pooler: %w", err)
+		return fmt.Errorf("checking for a pooler: %w", err)
 	}
 	defer closeConn(second)
 	return compareBackends(ctx, first, second)
 }
 
 func compareBackends(ctx context.Context, conns ...*pgx.Conn) error {
-	backends := map[string]int{} // the connection that each backend serves
+	backends := map[string]int{} // backend to the index of its connection
 	for range sessionsRounds {
 		for i, conn := range conns {
 			backend, err := backendOf(ctx, conn)
 			if err != nil {
-				return fmt.Errorf("looking for a pooler: %w", err)
+				return fmt.Errorf("checking for a pooler: %w", err)
 			}
 			if owner, known := backends[backend]; known && owner != i || !known && len(backends) > i {
 				return ErrTransactionPooling
@@ -57,8 +57,8 @@ func compareBackends(ctx context.Context, conns ...*pgx.Conn) error {
 	return nil
 }
 
-// AwaitSessions repeats CheckSessions once a second until the database can be asked. It returns ErrTransactionPooling, or
-// nil, as it does when ctx ends.
+// AwaitSessions calls CheckSessions once a second until the database answers. It returns
+// [ErrTransactionPooling] or nil. It returns nil when ctx ends.
 func (c *Config) AwaitSessions(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := c.CheckSessions(ctx)
@@ -73,7 +73,7 @@ func (c *Config) AwaitSessions(ctx context.Context) error {
 	return nil
 }
 
-// backendOf returns what tells a connection's backend from all others, also of another server.
+// backendOf returns an identifier of a connection's backend that is unique among all servers.
 func backendOf(ctx context.Context, conn *pgx.Conn) (backend string, err error) {
 	err = conn.QueryRow(ctx, `select pg_backend_pid() || ' ' || pg_postmaster_start_time()`).Scan(&backend)
 	return backend, err

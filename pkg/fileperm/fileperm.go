@@ -1,6 +1,6 @@
-// Package fileperm says whether other users can read or change a file that holds a private key, or
-// plant one in a directory. On platforms without Unix permissions it cannot say, and logs a warning
-// once.
+// Package fileperm checks whether other users can read or change a file with a private key, or
+// create files in a directory. On platforms without Unix permissions it checks nothing, and logs a
+// warning once.
 package fileperm
 
 import (
@@ -8,10 +8,10 @@ import (
 	"io/fs"
 )
 
-// Secret returns an error when others than the owner of a file with a private key can read or
-// change it. The owner's group may read a file that belongs to root, unless this process is root:
-// so a secret reaches a service that runs as another user, in Kubernetes by fsGroup for example.
-// PostgreSQL has the same rule. What is no regular file, such as a pipe, is let pass.
+// Secret returns an error when users other than the owner can read or change a file with a private
+// key. The group of a file that belongs to root may read it, unless this process runs as root. This
+// lets a service that runs as another user read a secret, for example in Kubernetes with fsGroup.
+// PostgreSQL has the same rule. Secret returns nil for a file that is not regular, such as a pipe.
 func Secret(file string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return nil
@@ -19,8 +19,8 @@ func Secret(file string, info fs.FileInfo) error {
 	return secret(file, info)
 }
 
-// OwnKey returns an error unless a file with a private key is this user's alone: a regular file
-// that no other user owns, reads or changes. info is from [os.Lstat].
+// OwnKey returns an error unless a file with a private key is a regular file that belongs to this
+// user and that no other user can read or change. info is from [os.Lstat].
 func OwnKey(file string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a regular file", file)
@@ -28,7 +28,8 @@ func OwnKey(file string, info fs.FileInfo) error {
 	return own(file, info, 0o077, "600")
 }
 
-// OwnDir returns an error when others than this user can change which files a directory has.
+// OwnDir returns an error when a directory belongs to another user, or other users can create or
+// remove files in it.
 func OwnDir(dir string, info fs.FileInfo) error {
 	return own(dir, info, 0o022, "go-w")
 }

@@ -11,16 +11,16 @@ import (
 	"example.com/micromachine/pkg/fileperm"
 )
 
-// A secret that belongs to root may be readable by the group of a service that runs as another user, and by nobody else.
+// The group may read a secret of root if the service runs as another user. No one else may read it.
 func TestSecretOfRoot(t *testing.T) { //nolint:paralleltest // changes the user of the process
 	if os.Geteuid() != 0 {
-		t.Skip("only root can make a file of root's and become another user")
+		t.Skip("only root can create a file of root and change its user")
 	}
 	file := filepath.Join(t.TempDir(), "key.pem")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for mode, want := range map[os.FileMode][2]bool{ // let pass: as root, as another user
+	for mode, want := range map[os.FileMode][2]bool{ // accepted: as root, as another user
 		0o400: {true, true}, 0o600: {true, true}, 0o440: {false, true}, 0o640: {false, true},
 		0o460: {false, false}, 0o660: {false, false}, 0o444: {false, false}, 0o604: {false, false}, 0o641: {false, false},
 	} {

@@ -9,7 +9,7 @@ import (
 )
 
 var warn = sync.OnceFunc(func() {
-	slog.Warn("this platform does not say who else can read or change the files of private keys: make sure that nobody can")
+	slog.Warn("file permissions cannot be checked on this platform: make sure that no other user can access the private keys")
 })
 
 func secret(string, fs.FileInfo) error {

@@ -22,7 +22,7 @@ func newDial(list string) (dialFunc, error) {
 	for text := range strings.SplitSeq(list, ",") {
 		rule, ok := parseConnectRule(strings.TrimSpace(text))
 		if !ok {
-			return nil, fmt.Errorf("connecting elsewhere: %q is not of the form HOST1:PORT1:HOST2:PORT2", text)
+			return nil, fmt.Errorf("parsing connect-to rules: %q is not of the form HOST1:PORT1:HOST2:PORT2", text)
 		}
 		rules = append(rules, rule)
 	}

@@ -10,8 +10,8 @@ import (
 	"example.com/micromachine/pkg/httpclient"
 )
 
-// connects returns the address that a client connects to for a URL, if a server of sayAddress
-// listens there, and the client's error otherwise.
+// connects returns the address that a client connects to for a URL, if sayAddress serves it, and
+// otherwise the client's error.
 func connects(t *testing.T, rules, target string) string {
 	t.Helper()
 	client, err := httpclient.New(httpclient.Config{ConnectTo: rules})
@@ -74,12 +74,12 @@ func TestConnectTo(t *testing.T) {
 		{elsewhere + ", census.service:80:" + four, "http://census.service/", four},
 		{"census.service:81:" + six + ",census.service:80:" + four, "http://census.service/", four},
 		{"census.service:80:" + four + ",census.service:80:" + six, "http://census.service/", four}, // the first rule counts
-		// An empty HOST1 or PORT1 stands for any.
+		// An empty HOST1 or PORT1 matches any.
 		{":80:" + four, "http://census.service/", four},
 		{"census.service::" + four, "http://census.service:8080/", four},
 		{"::" + four, "http://census.service:8080/", four},
 		{"::" + six, "http://[2001:db8::1]:8080/", six},
-		// An empty HOST2 or PORT2 leaves what the URL has.
+		// An empty HOST2 or PORT2 keeps that of the URL.
 		{"127.0.0.1:80::" + port4, "http://127.0.0.1/", four},
 		{"[::1]:80::" + port6, "http://[::1]/", six},
 		{"census.service:" + port4 + ":127.0.0.1:", "http://census.service:" + port4 + "/", four},

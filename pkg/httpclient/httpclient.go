@@ -1,6 +1,6 @@
-// Package httpclient makes the HTTP client with which services call each other: it verifies
-// certificates, also against authorities of a file, and can connect to other addresses than those
-// of the URLs.
+// Package httpclient creates the HTTP client for calls between services. The client verifies
+// certificates, can trust additional certificate authorities, and can connect to other addresses
+// than those in the URLs.
 package httpclient
 
 import (
@@ -14,22 +14,21 @@ import (
 
 // A Config configures [New]. The zero value is usable.
 type Config struct {
-	// CAFile names a PEM file of certificate authorities to trust beside the system's. Empty: none.
+	// CAFile is a PEM file of certificate authorities to trust in addition to the system's. Empty:
+	// none.
 	CAFile string
-	// ConnectTo connects to other addresses than those of the URLs, in the syntax of curl's
-	// --connect-to: a list, separated by commas, of HOST1:PORT1:HOST2:PORT2. A connection for
-	// HOST1:PORT1 goes to HOST2:PORT2. The first rule that matches applies. An empty HOST1 or PORT1
-	// matches any, an empty HOST2 or PORT2 stands for that of the URL. An IPv6 address is in
-	// brackets, with its zone, if it has one: [fe80::1%eth0]. The certificate is still verified
-	// against the host of the URL. Empty: no rules.
+	// ConnectTo redirects connections, in the syntax of curl's --connect-to: a comma-separated list
+	// of HOST1:PORT1:HOST2:PORT2. A connection to HOST1:PORT1 goes to HOST2:PORT2 instead. The
+	// first matching rule applies. An empty HOST1 or PORT1 matches any. An empty HOST2 or PORT2
+	// keeps that of the URL. An IPv6 address is in brackets, with its zone, if any: [fe80::1%eth0].
+	// The client still verifies the certificate against the host in the URL. Empty: no rules.
 	ConnectTo string
 }
 
-// New returns a client for calls between services. It verifies certificates, follows no redirect
-// and keeps up to 128 idle connections for each host. It fails after 3 s without a connection, 5 s
-// without the end of the TLS handshake and 10 s without response headers; the whole of a call is
-// bounded by the context of its request alone. A CA file that cannot be used and a malformed rule
-// are errors.
+// New returns a client for calls between services. It verifies certificates, follows no redirects
+// and keeps up to 128 idle connections for each host. Its time limits are 3 s for connecting, 5 s
+// for the TLS handshake and 10 s for the response headers. Only the request's context bounds the
+// whole call. New returns an error for a CA file without certificates and for a malformed rule.
 func New(config Config) (*http.Client, error) {
 	roots, err := LoadRoots(config.CAFile)
 	if err != nil {
@@ -54,8 +53,8 @@ func New(config Config) (*http.Client, error) {
 }
 
 // LoadRoots returns the system's certificate authorities and those of a PEM file, for connections
-// that are not made by the client of [New], such as SMTP's. When file is empty it returns nil,
-// which [tls.Config] takes for the system's authorities.
+// that the client of [New] does not make, such as SMTP. If file is empty, it returns nil, which
+// means the system's authorities in a [tls.Config].
 func LoadRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil //nolint:nilnil // nil stands for the system's roots

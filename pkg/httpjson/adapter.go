@@ -14,16 +14,15 @@ import (
 	"example.com/micromachine/pkg/logsafe"
 )
 
-// Handler answers a request or returns an error; an error is answered by the
-// Adapter. A handler that has begun its answer can no longer choose another:
-// its error is then only logged.
+// A Handler responds to a request or returns an error, which the [Adapter] turns into a response.
+// An error that is returned after the response has started is only logged.
 type Handler func(w http.ResponseWriter, r *http.Request) error
 
-// ErrorStatus says which problem the client is told of when a handler returns
-// Err, an error that wraps it, or one that Match reports true for.
+// An ErrorStatus maps the errors of handlers to a problem. It applies to errors that wrap Err, or
+// for which Match returns true.
 type ErrorStatus struct {
 	Err     error
-	Match   func(error) bool // in place of Err, for a whole class of errors
+	Match   func(error) bool // replaces Err, for a class of errors
 	Problem Problem
 }
 
@@ -34,47 +33,47 @@ func (s ErrorStatus) matches(err error) bool {
 	return errors.Is(err, s.Err)
 }
 
-// Adapter turns Handlers into http.Handlers. Its errors become problem details
-// in this order: a *Problem is sent as it is, then the first matching entry of
-// the table, else a plain 500. The cause of a 5xx is logged and never sent. A
-// 503 carries Retry-After.
-// It is safe for concurrent use.
+// An Adapter turns Handlers into http.Handlers, and their errors into problem details. A [*Problem]
+// is sent as it is. Any other error becomes the problem of the first matching [ErrorStatus], or
+// else a plain 500. The cause of a 5xx is logged and never sent. A 503 has a Retry-After header. An
+// Adapter is safe for concurrent use.
 type Adapter struct {
 	log      *slog.Logger
 	statuses []ErrorStatus
 }
 
-// NewAdapter makes an Adapter that maps errors by statuses. It logs to log, by way of package logsafe.
+// NewAdapter returns an Adapter with a table of errors. It logs to log through package logsafe.
 func NewAdapter(log *slog.Logger, statuses []ErrorStatus) *Adapter {
 	return &Adapter{log: slog.New(logsafe.NewHandler(log.Handler())), statuses: statuses}
 }
 
-// Handle makes an http.HandlerFunc of h. A panic of h is answered with 500 and
-// logged with its stack; http.ErrAbortHandler keeps its meaning.
+// Handle returns an [http.HandlerFunc] that calls h. When h panics, it responds with 500 and logs
+// the stack. A panic with [http.ErrAbortHandler] is passed on.
 func (a *Adapter) Handle(h Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		answer := &response{ResponseWriter: w}
-		defer a.rescue(answer, r)
+		defer a.recoverPanic(answer, r)
 		if err := h(answer, r); err != nil {
-			a.fail(answer, r, err)
+			a.sendError(answer, r, err)
 		}
 	}
 }
 
-// NotFound answers 404 as problem+json. It is for chi's Router.NotFound.
+// NotFound responds with a 404 problem. It is for [chi.Router.NotFound].
 func (a *Adapter) NotFound(w http.ResponseWriter, r *http.Request) {
 	a.send(w, r, NewProblem(http.StatusNotFound, "not-found", ""))
 }
 
-// MethodNotAllowed answers 405 as problem+json, with the Allow header that
-// RFC 9110 section 15.5.6 requires. It is for chi's Router.MethodNotAllowed.
+// MethodNotAllowed responds with a 405 problem and the Allow header that RFC 9110 section 15.5.6
+// requires. It is for [chi.Router.MethodNotAllowed].
 func (a *Adapter) MethodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Allow", strings.Join(allowed(r), ", "))
+	w.Header().Set("Allow", strings.Join(allowedMethods(r), ", "))
 	a.send(w, r, NewProblem(http.StatusMethodNotAllowed, "method-not-allowed", ""))
 }
 
-// allowed asks the router anew: chi keeps the methods it found to itself.
-func allowed(r *http.Request) []string {
+// allowedMethods matches the path against each method, because chi does not export the methods that
+// it found.
+func allowedMethods(r *http.Request) []string {
 	routing := chi.RouteContext(r.Context())
 	if routing == nil || routing.Routes == nil {
 		return nil
@@ -95,23 +94,24 @@ func allowed(r *http.Request) []string {
 	return methods
 }
 
-func (a *Adapter) fail(w *response, r *http.Request, err error) {
-	if w.begun {
-		a.log.LogAttrs(r.Context(), slog.LevelError, "answer cut short", about(r, err))
+func (a *Adapter) sendError(w *response, r *http.Request, err error) {
+	if w.started {
+		a.log.LogAttrs(r.Context(), slog.LevelError, "answer cut short", requestAttrs(r, err))
 		return
 	}
 	a.send(w, r, a.problem(r, err))
 }
 
-// problem chooses what the client is told of err, and logs what it is not told.
+// problem returns the problem to send for err, and logs the cause if the problem does not contain
+// it.
 func (a *Adapter) problem(r *http.Request, err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
-	// Nobody's fault: the client left.
+	// The client has closed the connection. This is no failure of the service.
 	if ended := r.Context().Err(); errors.Is(ended, context.Canceled) && errors.Is(err, ended) {
-		a.log.LogAttrs(r.Context(), slog.LevelInfo, "request ended before its answer", about(r, err))
-		return unanswered()
+		a.log.LogAttrs(r.Context(), slog.LevelInfo, "request ended before its answer", requestAttrs(r, err))
+		return requestEnded()
 	}
 	for _, s := range a.statuses {
 		if !s.matches(err) {
@@ -119,26 +119,26 @@ func (a *Adapter) problem(r *http.Request, err error) *Problem {
 		}
 		switch {
 		case s.Problem.Status == http.StatusServiceUnavailable:
-			a.log.LogAttrs(r.Context(), slog.LevelWarn, "request failed", about(r, err))
+			a.log.LogAttrs(r.Context(), slog.LevelWarn, "request failed", requestAttrs(r, err))
 		case s.Problem.Status >= http.StatusInternalServerError:
-			a.log.LogAttrs(r.Context(), slog.LevelError, "request failed", about(r, err))
+			a.log.LogAttrs(r.Context(), slog.LevelError, "request failed", requestAttrs(r, err))
 		}
 		return &s.Problem
 	}
-	// Not a fault of ours: something took longer than the request's time.
+	// The request's time limit has ended. This is no fault in the service.
 	if ended := r.Context().Err(); ended != nil && errors.Is(err, ended) {
-		a.log.LogAttrs(r.Context(), slog.LevelWarn, "request ended before its answer", about(r, err))
-		return unanswered()
+		a.log.LogAttrs(r.Context(), slog.LevelWarn, "request ended before its answer", requestAttrs(r, err))
+		return requestEnded()
 	}
-	a.log.LogAttrs(r.Context(), slog.LevelError, "request failed", about(r, err))
-	return internal()
+	a.log.LogAttrs(r.Context(), slog.LevelError, "request failed", requestAttrs(r, err))
+	return internalError()
 }
 
-func unanswered() *Problem {
+func requestEnded() *Problem {
 	return Unavailable("the request ended before its answer")
 }
 
-func (a *Adapter) rescue(w *response, r *http.Request) {
+func (a *Adapter) recoverPanic(w *response, r *http.Request) {
 	cause := recover()
 	if cause == nil {
 		return
@@ -147,52 +147,51 @@ func (a *Adapter) rescue(w *response, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	stack := strings.Split(string(debug.Stack()), "\n")
-	a.log.LogAttrs(r.Context(), slog.LevelError, "handler panicked", about(r, fmt.Errorf("%v", cause)), slog.Any("stack", stack))
-	if w.begun {
-		// What was sent is half an answer: the connection must not end as
-		// if it were a whole one.
+	a.log.LogAttrs(r.Context(), slog.LevelError, "handler panicked", requestAttrs(r, fmt.Errorf("%v", cause)), slog.Any("stack", stack))
+	if w.started {
+		// The response is incomplete. Aborting the connection tells the client so.
 		panic(http.ErrAbortHandler)
 	}
-	a.send(w, r, internal())
+	a.send(w, r, internalError())
 }
 
-func internal() *Problem {
+func internalError() *Problem {
 	return NewProblem(http.StatusInternalServerError, "internal", "")
 }
 
 func (a *Adapter) send(w http.ResponseWriter, r *http.Request, p *Problem) {
 	if err := p.Write(w); err != nil {
-		a.log.LogAttrs(r.Context(), slog.LevelInfo, "problem not sent", about(r, err))
+		a.log.LogAttrs(r.Context(), slog.LevelInfo, "problem not sent", requestAttrs(r, err))
 	}
 }
 
-// about is what the log says of a request. It leaves out the query, which may
-// hold a mail address.
-func about(r *http.Request, err error) slog.Attr {
+// requestAttrs returns the log attributes of a request. They do not include the query, which may
+// contain a mail address.
+func requestAttrs(r *http.Request, err error) slog.Attr {
 	return slog.Group("", slog.String("method", logsafe.Text(r.Method)), slog.String("path", LoggedPath(r)), slog.Any("error", err))
 }
 
-// LoggedPath returns a request's path as a log may have it, see [logsafe.Text].
+// LoggedPath returns the path of a request, cleaned by [logsafe.Text].
 func LoggedPath(r *http.Request) string { return logsafe.Text(r.URL.Path) }
 
-// response remembers whether an answer has begun.
+// A response records whether the handler has started to respond.
 type response struct {
 	http.ResponseWriter
-	begun bool
+	started bool
 }
 
-// WriteHeader passes the status on. An informational one (1xx) is no beginning
-// of the answer.
+// WriteHeader implements [http.ResponseWriter]. An informational status (1xx) does not start the
+// response.
 func (w *response) WriteHeader(status int) {
-	w.begun = w.begun || status >= 200
+	w.started = w.started || status >= 200
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Write passes the bytes on.
+// Write implements [http.ResponseWriter].
 func (w *response) Write(b []byte) (int, error) {
-	w.begun = true
+	w.started = true
 	return w.ResponseWriter.Write(b)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap returns the underlying writer to [http.ResponseController].
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -30,7 +30,7 @@ var statuses = []httpjson.ErrorStatus{
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// serve answers r with h and returns the answer and the log.
+// serve calls h with r and returns the response and the log.
 func serve(h httpjson.Handler, r *http.Request) (*httptest.ResponseRecorder, string) {
 	var log bytes.Buffer
 	w := httptest.NewRecorder()
@@ -143,8 +143,8 @@ func isAbort(cause any) bool {
 	return ok && errors.Is(err, http.ErrAbortHandler)
 }
 
-// Once an answer has begun, an error must not be appended to it, and a panic
-// must not let it pass for a whole one.
+// After a response has started, an error must not be appended to it, and a panic must abort the
+// connection.
 func TestHandleAnswerBegun(t *testing.T) {
 	t.Parallel()
 	begin := func(w http.ResponseWriter) {
@@ -258,7 +258,7 @@ func TestWriteUnencodable(t *testing.T) {
 	}
 }
 
-// A path is logged without what looks like a mail address.
+// A logged path contains nothing that looks like a mail address.
 func TestLoggedPath(t *testing.T) {
 	t.Parallel()
 	for target, want := range map[string]string{

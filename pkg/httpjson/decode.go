@@ -15,8 +15,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Decode reads the request's body, at most maxBytes of it, as one JSON value of
-// type T. Every error it returns is a *Problem that names the client's mistake:
+// Decode reads a request's body of at most maxBytes as one JSON value of type T. All its errors are
+// a [*Problem] with the client's mistake:
 //
 //   - 415 when the Content-Type is not application/json (a charset of utf-8 is
 //     allowed, no other parameter is), or there is any Content-Encoding;
@@ -27,9 +27,9 @@ import (
 //   - 422 when a member is unknown, or has a value that T cannot hold. The
 //     problem's Errors name the member by a JSON pointer.
 //
-// Member names match exactly, case included. A null is refused like any other
-// wrong value, for a pointer too: a pointer says that a member may be left out.
-// A type whose null has a meaning decodes itself (json.Unmarshaler).
+// Member names are case-sensitive. A null is rejected like any other wrong value, also for a
+// pointer, which means that the member may be absent. A type for which null has a meaning
+// implements [json.Unmarshaler].
 func Decode[T any](r *http.Request, maxBytes int64) (T, error) {
 	var v T
 	if err := checkHeaders(r.Header); err != nil {
@@ -39,8 +39,8 @@ func Decode[T any](r *http.Request, maxBytes int64) (T, error) {
 	if err != nil {
 		return v, err
 	}
-	// Syntax comes first, for the whole body, so that the answer to a
-	// malformed body does not depend on what T happens to hold.
+	// The syntax of the whole body is checked first, so that the response to a malformed body does
+	// not depend on T.
 	if err := checkSyntax(body); err != nil {
 		return v, err
 	}
@@ -92,8 +92,8 @@ func readBody(r *http.Request, maxBytes int64) ([]byte, error) {
 	return body, nil
 }
 
-// checkSyntax finds out whether body is exactly one JSON value (RFC 8259, and
-// the stricter I-JSON of RFC 7493 as far as names and UTF-8 go).
+// checkSyntax returns a problem unless body is exactly one JSON value (RFC 8259) whose member names
+// are unique and whose text is UTF-8 (RFC 7493).
 func checkSyntax(body []byte) error {
 	switch {
 	case len(bytes.TrimSpace(body)) == 0:

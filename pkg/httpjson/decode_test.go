@@ -36,7 +36,7 @@ type person struct {
 	Labels map[string]string `json:"labels"`
 }
 
-// nullable is a type whose null has a meaning.
+// nullable is a type for which null has a meaning.
 type nullable struct{ null bool }
 
 func (n *nullable) UnmarshalJSON(b []byte) error {
@@ -52,7 +52,7 @@ func post(body string) *http.Request {
 	return r
 }
 
-// problem returns err as the *Problem that every error of Decode is.
+// problem returns err as a [*httpjson.Problem]. All errors of Decode have this type.
 func problem(t *testing.T, err error) *httpjson.Problem {
 	t.Helper()
 	var p *httpjson.Problem
@@ -106,7 +106,7 @@ func TestDecodeMalformed(t *testing.T) {
 		{`{"name":"a","n\u0061me":"b"}`, "the member /name is given twice"},
 		{`{"others":[{"city":"a","city":"b"}]}`, "the member /others/0/city is given twice"},
 		{`{"any":{"deep":{"x":1,"x":2}}}`, "the member /any/deep/x is given twice"},
-		// Wrong in both ways: what is not JSON is said first.
+		// The body has two mistakes. The syntax error is reported.
 		{`{"name":1,"name":2}`, "the member /name is given twice"},
 		{`{"unknown":1} x`, "there is more after the JSON value"},
 	} {

@@ -10,18 +10,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// strict is how a body's values become Go values.
+// strict holds the options for decoding a body.
 var strict = json.JoinOptions(
 	json.RejectUnknownMembers(true),
-	json.WithUnmarshalers(json.UnmarshalFromFunc(refuseNull)),
+	json.WithUnmarshalers(json.UnmarshalFromFunc(rejectNull)),
 )
 
 var errNull = errors.New("null")
 
-// refuseNull is asked before each value is decoded, v being a pointer to where
-// it goes. It leaves everything but a null to the package, which by itself
-// would take one for the zero value of any type.
-func refuseNull(d *jsontext.Decoder, v any) error {
+// rejectNull is called before each value is decoded into the variable that v points to. It rejects
+// null, which the json package would decode as the zero value of any type. It leaves all other
+// values to the json package.
+func rejectNull(d *jsontext.Decoder, v any) error {
 	if d.PeekKind() != 'n' {
 		return errors.ErrUnsupported
 	}
@@ -32,7 +32,7 @@ func refuseNull(d *jsontext.Decoder, v any) error {
 	return errNull
 }
 
-// fieldProblem says in the client's terms why a value could not be decoded.
+// fieldProblem returns the problem for a value that cannot be decoded into T.
 func fieldProblem(err error) *Problem {
 	var semantic *json.SemanticError
 	if !errors.As(err, &semantic) {
@@ -52,12 +52,12 @@ func fieldDetail(err *json.SemanticError) string {
 	case errors.Is(err.Err, strconv.ErrRange):
 		return "is out of range"
 	case err.Err == nil, errors.Is(err.Err, strconv.ErrSyntax):
-		return mustBe(err.GoType)
+		return typeDetail(err.GoType)
 	}
 	return notAcceptable
 }
 
-func mustBe(t reflect.Type) string {
+func typeDetail(t reflect.Type) string {
 	if t == nil {
 		return notAcceptable
 	}

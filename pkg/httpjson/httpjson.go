@@ -1,6 +1,5 @@
-// Package httpjson reads JSON requests strictly, writes JSON answers safely,
-// and lets a handler return an error that one place turns into a problem
-// detail (RFC 9457).
+// Package httpjson reads JSON requests strictly and writes JSON responses. Its handlers return
+// errors, and an [Adapter] turns each error into a problem detail (RFC 9457).
 //
 //	api := httpjson.NewAdapter(log, []httpjson.ErrorStatus{
 //		{Err: census.ErrNotFound, Problem: *httpjson.NewProblem(404, "user-not-found", "")},
@@ -25,9 +24,8 @@ import (
 	"strconv"
 )
 
-// Write sends v as application/json with the given status. The value is encoded
-// before anything is sent: when it cannot be, the error is returned and the
-// answer is still the caller's to choose.
+// Write sends v as application/json with a status. It encodes v before it sends anything. If
+// encoding fails, it returns the error, and the caller can still send another response.
 func Write(w http.ResponseWriter, status int, v any) error {
 	return write(w, status, "application/json", v)
 }

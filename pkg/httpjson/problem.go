@@ -8,54 +8,51 @@ import (
 	"time"
 )
 
-// typePrefix starts the type of every problem this module's services answer
-// with. The URNs are stable: clients may compare them.
+// typePrefix is the prefix of the type of every problem. The URNs are stable, so clients may
+// compare them.
 const typePrefix = "urn:micromachine:problem:"
 
-// Problem is a problem detail of RFC 9457. It is an error, so a handler may
-// return one to say exactly what the client is told.
+// A Problem is a problem detail (RFC 9457). It is an error: a handler returns a Problem to send
+// exactly this response.
 type Problem struct {
-	// Type is a stable URN, "urn:micromachine:problem:not-found".
+	// Type is a stable URN such as "urn:micromachine:problem:not-found".
 	Type string `json:"type"`
-	// Title is a short summary, the same for every problem of the type.
+	// Title is a short summary, the same for all problems of a type.
 	Title string `json:"title"`
-	// Status is the HTTP status that the problem is sent with.
+	// Status is the HTTP status of the response.
 	Status int `json:"status"`
-	// Detail explains this occurrence. It is read by the client: it holds
-	// no cause that is the server's own business.
+	// Detail explains this occurrence. Clients see it, so it must not contain internal causes.
 	Detail string `json:"detail,omitempty"`
-	// Errors names the faulty members of a request's body.
+	// Errors lists the invalid members of the request's body.
 	Errors []FieldError `json:"errors,omitempty"`
-	// RetryAfter is sent as the header Retry-After, in whole seconds. Zero: one second with status
-	// 503, and no header with any other.
+	// RetryAfter is the value of the Retry-After header, rounded down to seconds. Zero: one second
+	// with status 503, and no header with any other status.
 	RetryAfter time.Duration `json:"-"`
 }
 
-// FieldError says what is wrong with one member of a request's body.
+// A FieldError describes what is wrong with one member of a request's body.
 type FieldError struct {
-	// Field is a JSON pointer (RFC 6901) into the body: "/user". The empty
-	// string is the body as a whole.
+	// Field is a JSON pointer (RFC 6901) into the body, such as "/user". Empty: the whole body.
 	Field string `json:"field"`
 	// Detail completes a sentence that starts with the field: "must be a string".
 	Detail string `json:"detail"`
 }
 
-// NewProblem makes a problem of the type urn:micromachine:problem:name, titled
-// with the status's standard text. A detail may be empty.
+// NewProblem returns a problem of the type urn:micromachine:problem:name. Its title is the standard
+// text of the status. detail may be empty.
 func NewProblem(status int, name, detail string) *Problem {
 	return &Problem{Type: typePrefix + name, Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
-// InvalidFields makes the 422 problem for a body which is well-formed JSON but
-// whose named members cannot be accepted.
+// InvalidFields returns a problem with status 422, for a body that is well-formed JSON and has
+// invalid members.
 func InvalidFields(fields ...FieldError) *Problem {
 	p := NewProblem(http.StatusUnprocessableEntity, "invalid-field", "")
 	p.Errors = fields
 	return p
 }
 
-// Unavailable makes the 503 problem for a request that can succeed when it is sent
-// again.
+// Unavailable returns a problem with status 503, for a request that the client may retry.
 func Unavailable(detail string) *Problem {
 	return NewProblem(http.StatusServiceUnavailable, "unavailable", detail)
 }
@@ -66,7 +63,7 @@ func (p *Problem) After(d time.Duration) *Problem {
 	return p
 }
 
-// Error returns the problem's title, its detail and what is wrong with which field.
+// Error returns the title, the detail and the field errors.
 func (p *Problem) Error() string {
 	parts := []string{p.Title}
 	if p.Detail != "" {
@@ -78,9 +75,8 @@ func (p *Problem) Error() string {
 	return strings.Join(parts, ": ")
 }
 
-// Write sends the problem as application/problem+json. A problem tells of one
-// request alone and is never to be cached. A Retry-After header that is there
-// already is left as it is.
+// Write sends the problem as application/problem+json, which must not be cached. It keeps a
+// Retry-After header that is already set.
 func (p *Problem) Write(w http.ResponseWriter) error {
 	w.Header().Set("Cache-Control", "no-store")
 	after := p.RetryAfter

@@ -6,13 +6,13 @@ import (
 	"reflect"
 )
 
-// A handler passes records on with every text in them cleaned.
+// A handler cleans the text of each record before the next handler gets it.
 type handler struct{ next slog.Handler }
 
-// NewHandler returns a handler that cleans each record and passes it on to next: of its message,
-// and of every string, error and list of strings in its attributes, at most 2 KiB are kept, with
-// what [Text] escapes and masks escaped and masked. Attributes of other types are passed on as they
-// are. A handler that NewHandler returned is returned as it is.
+// NewHandler returns a handler that cleans each record and passes it on to next. It cleans the
+// message and every string, error and list of strings in the attributes as [Text] does, but keeps
+// up to 2 KiB of each. Attributes of other types are passed on unchanged. If next is already such a
+// handler, NewHandler returns it.
 func NewHandler(next slog.Handler) slog.Handler {
 	if h, ok := next.(handler); ok {
 		return h

@@ -1,11 +1,11 @@
-// Package logsafe makes text that others choose fit for a log: callers, issuers, servers. Such text
-// is bounded, its control characters are escaped, and mail addresses in it are masked.
+// Package logsafe cleans text that callers, issuers or servers control, so that it can be logged.
+// It bounds the length of the text, escapes control characters and masks mail addresses.
 //
 //	log := slog.New(logsafe.NewHandler(slog.NewJSONHandler(os.Stderr, nil)))
 //	log.Warn("call refused", "issuer", logsafe.Text(issuer))
 //
-// A service puts [NewHandler] before the handler of its logger, so that every line passes through
-// it. [Text] is for a single value that somebody else chose.
+// A service wraps the handler of its logger with [NewHandler], so that every line is cleaned.
+// [Text] cleans a single value.
 package logsafe
 
 import (
@@ -15,38 +15,40 @@ import (
 	"unicode/utf8"
 )
 
-// The length in bytes of what is kept: of one value, and of a whole attribute or message.
+// The largest lengths in bytes: of one value, and of a whole attribute or message.
 const (
 	maxText      = 200
 	maxAttribute = 2048
 )
 
-// mask stands for a mail address, and for all else that holds an @, such as a password in a URL.
+// mask replaces a mail address, and any other word with an @, such as a password in a URL.
 const mask = "(with an @)"
 
-// The parts of address.
+// The parts of the pattern address.
 const (
-	// at is an @ in any spelling in which it reaches a log: as it is, in full width, percent-encoded
-	// any number of times, and as an escape of JSON, Go or HTML.
+	// at matches an @ in every form in which it may be logged: as it is, in full width,
+	// percent-encoded any number of times, and as an escape of JSON, Go or HTML.
 	at = `(?:[@＠﹫]|%(?:25)*40|\\+u0040|\\+x40|&#0*64;|&#[xX]0*40;|&commat;)`
-	// quoted is a local part that is a quoted string (RFC 5321 section 4.1.2), as it is and in Go's quotes.
+	// quoted matches a local part that is a quoted string (RFC 5321 section 4.1.2), also with Go's
+	// escapes.
 	quoted = `"(?:[^"\\]|\\.)*"|\\"(?:[^"\\]|\\[^"])*\\"`
-	// local and domain leave out what stands between the words of a text, a path or a query.
+	// local and domain exclude the characters that separate the words of a text, a path or a query.
 	local  = `[^\s/"<>(),;?&=#@＠﹫]+?`
 	domain = "[^\\s/\"'`<>(),;?&=#|@＠﹫:]+?"
 )
 
-// address matches an @ with the word around it. A mask stands for itself: text may be cleaned twice.
+// address matches an @ with the word around it. It also matches the mask, which replaces itself,
+// because text may be cleaned twice.
 var address = regexp.MustCompile(`\(with an @\)|(?:` + quoted + `|` + local + `)?` + at + `(?:` + at + `|` + domain + `)*`)
 
-// Text returns s in a form that fits a log: at most 200 bytes of it, characters that cannot be
-// printed as Go escapes, and "(with an @)" for each mail address, however its @ is encoded.
+// Text returns s cleaned for a log: at most 200 bytes of it, with unprintable characters as Go
+// escapes, and with "(with an @)" for each mail address, in whatever form its @ is encoded.
 func Text(s string) string { return clean(s, maxText) }
 
-func clean(s string, most int) string {
+func clean(s string, limit int) string {
 	cut := false
-	if len(s) > 2*most { // an address that begins before the bound is seen whole
-		s, cut = s[:2*most], true
+	if len(s) > 2*limit { // keeps an address that crosses the bound whole
+		s, cut = s[:2*limit], true
 	}
 	if mayHoldAt(s) {
 		s = address.ReplaceAllLiteralString(s, mask)
@@ -54,14 +56,14 @@ func clean(s string, most int) string {
 	if strings.ContainsFunc(s, notASCIIText) {
 		s = escape(s)
 	}
-	if len(s) <= most && !cut {
+	if len(s) <= limit && !cut {
 		return s
 	}
-	return strings.ToValidUTF8(s[:min(most, len(s))], "") + "…" // without half a character at the end
+	return strings.ToValidUTF8(s[:min(limit, len(s))], "") + "…" // removes an incomplete character at the end
 }
 
-// mayHoldAt reports whether s may hold an @ in one of its spellings. Most text does not, and is
-// spared the search for addresses.
+// mayHoldAt reports whether s may contain an @ in one of its forms. It is a fast test that saves
+// most text the search for addresses.
 func mayHoldAt(s string) bool {
 	for _, part := range []string{"@", "＠", "﹫", "40", "64;", "&commat;"} {
 		if strings.Contains(s, part) {
@@ -73,7 +75,7 @@ func mayHoldAt(s string) bool {
 
 func notASCIIText(r rune) bool { return r < ' ' || r > '~' }
 
-// escape writes what cannot be printed, and bytes that are not UTF-8, as Go escapes.
+// escape replaces unprintable characters and invalid UTF-8 by Go escapes.
 func escape(s string) string {
 	var b strings.Builder
 	for s != "" {

@@ -57,7 +57,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// An address across the bound is masked like any other.
+// An address that crosses the bound is masked.
 func TestTextMasksBeforeItCuts(t *testing.T) {
 	t.Parallel()
 	for before := range 260 {
@@ -82,7 +82,7 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-// named is a string of a type of its own, as an issuer or a subject is.
+// named is a string type, as issuers and subjects are.
 type named string
 
 func TestHandler(t *testing.T) {
@@ -113,7 +113,7 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// The handler keeps the promises of slog.
+// The handler meets the requirements of [slog.Handler].
 func TestHandlerConforms(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -1,5 +1,6 @@
-// Package outage logs a condition that is looked at again and again, such as a dependency that is not there, without a
-// line for every look: when it begins, when its cause changes, once a minute, and when it ends.
+// Package outage logs the result of a check that runs repeatedly, such as the readiness of a
+// dependency. It does not log every result. It logs when an outage begins, when its cause changes,
+// once a minute while it lasts, and when it ends.
 package outage
 
 import (
@@ -13,24 +14,24 @@ import (
 	"example.com/micromachine/pkg/logsafe"
 )
 
-// repeatAfter is the time after which an outage that lasts is logged again.
+// repeatAfter is the time after which a continuing outage is logged again.
 const repeatAfter = time.Minute
 
-// A Log is the log of one condition. It is safe for concurrent use.
+// A Log logs the outages of one check. It is safe for concurrent use.
 type Log struct {
-	log       *slog.Logger
-	mu        sync.Mutex
-	cause     string
-	began     time.Time // zero while there is no outage
-	mentioned time.Time
+	log    *slog.Logger
+	mu     sync.Mutex
+	cause  string
+	began  time.Time // zero while there is no outage
+	logged time.Time // when the outage was last logged
 }
 
-// NewLog returns a log of whether the check of that name passes.
+// NewLog returns a Log of the check with this name.
 func NewLog(log *slog.Logger, check string) *Log {
 	return &Log{log: slog.New(logsafe.NewHandler(log.Handler())).With(slog.String("check", check))}
 }
 
-// Observe takes the result of a look: an error during the outage, else nil.
+// Observe records a result of the check: an error during an outage, otherwise nil.
 func (l *Log) Observe(ctx context.Context, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,17 +44,18 @@ func (l *Log) Observe(ctx context.Context, err error) {
 		return
 	}
 	cause := withoutNumbers(err.Error())
-	known := !l.began.IsZero() && cause == l.cause && now.Sub(l.mentioned) < repeatAfter
+	known := !l.began.IsZero() && cause == l.cause && now.Sub(l.logged) < repeatAfter
 	if l.began.IsZero() {
 		l.began = now
 	}
 	if !known {
-		l.cause, l.mentioned = cause, now
+		l.cause, l.logged = cause, now
 		l.log.LogAttrs(ctx, slog.LevelError, "not ready", slog.Any("error", err))
 	}
 }
 
-// withoutNumbers makes the same text of errors that differ in a port or a time.
+// withoutNumbers removes the digits, so that errors that differ only in a port or a time have the
+// same text.
 func withoutNumbers(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsDigit(r) {

@@ -1,4 +1,4 @@
-// Package contract holds an API to its OpenAPI description, in tests:
+// Package contract tests an API against its OpenAPI description:
 //
 //	var description = contract.MustLoad(census.OpenAPI)
 //
@@ -22,13 +22,13 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// A Description is what an API promises. It is safe for concurrent use.
+// A Description is the OpenAPI description of an API. It is safe for concurrent use.
 type Description struct {
 	doc    *openapi3.T
 	router routers.Router
 }
 
-// MustLoad reads an OpenAPI document in YAML. It panics when that is none.
+// MustLoad parses an OpenAPI document in YAML. It panics if the document is not valid.
 func MustLoad(openapi string) *Description {
 	doc, err := openapi3.NewLoader().LoadFromData([]byte(openapi))
 	if err != nil {
@@ -43,7 +43,8 @@ func MustLoad(openapi string) *Description {
 	return &Description{doc: doc, router: router}
 }
 
-// CheckRoutes checks that the description is valid OpenAPI 3.1 and describes all routes and no other.
+// CheckRoutes returns an error unless the description is valid OpenAPI 3.1 and describes exactly
+// the routes.
 func (d *Description) CheckRoutes(ctx context.Context, routes chi.Routes) error {
 	if !strings.HasPrefix(d.doc.OpenAPI, "3.1.") {
 		return fmt.Errorf("OpenAPI %s, want 3.1", d.doc.OpenAPI)
@@ -72,7 +73,7 @@ func (d *Description) CheckRoutes(ctx context.Context, routes chi.Routes) error 
 	return nil
 }
 
-// CheckEnum checks that the schema of a name allows just these values, in this order.
+// CheckEnum returns an error unless the schema allows exactly these values, in this order.
 func (d *Description) CheckEnum(schema string, values ...string) error {
 	ref := d.doc.Components.Schemas[schema]
 	if ref == nil || ref.Value == nil {
@@ -88,11 +89,11 @@ func (d *Description) CheckEnum(schema string, values ...string) error {
 	return nil
 }
 
-// CheckAnswer checks that the description allows the answer to the request. What it does not describe must not be there:
-// 404, or 405 for another method.
+// CheckAnswer returns an error unless the description allows the response to the request. A request
+// that is not described must get 404, or 405 when the path has other methods.
 func (d *Description) CheckAnswer(r *http.Request, answer *httptest.ResponseRecorder) error {
 	described := r.Clone(r.Context())
-	if r.Method == http.MethodHead { // the same as GET, less the body
+	if r.Method == http.MethodHead { // the response to GET without the body
 		described.Method = http.MethodGet
 	}
 	route, params, err := d.router.FindRoute(described)
