@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// cluster is a PostgreSQL server run from its programs in a temporary directory.
+// A cluster is a PostgreSQL server that runs from installed programs in a temporary directory.
 type cluster struct {
 	bin        string
 	password   string
@@ -24,7 +24,7 @@ type cluster struct {
 	exited     chan struct{}
 }
 
-// localSettings keep the server to this machine and to the log that we read.
+// localSettings make the server listen on 127.0.0.1 only and log to stderr.
 var localSettings = []string{
 	"listen_addresses=127.0.0.1", "unix_socket_directories=", "logging_collector=off", "log_destination=stderr",
 }
@@ -43,8 +43,8 @@ func (c *cluster) start(ctx context.Context) error {
 		if err = c.launch(ctx); err == nil {
 			return nil
 		}
-		// The port may have been taken since; anything else fails again,
-		// and its report is then the one to show.
+		// Another process may have taken the port in the meantime. Any other failure would repeat,
+		// so its error is returned.
 		if ctx.Err() != nil || portFree(c.port) {
 			break
 		}
@@ -52,7 +52,7 @@ func (c *cluster) start(ctx context.Context) error {
 	return fmt.Errorf("starting postgres: %w\n%s", err, c.log())
 }
 
-// init makes the directory and the cluster's data in it.
+// init creates the directory and the data in it.
 func (c *cluster) init(ctx context.Context) error {
 	if err := c.makeDir(ctx); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (c *cluster) init(ctx context.Context) error {
 	}
 	if c.credential != nil {
 		if err := os.Chown(passwordFile, int(c.credential.Uid), int(c.credential.Gid)); err != nil {
-			return fmt.Errorf("handing over password: %w", err)
+			return fmt.Errorf("changing owner of password: %w", err)
 		}
 	}
 	initdb := c.command(ctx, "initdb", "--pgdata="+c.data(), "--username=postgres", "--pwfile="+passwordFile,
@@ -74,8 +74,8 @@ func (c *cluster) init(ctx context.Context) error {
 	return nil
 }
 
-// makeDir makes the cluster's directory in TMPDIR, or elsewhere where the user
-// that the programs run as cannot enter TMPDIR.
+// makeDir creates the cluster's directory in TMPDIR. If the programs run as a user who cannot enter
+// TMPDIR, it tries other directories.
 func (c *cluster) makeDir(ctx context.Context) error {
 	bases := []string{os.TempDir()}
 	if c.credential != nil {
@@ -90,7 +90,7 @@ func (c *cluster) makeDir(ctx context.Context) error {
 		if c.dir, err = os.MkdirTemp(base, "mm_postgres_"); err != nil {
 			return fmt.Errorf("making directory: %w", err)
 		}
-		if err = c.handOver(ctx); err == nil {
+		if err = c.changeOwner(ctx); err == nil {
 			return nil
 		}
 		errs = append(errs, errors.Join(err, c.remove()))
@@ -101,14 +101,14 @@ func (c *cluster) makeDir(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// handOver gives the directory to the user that the programs run as, and makes
-// sure that the user can enter it.
-func (c *cluster) handOver(ctx context.Context) error {
+// changeOwner gives the directory to the user that the programs run as, and checks that they can
+// run in it.
+func (c *cluster) changeOwner(ctx context.Context) error {
 	if c.credential == nil {
 		return nil
 	}
 	if err := os.Chown(c.dir, int(c.credential.Uid), int(c.credential.Gid)); err != nil {
-		return fmt.Errorf("handing over directory: %w", err)
+		return fmt.Errorf("changing owner of directory: %w", err)
 	}
 	if err := c.command(ctx, "postgres", "--version").Run(); err != nil {
 		return fmt.Errorf("running postgres in %s as user %d: %w", c.dir, c.credential.Uid, err)
@@ -116,7 +116,7 @@ func (c *cluster) handOver(ctx context.Context) error {
 	return nil
 }
 
-// launch starts the server on c.port and returns when it answers.
+// launch starts the server on c.port and waits until it accepts connections.
 func (c *cluster) launch(ctx context.Context) error {
 	log, err := os.Create(c.logFile())
 	if err != nil {
@@ -136,9 +136,8 @@ func (c *cluster) launch(ctx context.Context) error {
 	return nil
 }
 
-// run starts the server and waits for its end on one thread which it keeps:
-// where the server is told of our death (see tieToParent), it is the starting
-// thread's death that counts.
+// run starts the server and waits for its end on one locked thread. On Linux the server gets a
+// signal when the thread that started it ends (see tieToParent).
 func (c *cluster) run(server *exec.Cmd) error {
 	started := make(chan error)
 	c.exited = make(chan struct{})
@@ -149,15 +148,15 @@ func (c *cluster) run(server *exec.Cmd) error {
 		c.process = server.Process
 		started <- err
 		if err == nil {
-			_ = server.Wait() // how it ended is in its log
+			_ = server.Wait() // the server's log has the cause
 			close(c.exited)
 		}
 	}()
 	return <-started
 }
 
-// command makes a command in a process group of its own, so that a Ctrl-C in
-// the terminal reaches us and not the server before us.
+// command returns a command in a process group of its own, so that Ctrl-C in the terminal does not
+// stop the server before the tests have ended.
 func (c *cluster) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, program), args...)
 	cmd.Dir = c.dir
@@ -166,12 +165,12 @@ func (c *cluster) command(ctx context.Context, program string, args ...string) *
 	return cmd
 }
 
-// stop ends the server and removes what it wrote.
+// stop stops the server and removes its files.
 func (c *cluster) stop() error {
 	return errors.Join(c.terminate(), c.remove())
 }
 
-// terminate asks the server to end, first in an orderly way, and makes sure that it does.
+// terminate stops the server: in a fast shutdown, else in an immediate one, else with SIGKILL.
 func (c *cluster) terminate() error {
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
 		if err := c.process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -196,7 +195,7 @@ func (c *cluster) remove() error {
 func (c *cluster) data() string    { return filepath.Join(c.dir, "data") }
 func (c *cluster) logFile() string { return filepath.Join(c.dir, "log") }
 
-// log is what the server said, for a report of its failure.
+// log returns the server's log, for error messages.
 func (c *cluster) log() []byte {
 	log, err := os.ReadFile(c.logFile())
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 
 const image = "postgres:17-trixie"
 
-// Each step towards a container has a deadline of its own, so that a Docker
-// which is absent, broken or offline delays the search by little.
+// Each step has a short time limit, so that a missing, broken or offline Docker delays the search
+// only a little.
 const (
 	reachTimeout = 1900 * time.Millisecond
 	pullTimeout  = 20 * time.Second
@@ -26,7 +26,7 @@ const (
 	stopTimeout  = 20 * time.Second
 )
 
-// startContainer runs the PostgreSQL image by testcontainers.
+// startContainer runs the PostgreSQL image with testcontainers.
 func startContainer(ctx context.Context, logf func(string, ...any)) (*Server, error) {
 	configureTestcontainers()
 	docker, err := reachDocker(ctx)
@@ -50,10 +50,10 @@ func startContainer(ctx context.Context, logf func(string, ...any)) (*Server, er
 	return &Server{URL: databaseURL, stop: func() error { return terminate(container) }}, nil
 }
 
-// configureTestcontainers must come before any other use of the library, which
-// reads its environment once. Ryuk, its container that removes others after a
-// crash, is left out unless asked for: it is a second image to pull, and Stop
-// removes the container without it.
+// configureTestcontainers sets the library's environment. It must be called before any other use of
+// the library, which reads its environment once. It disables Ryuk, the container that removes
+// others after a crash, unless the environment says otherwise: Ryuk is a second image to pull, and
+// Stop removes the container without it.
 func configureTestcontainers() {
 	tclog.SetDefault(tclog.NewNoopLogger())
 	if os.Getenv(ryukVariable) == "" {
@@ -63,8 +63,8 @@ func configureTestcontainers() {
 
 const ryukVariable = "TESTCONTAINERS_RYUK_DISABLED"
 
-// reachDocker gives up after reachTimeout even though testcontainers, looking
-// for Docker, heeds no context and now and then panics.
+// reachDocker connects to Docker. It returns after reachTimeout even though testcontainers ignores
+// contexts in its search for Docker. It recovers from panics of testcontainers.
 func reachDocker(ctx context.Context) (*testcontainers.DockerProvider, error) {
 	type result struct {
 		docker *testcontainers.DockerProvider
@@ -96,15 +96,16 @@ func dockerProvider(ctx context.Context) (*testcontainers.DockerProvider, error)
 	if err != nil {
 		return nil, err
 	}
-	// testcontainers goes on to look elsewhere; who set the variable meant it.
+	// If DOCKER_HOST does not respond, testcontainers uses another Docker. The variable is
+	// explicit, so this is an error here.
 	if want := os.Getenv(client.EnvOverrideHost); want != "" && want != docker.Client().DaemonHost() {
 		return nil, fmt.Errorf("%s does not answer", want)
 	}
 	return docker, docker.Health(ctx)
 }
 
-// ensureImage pulls the image unless the engine has it. Unlike testcontainers,
-// it does not try again what failed at once.
+// ensureImage pulls the image unless Docker has it. Unlike testcontainers, it does not retry after
+// an error.
 func ensureImage(ctx context.Context, docker client.APIClient, logf func(string, ...any)) error {
 	lookup, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
@@ -135,15 +136,15 @@ func runContainer(ctx context.Context, password string) (*postgres.PostgresConta
 		testcontainers.WithCmd(append([]string{"postgres"}, flags(settings())...)...),
 	}
 	if !durable() {
-		// In memory, as the data is thrown away: a disk behind several layers is what takes long.
+		// The data is in memory, because it is temporary and a container's file system is slow.
 		options = append(options, testcontainers.WithTmpfs(map[string]string{"/var/lib/postgresql/data": "rw"}))
 	}
 	return postgres.Run(ctx, image, options...)
 }
 
-// reachContainer tries the addresses at which the container's port may be found
-// until one answers. Where we run in a container ourselves, testcontainers
-// names Docker's gateway, which is wrong if Docker runs in there with us.
+// reachContainer returns the first address of the container's port that accepts connections. If
+// this process runs in a container, testcontainers returns the address of Docker's gateway, which
+// is wrong when Docker runs in the same container.
 func reachContainer(ctx context.Context, docker *testcontainers.DockerProvider, container *postgres.PostgresContainer, password string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -162,14 +163,14 @@ func reachContainer(ctx context.Context, docker *testcontainers.DockerProvider, 
 	return ready(ctx, nil, urls...)
 }
 
-// terminate removes the container, if there is one, and its data.
+// terminate removes the container, if any, and its data.
 func terminate(container *postgres.PostgresContainer) error {
 	if container == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	// The data is thrown away: there is nothing for the server to finish.
+	// The data is temporary, so the server need not shut down in an orderly way.
 	if err := container.Terminate(ctx, testcontainers.StopTimeout(0)); err != nil {
 		return fmt.Errorf("removing container: %w", err)
 	}

@@ -2,7 +2,7 @@ package pgtest
 
 import "context"
 
-// ProgramsInstalled says why the machine's own programs cannot be used, or nil.
+// ProgramsInstalled returns an error when the installed PostgreSQL programs cannot be used.
 func ProgramsInstalled(ctx context.Context) error {
 	_, _, err := findPrograms(ctx, func(string, ...any) {})
 	return err

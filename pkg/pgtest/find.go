@@ -11,20 +11,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// minVersion is the oldest major version of PostgreSQL that is accepted.
+// minVersion is the lowest supported major version of PostgreSQL.
 const minVersion = 15
 
-// requireVariable names the one place, of those where a server is started, that
-// may be used.
+// requireVariable restricts the search to one of the methods that start a server.
 const requireVariable = "PGTEST_REQUIRE"
 
-// errNoServer ends a search that found nothing.
+// errNoServer is returned when no method finds a server.
 var errNoServer = errors.New(`no PostgreSQL found: set DATABASE_URL, start Docker, or install it:
   Debian, Ubuntu  sudo apt-get install postgresql
   Fedora          sudo dnf install postgresql-server
   macOS           brew install postgresql@17`)
 
-// Find returns the first PostgreSQL server, version 15 or later, of:
+// Find returns the first available PostgreSQL server, version 15 or later, of:
 //
 //  1. the one that the environment variable DATABASE_URL names, by a user who
 //     may create databases; when the variable is set, nothing else is tried;
@@ -33,13 +32,11 @@ var errNoServer = errors.New(`no PostgreSQL found: set DATABASE_URL, start Docke
 //  3. the PostgreSQL programs of this machine, run in a temporary directory,
 //     listening on 127.0.0.1 alone.
 //
-// The environment variable PGTEST_REQUIRE=docker passes over the third: a test
-// run that is there to show that containers work must not go on without them.
-// PGTEST_DURABLE=1 makes a server that is started sync what it commits to a disk,
-// which takes time that only a measurement has a use for.
+// PGTEST_REQUIRE=docker skips the third, for tests of the containers themselves. PGTEST_DURABLE=1
+// makes a started server sync commits to disk, which is slow and needed for measurements only.
 //
-// It says by logf which one it took and why it passed over the others. The
-// caller stops the server.
+// Find logs with logf which server it uses and why it skipped others. The caller must stop the
+// server.
 func Find(ctx context.Context, logf func(format string, args ...any)) (*Server, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("searching PostgreSQL: %w", err)
@@ -73,7 +70,7 @@ func Find(ctx context.Context, logf func(format string, args ...any)) (*Server, 
 	return nil, errNoServer
 }
 
-// checkServer says why a server cannot be used, or nil.
+// checkServer returns an error when a server cannot be used.
 func checkServer(ctx context.Context, databaseURL string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -16,7 +16,7 @@ import (
 	"example.com/micromachine/pkg/pgtest"
 )
 
-// messages collects what a search says.
+// messages records the log of a search.
 type messages struct {
 	mu    sync.Mutex
 	lines []string
@@ -34,15 +34,14 @@ func (m *messages) String() string {
 	return strings.Join(m.lines, "\n")
 }
 
-// withoutDocker has the search pass over Docker.
+// withoutDocker makes the search skip DATABASE_URL and Docker.
 func withoutDocker(t *testing.T) {
 	t.Helper()
 	t.Setenv("DATABASE_URL", "")
 	t.Setenv("DOCKER_HOST", "unix://"+filepath.Join(t.TempDir(), "no-docker.sock"))
 }
 
-// needsPrograms skips a test that the machine's own PostgreSQL programs are
-// needed for where there are none, for CI alone a failure.
+// needsPrograms skips a test when PostgreSQL programs are not installed. In CI it fails the test.
 func needsPrograms(t *testing.T) {
 	t.Helper()
 	withoutDocker(t)
@@ -51,7 +50,7 @@ func needsPrograms(t *testing.T) {
 	}
 }
 
-// unavailable skips a test for something that the machine lacks. CI has it all.
+// unavailable skips a test that needs a program missing on this machine. In CI it fails the test.
 func unavailable(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
@@ -254,7 +253,7 @@ func TestFindCancelledLeavesNothing(t *testing.T) {
 	}
 }
 
-// sharedTempDir is a temporary directory that other users can look into.
+// sharedTempDir returns a temporary directory that other users can read.
 func sharedTempDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -296,7 +295,7 @@ func TestServerDatabases(t *testing.T) {
 	if _, err := server.CreateDatabase(t.Context(), name); err == nil {
 		t.Error("a database was created twice")
 	}
-	// The connection is still open, and a second drop finds nothing.
+	// The connection is still open, and the second DropDatabase finds no database.
 	for range 2 {
 		if err := server.DropDatabase(t.Context(), name); err != nil {
 			t.Errorf("DropDatabase: %v", err)

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// startInstalled runs the PostgreSQL programs of this machine.
+// startInstalled runs the installed PostgreSQL programs.
 func startInstalled(ctx context.Context, logf func(string, ...any)) (*Server, error) {
 	bin, version, err := findPrograms(ctx, logf)
 	if err != nil {
@@ -35,7 +35,7 @@ func startInstalled(ctx context.Context, logf func(string, ...any)) (*Server, er
 	return &Server{URL: serverURL("127.0.0.1", c.port, c.password), stop: c.stop}, nil
 }
 
-// programPlaces are where packages put the programs when not in PATH.
+// programPlaces are the directories outside PATH where packages install the programs.
 var programPlaces = []string{
 	"/usr/lib/postgresql/*/bin", // Debian, Ubuntu
 	"/usr/pgsql-*/bin",          // PostgreSQL's own packages for Fedora and the like
@@ -44,7 +44,7 @@ var programPlaces = []string{
 	"/opt/homebrew/bin",
 }
 
-// findPrograms returns the first directory with usable programs.
+// findPrograms returns the first directory with the programs of a supported version.
 func findPrograms(ctx context.Context, logf func(string, ...any)) (bin string, version int, err error) {
 	for _, dir := range programDirs() {
 		dir, err := filepath.Abs(dir) // the programs run in another directory
@@ -64,7 +64,8 @@ func findPrograms(ctx context.Context, logf func(string, ...any)) (bin string, v
 	return "", 0, fmt.Errorf("no PostgreSQL %d or later", minVersion)
 }
 
-// programDirs lists PATH, then the known places, the newest version of each first.
+// programDirs returns the directories of PATH, then those of programPlaces, the newest version of
+// each pattern first.
 func programDirs() []string {
 	dirs := filepath.SplitList(os.Getenv("PATH"))
 	for _, pattern := range programPlaces {
@@ -101,8 +102,8 @@ func programVersion(ctx context.Context, dir string) (int, error) {
 	return strconv.Atoi(string(match[1]))
 }
 
-// unprivileged returns whom to run the programs as when we are root, which they
-// refuse; nil when we are not.
+// unprivileged returns the user to run the programs as. They refuse to run as root. It returns nil
+// when this process does not run as root.
 func unprivileged() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -119,14 +120,14 @@ func unprivileged() (*syscall.Credential, error) {
 		}
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
-	return nil, errors.New("no user postgres or nobody to run the server as, which refuses root")
+	return nil, errors.New("the server refuses to run as root, and there is no user postgres or nobody")
 }
 
-// portTries is how many ports are tried before giving up.
+// portTries is the largest number of ports to try.
 const portTries = 20
 
-// randomPort picks a port below the ranges that systems take ephemeral ports
-// from, so that no outgoing connection holds it by chance.
+// randomPort returns a port below the ephemeral ranges of common systems, so that no outgoing
+// connection uses it.
 func randomPort() int {
 	n, err := rand.Int(rand.Reader, big.NewInt(10000))
 	if err != nil {

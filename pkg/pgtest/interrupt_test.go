@@ -18,8 +18,7 @@ import (
 	"example.com/micromachine/pkg/pgtest"
 )
 
-// hangVariable makes TestHang, run on its own by TestInterruptedRun, a test
-// that does not end.
+// hangVariable is set by TestInterruptedRun to run TestHang, which does not end.
 const hangVariable = "PGTEST_HANG"
 
 func TestHang(t *testing.T) {

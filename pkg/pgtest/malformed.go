@@ -2,8 +2,9 @@ package pgtest
 
 import "strings"
 
-// MalformedSettings returns connection strings with the password in places where it belongs, and more often in places
-// where it does not. Nothing listens where they lead to. A program must not tell the password of any of them.
+// MalformedSettings returns connection strings that contain the password, most of them in wrong
+// places. No server listens on their addresses. A program must not reveal the password of any of
+// them.
 func MalformedSettings(password string) []string {
 	settings := strings.Split(strings.TrimSpace(malformedSettings), "\n")
 	settings = append(settings, " postgres://u:PASSWORD@127.0.0.1:1/x", "postgres://u:PASSWORD\x7f@127.0.0.1:1/x",

@@ -2,5 +2,6 @@ package pgtest
 
 import "syscall"
 
-// tieToParent has the server shut down when we die without stopping it.
+// tieToParent makes the kernel send SIGINT to the server, a fast shutdown, when its parent thread
+// ends.
 func tieToParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGINT }

@@ -4,5 +4,5 @@ package pgtest
 
 import "syscall"
 
-// tieToParent does nothing: only Linux can tell a process of its parent's death.
+// tieToParent does nothing. Only Linux can signal a process when its parent ends.
 func tieToParent(*syscall.SysProcAttr) {}

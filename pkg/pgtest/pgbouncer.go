@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// PgBouncer starts a PgBouncer before the server of a database, with a pool_mode, and returns the URL that leads through
-// it. It ends with the test. Where the program is not installed the test is skipped, but in CI it fails.
+// PgBouncer starts a PgBouncer in the given pool mode in front of a database and returns the URL
+// through it. It stops with the test. If PgBouncer is not installed, the test is skipped, except in
+// CI, where it fails.
 func PgBouncer(tb testing.TB, databaseURL, mode string) string {
 	tb.Helper()
 	program, err := findPgBouncer()
@@ -34,7 +35,7 @@ func PgBouncer(tb testing.TB, databaseURL, mode string) string {
 }
 
 func findPgBouncer() (string, error) {
-	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} { // Debian's place is not in everybody's PATH
+	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} { // Debian's directory is often not in PATH
 		if program, err := exec.LookPath(name); err == nil {
 			return program, nil
 		}
@@ -79,10 +80,11 @@ func startPgBouncer(tb testing.TB, program, databaseURL, mode string) (throughUR
 	return throughURL, nil
 }
 
-// pgBouncerFiles writes the settings into a directory that the credential's user can read.
+// pgBouncerFiles writes PgBouncer's configuration to a directory that the user of the credential
+// can read.
 func pgBouncerFiles(tb testing.TB, server *url.URL, port int, mode string, credential *syscall.Credential) (dir string, err error) {
 	tb.Helper()
-	dir, err = os.MkdirTemp("", "mm_pgbouncer_") //nolint:usetesting // the test's own directory is closed to other users
+	dir, err = os.MkdirTemp("", "mm_pgbouncer_") //nolint:usetesting // other users cannot read tb.TempDir
 	if err != nil {
 		return "", err
 	}

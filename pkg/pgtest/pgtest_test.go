@@ -14,8 +14,8 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 var migrated atomic.Int32
 
-// migrateNotes leaves its connection to be closed by the server's end of it:
-// New must cope with a template that was in use a moment ago.
+// migrateNotes ends its connection just before it returns, so the server may still use the template
+// when New copies it.
 func migrateNotes(ctx context.Context, databaseURL string) error {
 	migrated.Add(1)
 	conn, err := pgx.Connect(ctx, databaseURL)
@@ -63,7 +63,7 @@ func execute(tb testing.TB, conn *pgx.Conn, sql string) {
 	}
 }
 
-func TestNewGivesEachTestItsOwn(t *testing.T) {
+func TestNewCreatesADatabaseForEachTest(t *testing.T) {
 	t.Parallel()
 	for range 8 {
 		t.Run("test", func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestNewGivesEachTestItsOwn(t *testing.T) {
 	}
 }
 
-func TestNewTellsMigrationsApart(t *testing.T) {
+func TestNewSeparatesMigrations(t *testing.T) {
 	t.Parallel()
 	const tables = `select coalesce(string_agg(tablename, ','), '') from pg_tables where schemaname = 'public'`
 	for _, test := range []struct {
@@ -105,12 +105,12 @@ func TestNewTellsMigrationsApart(t *testing.T) {
 	}
 }
 
-func TestNewDropsWhenTheTestEnds(t *testing.T) { //nolint:tparallel // the end of its subtest is what it waits for
+func TestNewDropsWhenTheTestEnds(t *testing.T) { //nolint:tparallel // it checks what is left after its subtest
 	t.Parallel()
 	watcher := connect(t, pgtest.New(t, nil))
 	var name string
 	t.Run("user", func(t *testing.T) {
-		// Still connected at the end, as a leaking test would be.
+		// The connection stays open, as in a test that leaks it.
 		conn, err := pgx.Connect(t.Context(), pgtest.New(t, nil))
 		if err != nil {
 			t.Fatalf("connecting: %v", err)
@@ -123,7 +123,7 @@ func TestNewDropsWhenTheTestEnds(t *testing.T) { //nolint:tparallel // the end o
 }
 
 func BenchmarkNew(b *testing.B) {
-	pgtest.New(b, migrateNotes) // starts the server and makes the template
+	pgtest.New(b, migrateNotes) // starts the server and creates the template
 	for b.Loop() {
 		pgtest.New(b, migrateNotes)
 	}

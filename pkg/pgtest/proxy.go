@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// A Proxy passes connections on to a server, or does not.
+// A Proxy is a TCP proxy to a server that can refuse connections or stop responding. It is safe for
+// concurrent use.
 type Proxy struct {
-	Addr string // where it listens
+	Addr string // the address to connect to
 
 	server string
 
@@ -22,7 +23,7 @@ type Proxy struct {
 	conns    map[net.Conn]bool
 }
 
-// NewProxy returns a proxy before the server, which ends with the test.
+// NewProxy returns a proxy to the server's address. It stops with the test.
 func NewProxy(tb testing.TB, server string) *Proxy {
 	tb.Helper()
 	p := &Proxy{server: server, Addr: "127.0.0.1:0", conns: map[net.Conn]bool{}}
@@ -46,14 +47,14 @@ func (p *Proxy) listen() error {
 			if err != nil {
 				return
 			}
-			go p.pass(conn)
+			go p.forward(conn)
 		}
 	}()
 	return nil
 }
 
-// pass connects one client to the server until either leaves.
-func (p *Proxy) pass(client net.Conn) {
+// forward connects one client to the server until either closes the connection.
+func (p *Proxy) forward(client net.Conn) {
 	p.mu.Lock()
 	p.conns[client] = true
 	hanging := p.hanging
@@ -75,37 +76,37 @@ func (p *Proxy) pass(client net.Conn) {
 	_, _ = io.Copy(client, server)
 }
 
-func (p *Proxy) drop() {
+func (p *Proxy) closeConns() {
 	for conn := range p.conns {
 		_ = conn.Close()
 		delete(p.conns, conn)
 	}
 }
 
-// Refuse ends all connections and refuses new ones.
+// Refuse closes all connections and refuses new ones.
 func (p *Proxy) Refuse() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = p.listener.Close()
-	p.drop()
+	p.closeConns()
 }
 
-// Hang ends all connections, and neither answers nor closes new ones.
+// Hang closes all connections, accepts new ones and never responds on them.
 func (p *Proxy) Hang() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hanging = true
-	p.drop()
+	p.closeConns()
 }
 
-// Accept ends what Refuse or Hang began.
+// Accept ends Refuse or Hang.
 func (p *Proxy) Accept() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.drop()
+	p.closeConns()
 	if p.hanging {
 		p.hanging = false
 		return
 	}
-	_ = p.listen() // a port that somebody else has taken shows in the test
+	_ = p.listen() // if another process has taken the port, the test fails
 }

@@ -15,17 +15,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Server is a PostgreSQL server on which databases may be created. It is safe
-// for concurrent use.
+// A Server is a PostgreSQL server on which tests create databases. It is safe for concurrent use.
 type Server struct {
-	// URL connects to the server's maintenance database.
+	// URL is the URL of the server's maintenance database.
 	URL string
 
 	stop func() error
 	logf func(format string, args ...any)
 }
 
-// TempName makes a new name, "mm_what_random", for a temporary database.
+// TempName returns a new random name for a temporary database: "mm_", what, "_" and random
+// characters.
 func TempName(what string) string {
 	return "mm_" + what + "_" + strings.ToLower(rand.Text()[:12])
 }
@@ -35,8 +35,8 @@ func (s *Server) CreateDatabase(ctx context.Context, name string) (string, error
 	return s.create(ctx, name, "template1")
 }
 
-// create, once begun, goes on when ctx ends: the server would finish what nobody
-// then knew to drop.
+// create does not stop when ctx ends, because the server would still create the database, and no
+// one would drop it.
 func (s *Server) create(ctx context.Context, name, template string) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", fmt.Errorf("creating database %s: %w", name, err)
@@ -49,8 +49,8 @@ func (s *Server) create(ctx context.Context, name, template string) (string, err
 	return s.databaseURL(name)
 }
 
-// DropDatabase drops a database, if there is one of that name, and ends the
-// connections to it.
+// DropDatabase drops a database and closes the connections to it. It returns nil when the database
+// does not exist.
 func (s *Server) DropDatabase(ctx context.Context, name string) error {
 	if err := s.exec(ctx, "drop database if exists "+quote(name)+" with (force)"); err != nil {
 		return fmt.Errorf("dropping database %s: %w", name, err)
@@ -58,8 +58,8 @@ func (s *Server) DropDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
-// Stop stops a server that Find started and removes its data. The server of
-// DATABASE_URL is left alone.
+// Stop stops a server that [Find] started and removes its data. It does nothing to the server of
+// DATABASE_URL.
 func (s *Server) Stop() {
 	if err := s.stop(); err != nil {
 		s.logf("stopping PostgreSQL: %v", err)
@@ -93,14 +93,14 @@ func withConn(ctx context.Context, databaseURL string, do func(*pgx.Conn) error)
 
 func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// durableVariable asks for a server that syncs what it commits to a disk, as one
-// in production does. It is for measurements.
+// durableVariable makes a started server sync commits to disk, as in production. It is for
+// measurements.
 const durableVariable = "PGTEST_DURABLE"
 
 func durable() bool { return os.Getenv(durableVariable) != "" }
 
-// settings returns those of every server that we start. Unless asked not to, they
-// trade durability, of which a temporary database has no need, for speed.
+// settings returns the settings of a started server. Temporary databases need no durability, so by
+// default they trade it for speed.
 func settings() []string {
 	all := []string{"max_connections=1000", "max_wal_size=2GB", "timezone=UTC"}
 	if durable() {
@@ -109,7 +109,7 @@ func settings() []string {
 	return append(all, "fsync=off", "full_page_writes=off")
 }
 
-// flags makes arguments for postgres of settings.
+// flags returns the settings as arguments of postgres.
 func flags(settings []string) []string {
 	var args []string
 	for _, setting := range settings {
@@ -118,7 +118,7 @@ func flags(settings []string) []string {
 	return args
 }
 
-// serverURL is the URL of the maintenance database of a server that we started.
+// serverURL returns the URL of a started server's maintenance database.
 func serverURL(host string, port int, password string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword("postgres", password),
@@ -127,10 +127,9 @@ func serverURL(host string, port int, password string) string {
 	return u.String()
 }
 
-// ready polls a server that is starting, at several addresses where it is not
-// known which is right, and returns the first URL that answers. It gives up when
-// ctx ends or exited is closed. What answers is ours: no other server takes the
-// password.
+// ready polls a starting server at one or more possible addresses and returns the first URL that
+// accepts connections. It returns an error when ctx ends or exited is closed. The random password
+// excludes other servers.
 func ready(ctx context.Context, exited <-chan struct{}, urls ...string) (string, error) {
 	for {
 		var err error

@@ -9,7 +9,7 @@ import (
 	"example.com/micromachine/pkg/pgtest"
 )
 
-// Wherever TMPDIR points to, the machine's own programs run, though as another user than root.
+// The installed programs run with any TMPDIR, also as a user other than root.
 func TestFindWithAnyTempDir(t *testing.T) {
 	needsPrograms(t)
 	open := sharedTempDir(t)
@@ -40,7 +40,7 @@ func TestFindWithAnyTempDir(t *testing.T) {
 	}
 }
 
-// A TMPDIR that is none is said to be so, and no other is taken.
+// The error for a TMPDIR that does not exist names it, and no other directory is used.
 func TestFindWithoutTempDir(t *testing.T) {
 	needsPrograms(t)
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "gone"))

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Unreliable is a database that can be made to fail whoever uses it by its URL: as a role without privileges beyond
-// reading and writing, through a proxy.
+// An Unreliable is a database in which a test causes outages. Its URL leads through a proxy and
+// uses a role that may only read and write.
 type Unreliable struct {
 	URL string
 
@@ -23,7 +23,8 @@ type Unreliable struct {
 	proxy *Proxy
 }
 
-// NewUnreliable returns a way into the database. Of its tables, the outages concern that of the given name.
+// NewUnreliable returns an Unreliable for a database. The outages that affect a table affect the
+// given one.
 func NewUnreliable(tb testing.TB, databaseURL, table string) *Unreliable {
 	tb.Helper()
 	admin, err := pgx.Connect(tb.Context(), databaseURL)
@@ -57,24 +58,24 @@ func (u *Unreliable) exec(sql string) {
 	}
 }
 
-// breakConnections ends all connections that there are.
+// breakConnections closes all connections of the role.
 func (u *Unreliable) breakConnections() {
 	u.exec("select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = '" + u.role + "'")
 }
 
-// LimitConnections lets there be no more than so many connections at a time.
+// LimitConnections sets the largest number of concurrent connections.
 func (u *Unreliable) LimitConnections(n int) {
 	u.tb.Helper()
 	u.exec(fmt.Sprintf("alter role %s connection limit %d", u.role, n))
 }
 
-// An Outage is something that keeps a database from its work for a while.
+// An Outage is a temporary failure of a database.
 type Outage struct {
 	Name string
-	// ReadsWork says that only writing fails.
+	// ReadsWork says that reading works and only writing fails.
 	ReadsWork bool
 
-	begin, end           []string // SQL, with ROLE and TABLE for the names
+	begin, end           []string // SQL statements with ROLE and TABLE as placeholders
 	beginProxy, endProxy func(*Proxy)
 }
 
@@ -98,10 +99,10 @@ func (u *Unreliable) change(statements []string, change func(*Proxy)) {
 	if change != nil {
 		change(u.proxy)
 	}
-	u.breakConnections() // what was changed holds for new ones
+	u.breakConnections() // new connections have the changed settings
 }
 
-// Outages returns an outage of each kind that the database itself can be brought to.
+// Outages returns one outage of each kind.
 func Outages() []Outage {
 	outages := []Outage{
 		{Name: "connection refused", beginProxy: (*Proxy).Refuse, endProxy: (*Proxy).Accept},
@@ -119,7 +120,7 @@ func Outages() []Outage {
 		},
 		{Name: "not migrated", begin: []string{"alter table TABLE rename to gone"}, end: []string{"alter table gone rename to TABLE"}},
 	}
-	// What cannot be brought about is raised.
+	// These errors cannot be caused in a test, so a function raises them.
 	for _, state := range []string{"08006", "40001", "40P01", "53100", "53200", "57P03", "58030", "XX000"} {
 		outages = append(outages, raising(state))
 	}
@@ -135,7 +136,7 @@ var (
 	unlock = []string{"rollback"}
 )
 
-// waiting is an outage of a role that waits for no lock.
+// waiting returns an outage in which a table is locked and the role's statements time out.
 func waiting(name, begin, end string) Outage {
 	o := altered(name, begin, end)
 	o.begin, o.end = append(o.begin, lock...), slices.Concat(unlock, o.end)
@@ -148,10 +149,10 @@ func readOnly() Outage {
 	return o
 }
 
-// OwnFault returns an error of the database that is the service's own fault.
+// OwnFault returns an outage with an error that the service itself causes, not the database.
 func OwnFault() Outage { return raising("22012") }
 
-// raising has the database fail to look at a row, with an SQLSTATE.
+// raising returns an outage in which each access to a row raises an SQLSTATE.
 func raising(state string) Outage {
 	return Outage{
 		Name: "SQLSTATE " + state,

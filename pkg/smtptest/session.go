@@ -9,46 +9,47 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// A Stage is a point of the conversation at which a [Fault] strikes.
+// A Stage is a point of the conversation at which a [Fault] occurs.
 type Stage int
 
-// The stages, in their order.
+// The stages, in order.
 const (
-	AtConnect Stage = iota + 1 // in place of the greeting; the connection is closed
+	AtConnect Stage = iota + 1 // instead of the greeting; the server then closes the connection
 	AtHello                    // EHLO
 	AtMail                     // MAIL FROM
 	AtRcpt                     // RCPT TO
-	AtBody                     // the client may send the message, which is not read; the connection drops whatever Code is
-	AtData                     // the final dot has come, and the mail is not taken
-	AtReply                    // the mail is taken, but the client is not told so
-	AtEnd                      // the mail is taken and the client told so; Code is of no effect, the connection drops
+	AtBody                     // after the reply to DATA, before the message is read; Code is ignored, the connection is closed
+	AtData                     // after the final dot; the mail is not accepted
+	AtReply                    // after the mail is accepted, instead of the reply
+	AtEnd                      // after the reply to an accepted mail; Code is ignored, the connection is closed
 )
 
-// A Fault is something that goes wrong.
+// A Fault is a failure at one stage.
 type Fault struct {
-	// At is where.
+	// At is the stage.
 	At Stage
-	// Code is the reply, such as 451 or 550. Zero: no reply, the connection is dropped.
+	// Code is the code of the reply, such as 451 or 550. Zero: the connection is closed without a
+	// reply.
 	Code int
-	// Times is how often it happens. Zero: until [Server.Recover].
+	// Times is the number of occurrences. Zero: unlimited, until [Server.Recover].
 	Times int
 }
 
-// Fail makes the server fail from now on, in addition to faults set before.
+// Fail adds a fault to those already set.
 func (s *Server) Fail(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = append(s.faults, f)
 }
 
-// Recover ends all faults.
+// Recover removes all faults.
 func (s *Server) Recover() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = nil
 }
 
-// fault returns the fault to strike at a stage, if there is one, and counts it.
+// fault returns the first fault set for a stage, if any, and counts the occurrence.
 func (s *Server) fault(at Stage) (Fault, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,22 +69,22 @@ func (s *Server) fault(at Stage) (Fault, bool) {
 	return Fault{}, false
 }
 
-// reply makes an SMTP reply that refuses.
+// reply returns an SMTP error reply.
 func reply(code int, text string) error {
 	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 0, 0}, Message: text}
 }
 
-// A session is one client's conversation.
+// A session is the conversation with one client.
 type session struct {
 	server        *Server
 	conn          *smtp.Conn
 	authenticated bool
-	taken         bool // the client is about to have its reply
+	accepted      bool // the mail is accepted and the reply is sent next
 	mail          Mail
 }
 
-// at calls Config.OnStage, and returns the fault to strike, which may also be one of Fail.
-func (s *session) at(stage Stage) (Fault, bool) {
+// faultAt returns the fault for a stage, if any, from Config.OnStage or else from Fail.
+func (s *session) faultAt(stage Stage) (Fault, bool) {
 	if hook := s.server.config.OnStage; hook != nil {
 		if f, ok := hook(stage, s.mail); ok {
 			return f, true
@@ -94,44 +95,45 @@ func (s *session) at(stage Stage) (Fault, bool) {
 
 func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 	session := &session{server: s, conn: c}
-	if err := session.strike(AtHello, "not now"); err != nil {
+	if err := session.applyFault(AtHello, "not now"); err != nil {
 		return nil, err
 	}
 	return session, nil
 }
 
-// A door lets in no one while the fault AtConnect is set.
-type door struct {
+// A faultyListener closes new connections while a fault AtConnect is set.
+type faultyListener struct {
 	net.Listener
 	server *Server
 }
 
 // Accept implements [net.Listener].
-func (d door) Accept() (net.Conn, error) {
+func (l faultyListener) Accept() (net.Conn, error) {
 	for {
-		conn, err := d.Listener.Accept()
+		conn, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		f, ok := d.server.fault(AtConnect)
+		f, ok := l.server.fault(AtConnect)
 		if !ok {
 			return conn, nil
 		}
 		if f.Code != 0 {
 			fmt.Fprintf(conn, "%d not now\r\n", f.Code)
 		}
-		_ = conn.Close() // that is the fault
+		_ = conn.Close() // this is the fault
 	}
 }
 
-// strike lets the fault of a stage happen. Its text names the recipient, as those of real servers do.
-func (s *session) strike(at Stage, text string) error {
-	f, ok := s.at(at)
+// applyFault returns the error reply of a stage's fault, if any, or closes the connection. The text
+// of the reply contains the recipient, as that of real servers does.
+func (s *session) applyFault(at Stage, text string) error {
+	f, ok := s.faultAt(at)
 	if !ok {
 		return nil
 	}
 	if f.Code == 0 {
-		_ = s.conn.Conn().Close() // that is the fault
+		_ = s.conn.Conn().Close() // this is the fault
 		return reply(421, "dropped")
 	}
 	return reply(f.Code, text)
@@ -164,7 +166,7 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	if s.server.config.Username != "" && !s.authenticated {
 		return smtp.ErrAuthRequired
 	}
-	if err := s.strike(AtMail, fmt.Sprintf("<%s> may not send", from)); err != nil {
+	if err := s.applyFault(AtMail, fmt.Sprintf("<%s> may not send", from)); err != nil {
 		return err
 	}
 	s.mail = Mail{From: from}
@@ -173,7 +175,7 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 
 // Rcpt implements [smtp.Session].
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if err := s.strike(AtRcpt, fmt.Sprintf("<%s> is not known here", to)); err != nil {
+	if err := s.applyFault(AtRcpt, fmt.Sprintf("<%s> is not known here", to)); err != nil {
 		return err
 	}
 	s.mail.To = append(s.mail.To, to)
@@ -182,36 +184,36 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 
 // Data implements [smtp.Session].
 func (s *session) Data(r io.Reader) (err error) {
-	if _, ok := s.at(AtBody); ok {
-		_ = s.conn.Conn().Close() // that is the fault
+	if _, ok := s.faultAt(AtBody); ok {
+		_ = s.conn.Conn().Close() // this is the fault
 		return reply(421, "dropped")
 	}
 	if s.mail.Data, err = io.ReadAll(r); err != nil {
 		return fmt.Errorf("reading mail: %w", err)
 	}
 	refusal := fmt.Sprintf("not taken for %v", s.mail.To)
-	if err := s.strike(AtData, refusal); err != nil {
+	if err := s.applyFault(AtData, refusal); err != nil {
 		return err
 	}
-	if err := s.server.take(s.mail); err != nil {
+	if err := s.server.accept(s.mail); err != nil {
 		return err
 	}
 	if s.server.config.OnMail != nil {
 		s.server.config.OnMail(s.mail)
 	}
-	if err := s.strike(AtReply, refusal); err != nil {
+	if err := s.applyFault(AtReply, refusal); err != nil {
 		return err
 	}
-	s.taken = true
+	s.accepted = true
 	return nil
 }
 
-// Reset implements [smtp.Session]. After DATA it is called as soon as the reply is on its way.
+// Reset implements [smtp.Session]. go-smtp also calls it after DATA, right after the reply is sent.
 func (s *session) Reset() {
-	if s.taken {
-		s.taken = false
-		if _, ok := s.at(AtEnd); ok {
-			_ = s.conn.Conn().Close() // that is the fault
+	if s.accepted {
+		s.accepted = false
+		if _, ok := s.faultAt(AtEnd); ok {
+			_ = s.conn.Conn().Close() // this is the fault
 		}
 	}
 	s.mail = Mail{}

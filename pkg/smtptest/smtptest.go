@@ -1,12 +1,12 @@
-// Package smtptest is a mail server that catches what it is sent, for tests and demonstrations. It speaks real SMTP,
-// with STARTTLS and AUTH where asked to, and fails where it is told to.
+// Package smtptest provides a mail server for tests and demonstrations. It stores the mails that it
+// receives. It speaks SMTP, with optional STARTTLS and AUTH, and fails on request.
 //
 //	server, err := smtptest.Start(smtptest.Config{})
 //	defer server.Close()
 //	... // send to server.Addr()
 //	mails, err := server.WaitFor(ctx, 1)
 //
-// A [Fault] makes it refuse, or drop the connection, at a chosen point of the conversation:
+// A [Fault] makes it refuse a command or close the connection at one stage of the conversation:
 //
 //	server.Fail(smtptest.Fault{At: smtptest.AtRcpt, Code: 550, Times: 1})
 package smtptest
@@ -27,35 +27,36 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// A Config says what [Start] needs to know. The zero value is usable.
+// A Config configures [Start]. The zero value is usable.
 type Config struct {
-	// Addr is the TCP address to listen on. The default is a free port on 127.0.0.1.
+	// Addr is the TCP address to listen on. Empty: a free port of 127.0.0.1.
 	Addr string
-	// TLS makes the server offer STARTTLS, and take mail only over it. Nil: no TLS.
+	// TLS makes the server offer STARTTLS and accept mail only over TLS. Nil: no TLS.
 	TLS *tls.Config
-	// Implicit makes a server with TLS speak it from the first byte, instead of offering STARTTLS.
+	// Implicit makes a server with TLS use TLS from the first byte instead of STARTTLS.
 	Implicit bool
-	// Username and Password, where set, are asked for by AUTH PLAIN before any mail is taken.
+	// Username and Password, if set, are required with AUTH PLAIN.
 	Username, Password string
-	// Dir takes each mail as one .eml file, which appears complete. Its names sort in the order of arrival. Empty: none.
+	// Dir is a directory to which each mail is written as one .eml file. The files appear complete,
+	// and their names sort in the order of arrival. Empty: none.
 	Dir string
-	// OnMail, where set, is called for each mail that is taken, before the client is told so. It may be called by
-	// several goroutines at once.
+	// OnMail, if set, is called with each accepted mail before the reply to the client. It may be
+	// called concurrently.
 	OnMail func(Mail)
-	// OnStage, where set, is called at each stage of each conversation but AtConnect, with what is known of the mail,
-	// before the server goes on. A fault that it returns strikes at once; its At and Times are of no effect. It may be
-	// called by several goroutines at once.
+	// OnStage, if set, is called at each stage except AtConnect, with what is known of the mail.
+	// The server waits until it returns. A returned fault occurs at this stage; its At and Times
+	// are ignored. OnStage may be called concurrently.
 	OnStage func(Stage, Mail) (Fault, bool)
 }
 
-// A Mail is what a client sent: the envelope, and the message as it was on the wire.
+// A Mail is a mail as the client sent it: the envelope and the message.
 type Mail struct {
 	From string
 	To   []string
 	Data []byte
 }
 
-// A Server takes mail until it is closed. It is safe for concurrent use.
+// A Server accepts mail until it is closed. It is safe for concurrent use.
 type Server struct {
 	config   Config
 	listener net.Listener
@@ -65,16 +66,16 @@ type Server struct {
 	mails   []Mail
 	faults  []Fault
 	closed  bool
-	arrived chan struct{} // closed, and replaced, at each mail
+	arrived chan struct{} // closed and replaced when a mail arrives
 }
 
-// The bounds of a conversation. Clients keep connections open, so the time is generous.
+// The limits of a conversation. The timeout is long because clients keep connections open.
 const (
 	maxMessageBytes = 10 << 20
 	timeout         = 5 * time.Minute
 )
 
-// Start starts a server. Its address is in use until [Server.Close].
+// Start starts a server. The server uses its address until [Server.Close].
 func Start(config Config) (*Server, error) {
 	listener, err := net.Listen("tcp", cmp.Or(config.Addr, "127.0.0.1:0"))
 	if err != nil {
@@ -85,29 +86,29 @@ func Start(config Config) (*Server, error) {
 	s.smtp.Domain = "smtptest"
 	s.smtp.MaxMessageBytes = maxMessageBytes
 	s.smtp.ReadTimeout, s.smtp.WriteTimeout = timeout, timeout
-	s.smtp.ErrorLog = quiet{}
+	s.smtp.ErrorLog = discardLogger{}
 	s.smtp.AllowInsecureAuth = config.TLS == nil
-	served := net.Listener(door{listener, s})
+	served := net.Listener(faultyListener{listener, s})
 	if config.TLS != nil && config.Implicit {
 		served = tls.NewListener(served, config.TLS)
 	} else {
 		s.smtp.TLSConfig = config.TLS
 	}
-	go func() { _ = s.smtp.Serve(served) }() // ends at Close, which has the error that matters
+	go func() { _ = s.smtp.Serve(served) }() // returns after Close, which returns the errors that matter
 	return s, nil
 }
 
-// Addr is the address listened on, host:port.
+// Addr returns the address of the server, host:port.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Mails returns all mails taken so far, in the order of their arrival.
+// Mails returns all accepted mails in the order of arrival.
 func (s *Server) Mails() []Mail {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.mails)
 }
 
-// WaitFor waits until at least n mails have been taken, and returns all.
+// WaitFor waits until at least n mails are accepted and returns all of them.
 func (s *Server) WaitFor(ctx context.Context, n int) ([]Mail, error) {
 	for {
 		s.mu.Lock()
@@ -124,13 +125,14 @@ func (s *Server) WaitFor(ctx context.Context, n int) ([]Mail, error) {
 	}
 }
 
-// Close stops listening and drops all connections. No mail is taken, and no file is written, after it has returned.
+// Close stops listening and closes all connections. After it returns, the server accepts no mail
+// and writes no file.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	err := s.smtp.Close()
-	// go-smtp does not know of the listener before its Serve has begun.
+	// go-smtp does not close a listener on which Serve has not started.
 	if closeErr := s.listener.Close(); closeErr != nil && !errors.Is(closeErr, net.ErrClosed) {
 		err = errors.Join(err, closeErr)
 	}
@@ -140,8 +142,8 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// take keeps a mail. A server that was closed meanwhile does not.
-func (s *Server) take(m Mail) error {
+// accept stores a mail. It returns an error reply when the server is closed.
+func (s *Server) accept(m Mail) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -156,7 +158,7 @@ func (s *Server) take(m Mail) error {
 	return nil
 }
 
-// write writes a mail to Config.Dir under a name that ends in .eml only once the file is complete.
+// write writes a mail to Config.Dir. The file gets its name with .eml when it is complete.
 func (s *Server) write(m Mail) error {
 	if s.config.Dir == "" {
 		return nil
@@ -178,8 +180,8 @@ func (s *Server) write(m Mail) error {
 	return nil
 }
 
-// quiet drops what go-smtp would log: a client that vanishes is everyday in tests.
-type quiet struct{}
+// A discardLogger discards the log of go-smtp. Clients that disconnect are normal in tests.
+type discardLogger struct{}
 
-func (quiet) Printf(string, ...any) {}
-func (quiet) Println(...any)        {}
+func (discardLogger) Printf(string, ...any) {}
+func (discardLogger) Println(...any)        {}

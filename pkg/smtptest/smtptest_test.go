@@ -35,7 +35,7 @@ func start(t *testing.T, config smtptest.Config) *smtptest.Server {
 	return server
 }
 
-// send holds a whole conversation and returns its first error.
+// send sends one mail and returns the first error of the conversation.
 func send(addr string, clientTLS *tls.Config, auth smtp.Auth) error {
 	client, err := smtp.Dial(addr)
 	if err != nil {
@@ -72,7 +72,7 @@ func transact(client *smtp.Client) error {
 	return w.Close()
 }
 
-// certificate returns matching configurations of server and client for 127.0.0.1.
+// certificate returns matching TLS configurations of a server and a client for 127.0.0.1.
 func certificate(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
 	https := httptest.NewTLSServer(nil)
@@ -219,8 +219,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestTheAnswerArrivesBeforeTheDrop proves that AtEnd lets the client know that its mail was taken.
-func TestTheAnswerArrivesBeforeTheDrop(t *testing.T) {
+// With AtEnd, the client gets the reply that its mail is accepted before the connection is closed.
+func TestReplyArrivesBeforeConnectionCloses(t *testing.T) {
 	t.Parallel()
 	server := start(t, smtptest.Config{})
 	server.Fail(smtptest.Fault{At: smtptest.AtEnd})
@@ -230,7 +230,7 @@ func TestTheAnswerArrivesBeforeTheDrop(t *testing.T) {
 	}
 	defer client.Close()
 	if err := transact(client); err != nil {
-		t.Errorf("not told that the mail was taken: %v", err)
+		t.Errorf("the mail was not accepted: %v", err)
 	}
 	if err := client.Reset(); err == nil {
 		t.Error("RSET is answered")
@@ -256,7 +256,7 @@ func TestCloseRefusesAndLeavesTheAddress(t *testing.T) {
 	}
 }
 
-// OnStage sees each stage of a conversation in its order, and what it returns strikes.
+// OnStage is called at each stage in order, and the fault that it returns occurs.
 func TestOnStage(t *testing.T) {
 	t.Parallel()
 	all := []smtptest.Stage{

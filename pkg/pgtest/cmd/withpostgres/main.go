@@ -1,10 +1,10 @@
-// Command withpostgres runs a command with DATABASE_URL set to a PostgreSQL
-// server, which it finds as pgtest.Find does and stops afterwards:
+// Command withpostgres runs a command with DATABASE_URL set to a PostgreSQL server. It finds the
+// server with [pgtest.Find] and stops it when the command ends:
 //
 //	withpostgres go test ./...
 //
-// An interrupt or SIGTERM is passed on to the command. The exit status is the
-// command's; 128 and the signal's number when a signal ended it.
+// It passes SIGINT and SIGTERM on to the command. The exit status is the command's, or 128 plus the
+// number of the signal that ended it.
 package main
 
 import (
@@ -32,7 +32,8 @@ func main() {
 	os.Exit(status)
 }
 
-// run returns the command's exit status, or an error when it could not be run.
+// run runs the command and returns its exit status. It returns an error when the command could not
+// be run.
 func run(command []string) (int, error) {
 	path, err := exec.LookPath(command[0])
 	if err != nil {
@@ -48,8 +49,8 @@ func run(command []string) (int, error) {
 	cmd := exec.CommandContext(context.Background(), path, command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+server.URL)
-	// With a process group of its own the command and its children get each
-	// signal once, from us: a Ctrl-C in the terminal would reach them twice.
+	// The command runs in a process group of its own. Otherwise Ctrl-C in the terminal would signal
+	// it twice: directly and through this process.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("starting command: %w", err)
@@ -57,7 +58,7 @@ func run(command []string) (int, error) {
 	return wait(cmd, signals)
 }
 
-// find searches until a signal comes.
+// find searches for a server until a signal arrives.
 func find(signals <-chan os.Signal) (*pgtest.Server, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -77,14 +78,14 @@ func find(signals <-chan os.Signal) (*pgtest.Server, error) {
 	return server, err
 }
 
-// wait passes signals on until the command ends.
+// wait passes signals on to the command until it ends.
 func wait(cmd *exec.Cmd, signals <-chan os.Signal) (int, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	for {
 		select {
 		case sig := <-signals:
-			// An error means that the command has just ended.
+			// Kill fails only if the command has just ended.
 			if number, ok := sig.(syscall.Signal); ok {
 				_ = syscall.Kill(-cmd.Process.Pid, number)
 			}

@@ -20,7 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// program is the built command.
+// program is the path of the built program.
 var program string
 
 func TestMain(m *testing.M) {
@@ -36,23 +36,21 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// running is a started withpostgres whose command prints lines.
+// A running is a started withpostgres whose command prints lines.
 type running struct {
 	*exec.Cmd
 	stdin io.Closer
 	lines *bufio.Reader
 }
 
-// tried runs withpostgres once without Docker, to see whether the machine has
-// PostgreSQL programs of its own.
+// tried runs withpostgres once without Docker, to check whether PostgreSQL programs are installed.
 var tried = sync.OnceValues(func() ([]byte, error) {
 	cmd := exec.Command(program, "true")
 	cmd.Env = append(os.Environ(), "DATABASE_URL=", noDocker)
 	return cmd.CombinedOutput()
 })
 
-// needsPrograms skips a test that they are needed for where there are none, for
-// CI alone a failure.
+// needsPrograms skips a test when PostgreSQL programs are not installed. In CI it fails the test.
 func needsPrograms(t *testing.T) {
 	t.Helper()
 	out, err := tried()
@@ -67,8 +65,8 @@ func needsPrograms(t *testing.T) {
 
 const noDocker = "DOCKER_HOST=unix:///nonexistent/docker.sock"
 
-// start runs a shell script under withpostgres, on the installed programs, which
-// stop within a moment.
+// start runs a shell script under withpostgres with the installed programs, because they stop
+// quickly.
 func start(t *testing.T, script string) *running {
 	t.Helper()
 	needsPrograms(t)
@@ -172,15 +170,15 @@ func TestSignalsReachTheCommand(t *testing.T) {
 	}
 }
 
-// Nobody can clean up after a SIGKILL, but the server notices it.
-func TestServerEndsWithUs(t *testing.T) {
+// withpostgres cannot clean up after a SIGKILL. The server stops by itself.
+func TestServerEndsWithParent(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells a process of its parent's death")
+		t.Skip("only Linux signals a process when its parent ends")
 	}
 	t.Parallel()
 	r := start(t, `echo "$DATABASE_URL"; read -r _`)
 	databaseURL := r.line(t)
-	defer r.stdin.Close() // ends the command, which nothing else will
+	defer r.stdin.Close() // ends the command
 	conn, err := pgx.Connect(t.Context(), databaseURL)
 	if err != nil {
 		t.Fatal(err)
@@ -194,7 +192,7 @@ func TestServerEndsWithUs(t *testing.T) {
 	if err := r.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	// The connection ends when the server does.
+	// The server closes the connection when it stops.
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	if _, err := conn.WaitForNotification(ctx); err == nil || ctx.Err() != nil {
@@ -202,7 +200,7 @@ func TestServerEndsWithUs(t *testing.T) {
 	}
 }
 
-// A Docker that accepts connections and never answers must not hold us up.
+// A Docker that accepts connections and never responds must not block the search.
 func TestHangingDocker(t *testing.T) {
 	t.Parallel()
 	needsPrograms(t)
@@ -241,7 +239,7 @@ func TestSignalDuringTheSearch(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// Once it talks to the hanging Docker, it is searching.
+	// When it has connected to the hanging Docker, the search is in progress.
 	if _, err := listener.Accept(); err != nil {
 		t.Fatal(err)
 	}
