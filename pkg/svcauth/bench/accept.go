@@ -20,8 +20,9 @@ const (
 	slowMail      = 250 * time.Millisecond
 )
 
-// accept compares how fast Herald takes POSTs for good, while mails cannot go out as fast, with bare inserts of River's
-// jobs. Each round has a new pair, which is killed at its end, so that nobody works a backlog during the inserts.
+// accept compares the rate at which Herald accepts POSTs, while the mail server is slow or down,
+// with the rate of plain inserts of River jobs. Each round starts a new pair and kills it at the
+// end, so that no backlog is processed during the inserts.
 func accept(ctx context.Context, r *rig) (rows []row, err error) {
 	if err := r.open(ctx); err != nil {
 		return nil, err
@@ -31,13 +32,13 @@ func accept(ctx context.Context, r *rig) (rows []row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, slow.Close()) }()
-	nobody, err := proc.FreeAddr()
+	unused, err := proc.FreeAddr()
 	if err != nil {
 		return nil, err
 	}
 	rows = []row{heading(fmt.Sprintf("POSTs answered 201, beside River's insert one by one: %d clients", acceptClients))}
 	for _, c := range []struct{ what, smtpAddr string }{
-		{fmt.Sprintf("mail server takes %v for each mail", slowMail), slow.Addr}, {"no mail server", nobody},
+		{fmt.Sprintf("mail server takes %v for each mail", slowMail), slow.Addr}, {"no mail server", unused},
 	} {
 		var posts, ratios []float64
 		for range (r.options.rounds + 1) / 2 {
@@ -52,13 +53,13 @@ func accept(ctx context.Context, r *rig) (rows []row, err error) {
 			progress("%s: %.0f POSTs/s, %.0f inserts/s", c.what, accepted, inserted)
 			posts, ratios = append(posts, accepted), append(ratios, accepted/inserted)
 		}
-		line := row{what: "  " + c.what, figure: fmt.Sprintf("%.0f POSTs/s", median(posts, same))}
+		line := row{what: "  " + c.what, figure: fmt.Sprintf("%.0f POSTs/s", median(posts, identity))}
 		rows = append(rows, line.beside("inserts", ratioOf(ratios), atLeast(1)))
 	}
 	return rows, nil
 }
 
-// insertRate returns how many jobs a second are inserted into a new database.
+// insertRate returns the number of jobs inserted per second into a new database.
 func (r *rig) insertRate(ctx context.Context) (perSecond float64, err error) {
 	name := pgtest.TempName("bench_insert")
 	url, err := r.site.Server.CreateDatabase(ctx, name)
@@ -72,7 +73,8 @@ func (r *rig) insertRate(ctx context.Context) (perSecond float64, err error) {
 	return plain.InsertOneByOne(ctx, url, acceptClients, acceptWarm, r.options.window)
 }
 
-// acceptRate returns how many POSTs a second a new pair answers with 201. One that is not stored afterwards is an error.
+// acceptRate returns the number of POSTs per second that a new pair answers with 201. It returns an
+// error if an accepted notification is not stored.
 func (r *rig) acceptRate(ctx context.Context, smtpAddr string, mails *sink.Sink) (perSecond float64, err error) {
 	s, err := r.start(ctx, ours, smtpAddr)
 	if err != nil {

@@ -9,11 +9,11 @@ import (
 	"example.com/micromachine/pkg/svcauth/bench/internal/traffic"
 )
 
-// flushTime is how long PostgreSQL's connections keep their statistics to themselves when they have nothing more to do.
+// flushTime is the time after which PostgreSQL's idle connections have reported their statistics.
 const flushTime = 10*time.Second + 500*time.Millisecond
 
-// alone counts what one notification costs the database when it is the only one. The side's own background is measured
-// before, for as long as the statistics take to be complete, and taken off.
+// alone counts the transactions and WAL syncs of a notification at low load, so that none are
+// shared. It measures the pair without load first and subtracts that.
 func alone(ctx context.Context, r *rig) ([]row, error) {
 	s, err := r.side(ctx, ours)
 	if err != nil {
@@ -58,7 +58,7 @@ func alone(ctx context.Context, r *rig) ([]row, error) {
 	return append(rows, last), nil
 }
 
-// What a reading counts.
+// The counts of a reading.
 func transactions(u chains.Reading) int64       { return u.HeraldCommits + u.CensusCommits }
 func heraldTransactions(u chains.Reading) int64 { return u.HeraldCommits }
 func syncs(u chains.Reading) int64              { return u.Syncs }

@@ -14,7 +14,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/bench/internal/traffic"
 )
 
-// The names of what is measured.
+// The names of the sides.
 const (
 	handWritten    = "hand-written chi + pgx, no authentication"
 	tokenRepeats   = "Census, tokens that repeat"
@@ -24,11 +24,12 @@ const (
 const (
 	getRounds = 21
 	getOps    = 2000
-	// handWrittenPool is enough for every client.
+	// handWrittenPool has one connection for each client.
 	handWrittenPool = clientCount
 )
 
-// censusGet compares the built Census with a service written by hand that reads the same table, both over TLS.
+// censusGet compares the built Census with a hand-written service that reads the same table. Both
+// use TLS.
 func censusGet(ctx context.Context, r *rig) ([]row, error) {
 	s, err := r.side(ctx, ours)
 	if err != nil {
@@ -60,7 +61,7 @@ func censusGet(ctx context.Context, r *rig) ([]row, error) {
 		kept, err = signQueries(clientCount, func(i int) (query, error) { return readUser(signer, i+1) })
 		return err
 	}
-	c := &contest{rounds: getRounds, ops: getOps, fresh: renew, sides: []side{
+	c := &comparison{rounds: getRounds, ops: getOps, fresh: renew, sides: []side{
 		{name: tokenRepeats, run: guarded.run(func(client, _ int) query { return kept[client] })},
 		{name: handWritten, run: open.run(func(_, i int) query { return fresh[i].withoutToken() })},
 		{name: tokenNeverSeen, run: guarded.run(func(_, i int) query { return fresh[i] })},
@@ -77,7 +78,7 @@ func censusGet(ctx context.Context, r *rig) ([]row, error) {
 	}, nil
 }
 
-// A query is a GET at Census, with a part of the answer that is expected.
+// A query is a GET at Census with a part of the expected response.
 type query struct{ path, token, want string }
 
 func (q query) withoutToken() query {
@@ -85,14 +86,14 @@ func (q query) withoutToken() query {
 	return q
 }
 
-// readUser is the query for a user in the user's own name.
+// readUser returns a query for a user, made on behalf of that user.
 func readUser(signer *svcauth.Signer, user int) (q query, err error) {
 	q.path, q.want = fmt.Sprintf("user/%d/", user), fmt.Sprintf(`"user%d@example.com"`, user)
 	q.token, err = chains.ReadToken(signer, q.path, user)
 	return q, err
 }
 
-// signQueries makes n queries on all CPUs.
+// signQueries makes n queries, concurrently.
 func signQueries(n int, sign func(i int) (query, error)) ([]query, error) {
 	queries := make([]query, n)
 	var group errgroup.Group
@@ -108,7 +109,7 @@ func signQueries(n int, sign func(i int) (query, error)) ([]query, error) {
 	return queries, group.Wait()
 }
 
-// readers are clients of one Census, each with a connection.
+// readers are the connections of the clients to one Census.
 type readers []*traffic.Conn
 
 func newReaders(ctx context.Context, s *chains.Side, addr string) (readers, error) {
@@ -121,7 +122,7 @@ func newReaders(ctx context.Context, s *chains.Side, addr string) (readers, erro
 
 func (r readers) close() { traffic.CloseAll(r) }
 
-// run returns a side's run in which the readers share the queries of a round.
+// run returns a function that runs a round, in which the readers share the queries.
 func (r readers) run(choose func(client, i int) query) func(ops int) error {
 	return func(ops int) error {
 		var next atomic.Int64
@@ -147,7 +148,7 @@ func (r readers) run(choose func(client, i int) query) func(ops int) error {
 	}
 }
 
-// appendTo appends the whole request.
+// appendTo appends the HTTP request to buffer.
 func (q query) appendTo(buffer []byte) []byte {
 	buffer = fmt.Appendf(buffer, "GET /%s HTTP/1.1\r\nHost: census.service\r\n", q.path)
 	if q.token != "" {

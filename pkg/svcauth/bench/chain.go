@@ -16,31 +16,31 @@ const (
 	chainWarm        = 1500 * time.Millisecond
 )
 
-// idleTime is how long the idle sides are watched, to know what they do without any load.
+// idleTime is how long the sides are measured without load.
 const idleTime = 4 * time.Second
 
-// chain compares the running pair with the plain chains under as much load as each can bear, and shows what each
-// notification costs.
+// chain compares the running pair with the plain chains at full load and measures the cost of a
+// notification.
 func chain(ctx context.Context, r *rig) ([]row, error) {
-	names := r.contestants(ours, naive, tuned)
+	names := r.withBefore(ours, naive, tuned)
 	idle, err := r.idle(ctx, names)
 	if err != nil {
 		return nil, err
 	}
 	plan := traffic.Plan{Conns: chainConns, Outstanding: chainOutstanding, Warm: chainWarm, Window: r.options.window}
-	t, err := r.compete(ctx, plan, names...)
+	t, err := r.compareSides(ctx, plan, names...)
 	if err != nil {
 		return nil, err
 	}
 	rows := []row{heading(fmt.Sprintf("POST to mail: %d keep-alive clients, %d notifications outstanding",
 		chainConns, chainOutstanding))}
 	for _, name := range names {
-		rows = append(rows, row{what: "  " + name, figure: fmt.Sprintf("%.0f mails/s", t.each(name, turn.rate))})
+		rows = append(rows, row{what: "  " + name, figure: fmt.Sprintf("%.0f mails/s", t.each(name, measurement.rate))})
 	}
-	rows[1] = rows[1].beside(naive, t.ratio(ours, naive, turn.rate), atLeast(1.5))
-	rows = append(rows, row{what: "    beside tuned"}.beside(tuned, t.ratio(ours, tuned, turn.rate), atLeast(1)))
+	rows[1] = rows[1].beside(naive, t.ratio(ours, naive, measurement.rate), atLeast(1.5))
+	rows = append(rows, row{what: "    beside tuned"}.beside(tuned, t.ratio(ours, tuned, measurement.rate), atLeast(1)))
 	if slices.Contains(names, before) {
-		rows = append(rows, row{what: "    beside before"}.beside(before, t.ratio(ours, before, turn.rate), goal{}))
+		rows = append(rows, row{what: "    beside before"}.beside(before, t.ratio(ours, before, measurement.rate), goal{}))
 	}
 	rows = append(rows, r.costRows(t, names)...)
 	return append(rows, r.databaseRows(t, idle, names)...), nil
@@ -72,12 +72,12 @@ func (r *rig) idle(ctx context.Context, names []string) (map[string]chains.Readi
 	return used, nil
 }
 
-func cpuEach(of func(chains.Reading) time.Duration) func(turn) float64 {
-	return func(t turn) float64 { return t.per(milliseconds(of(t.used))) }
+func cpuEach(of func(chains.Reading) time.Duration) func(measurement) float64 {
+	return func(t measurement) float64 { return t.per(milliseconds(of(t.used))) }
 }
 
-// costRows show the CPU time of each notification.
-func (r *rig) costRows(t tournament, names []string) []row {
+// costRows returns the rows with the CPU time of a notification.
+func (r *rig) costRows(t measurements, names []string) []row {
 	rows := []row{heading("CPU time of one notification, at load")}
 	for _, c := range []struct {
 		what string
@@ -105,8 +105,9 @@ func (r *rig) costRows(t tournament, names []string) []row {
 	return rows
 }
 
-// databaseRows show the transactions and the WAL syncs of each notification, without those that the side makes when idle.
-func (r *rig) databaseRows(t tournament, idle map[string]chains.Reading, names []string) []row {
+// databaseRows returns the rows with the transactions and WAL syncs of a notification. They exclude
+// those of an idle side.
+func (r *rig) databaseRows(t measurements, idle map[string]chains.Reading, names []string) []row {
 	rows := []row{heading("Transactions and WAL syncs of one notification, at load")}
 	for _, c := range []struct {
 		what string
@@ -123,7 +124,7 @@ func (r *rig) databaseRows(t tournament, idle map[string]chains.Reading, names [
 			continue
 		}
 		for _, name := range names {
-			value := t.each(name, func(t turn) float64 {
+			value := t.each(name, func(t measurement) float64 {
 				background := float64(c.of(idle[name])) * t.Elapsed.Seconds() / idleTime.Seconds()
 				return t.per(float64(c.of(t.used)) - background)
 			})

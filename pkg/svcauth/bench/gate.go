@@ -10,11 +10,10 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// tokenKey is the token's header as net/http spells it in a request that it has read.
+// tokenKey is the header of the token in the canonical form of net/http.
 var tokenKey = http.CanonicalHeaderKey(svcauth.Header)
 
-// A gate is svcauth's whole check before one request, which comes with another token each time. Like the request it is
-// for one goroutine at a time.
+// A gate verifies one request repeatedly with different tokens. It is not safe for concurrent use.
 type gate struct {
 	verifier *svcauth.Verifier
 	request  *http.Request
@@ -25,7 +24,7 @@ func newGate(verifier *svcauth.Verifier, target string) (*gate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing URL: %w", err)
 	}
-	// Read from the wire, so that it is what a server sees.
+	// The request is parsed from its wire form, so that it equals the one that a server gets.
 	wire := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", u.RequestURI(), u.Host)
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(wire)))
 	if err != nil {
@@ -34,14 +33,14 @@ func newGate(verifier *svcauth.Verifier, target string) (*gate, error) {
 	return &gate{verifier: verifier, request: r}, nil
 }
 
-// check verifies the request with the one token of the slice.
+// check verifies the request with the only token in the slice.
 func (g *gate) check(token []string) error {
 	g.request.Header[tokenKey] = token
-	return g.admit()
+	return g.verify()
 }
 
-// admit is the one call of the verifier.
-func (g *gate) admit() error {
+// verify calls the verifier.
+func (g *gate) verify() error {
 	_, err := g.verifier.Verify(g.request, 0)
 	return err
 }

@@ -10,11 +10,11 @@ import (
 	"example.com/micromachine/pkg/svcauth/bench/internal/traffic"
 )
 
-// idleWindow is long enough for a tenth of a percent of a core to be seen in /proc.
+// idleWindow is long enough to measure 0.1 % of a core with /proc.
 const idleWindow = 15 * time.Second
 
-// idleHerald measures what a new Herald does when nobody asks it for anything, before it has had any load and just after.
-// Its transactions after the load are counted once those of the load itself are in the server's statistics.
+// idleHerald measures what a new Herald uses without requests, before and after load. The
+// transactions after the load are counted when the statistics of the load are complete.
 func idleHerald(ctx context.Context, r *rig) (rows []row, err error) {
 	if err := r.open(ctx); err != nil {
 		return nil, err

@@ -9,26 +9,26 @@ import (
 	"example.com/micromachine/pkg/svcauth/bench/internal/traffic"
 )
 
-// latencyWarm lets the connections open that the rate needs.
+// latencyWarm is the time in which the connections for the rate open.
 const latencyWarm = 2 * time.Second
 
-// An offer is a rate at which POSTs are due, and what is expected of the pair at it.
-type offer struct {
+// An offeredLoad is a rate of POSTs and the goals for the pair at this rate.
+type offeredLoad struct {
 	rate     float64
-	beside   goal    // of the ratio to the tuned chain
+	beside   goal    // for the ratio to the tuned chain
 	p50, p99 float64 // in milliseconds; zero: no goal
 }
 
-var offers = []offer{{rate: 200, beside: atMost(1)}, {rate: 50, p50: 15, p99: 30}}
+var offeredLoads = []offeredLoad{{rate: 200, beside: atMost(1)}, {rate: 50, p50: 15, p99: 30}}
 
-// latency measures the time from when a POST was due to when the mail server has taken its mail, at rates that are not
-// the most the pair can bear. A POST that was refused counts as one whose mail never came.
+// latency measures the time from when a POST is due until the mail server has accepted its mail, at
+// rates below the maximum. A rejected POST counts as a mail that never arrives.
 func latency(ctx context.Context, r *rig) ([]row, error) {
 	var rows []row
-	for _, o := range offers {
+	for _, o := range offeredLoads {
 		plan := traffic.Plan{Conns: chainConns, Rate: o.rate, Warm: latencyWarm, Window: r.options.window}
-		names := r.contestants(ours, tuned)
-		t, err := r.compete(ctx, plan, names...)
+		names := r.withBefore(ours, tuned)
+		t, err := r.compareSides(ctx, plan, names...)
 		if err != nil {
 			return nil, err
 		}
@@ -38,7 +38,7 @@ func latency(ctx context.Context, r *rig) ([]row, error) {
 			of    float64
 			limit float64
 		}{{"p50", 0.50, o.p50}, {"p99", 0.99, o.p99}} {
-			figure := func(t turn) float64 { return t.percentile(p.of) }
+			figure := func(t measurement) float64 { return t.percentile(p.of) }
 			value := t.each(ours, figure)
 			line := row{what: "  " + ours + ", " + p.what, figure: showTime(value)}
 			line = line.beside(tuned, t.ratio(ours, tuned, figure), o.beside)
@@ -54,7 +54,7 @@ func latency(ctx context.Context, r *rig) ([]row, error) {
 	return rows, nil
 }
 
-// showTime shows milliseconds.
+// showTime formats milliseconds.
 func showTime(ms float64) string {
 	if math.IsInf(ms, 1) {
 		return "never"
@@ -62,8 +62,8 @@ func showTime(ms float64) string {
 	return fmt.Sprintf("%.1f ms", ms)
 }
 
-// percentile returns a latency in milliseconds.
-func (t turn) percentile(p float64) float64 {
+// percentile returns a percentile of the latencies in milliseconds. p is between 0 and 1.
+func (t measurement) percentile(p float64) float64 {
 	total := len(t.Latencies)
 	for _, refused := range t.Refused {
 		total += refused

@@ -1,14 +1,15 @@
-// Command bench measures package svcauth beside its peers and beside the bare work it stands on, and the running pair of
-// Census and Herald beside the chain that a good engineer would write first. It prints one table of ratios:
+// Command bench compares package svcauth with similar libraries and with the plain cryptography,
+// and the running pair of Census and Herald with a simple implementation of the same chain. It
+// prints one table of ratios:
 //
 //	DATABASE_URL=postgres://… go run .
 //	DATABASE_URL=postgres://… go run . -only chain -rounds 3
 //	DATABASE_URL=postgres://… go run . -only chain -ours DIR      with the programs built in DIR
 //	DATABASE_URL=postgres://… go run . -only chain -before DIR    beside the programs that another commit built in DIR
 //
-// All that is compared runs in rounds that take turns, so that what else the machine does falls on every side alike; a
-// ratio is the median of the rounds' ratios. It is a module of its own, so that nobody who uses the library downloads the
-// peers.
+// The compared sides run in alternating rounds, so that other load on the machine affects all of
+// them. A ratio is the median of the ratios of all rounds. The command is a module of its own, so
+// that users of the library do not download the compared libraries.
 package main
 
 import (
@@ -36,24 +37,24 @@ type options struct {
 	scale  bool
 	only   []string
 	binDir string
-	// beforeDir holds the programs of another commit; empty: there is none to compare with.
+	// beforeDir has the programs of another commit to compare with. Empty: none.
 	beforeDir string
 	rounds    int
 	window    time.Duration
-	// tunedPool is the size of the tuned chain's database pools; 0 is the default of pgx.
+	// tunedPool is the size of the tuned chain's database pools. Zero: the default of pgx.
 	tunedPool int
 }
 
 func parseOptions() (o options, err error) {
-	flag.IntVar(&o.tokens, "tokens", 1_000_000, "how many distinct tokens the measurement of memory verifies; 0 leaves it out")
+	flag.IntVar(&o.tokens, "tokens", 1_000_000, "number of distinct tokens to verify in section memory; 0 skips it")
 	flag.BoolVar(&o.strict, "strict", false, "exit with status 1 when a goal is missed")
-	flag.BoolVar(&o.scale, "scale", false, "measure with a million users and 500,000 old notifications, too")
-	only := flag.String("only", "", "measure these sections alone, separated by commas: "+strings.Join(sectionNames(), ", "))
-	flag.StringVar(&o.binDir, "ours", filepath.Join("..", "..", "..", ".bin"), "the directory of the built census, herald and svcauth")
-	flag.StringVar(&o.beforeDir, "before", "", "a directory of the same programs of another commit, to compare with in chain and latency")
-	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds the running services are measured in")
-	flag.DurationVar(&o.window, "window", 4*time.Second, "how long each side is measured in each of these rounds")
-	flag.IntVar(&o.tunedPool, "tuned-pool", 0, "how many database connections each service of the tuned chain may have; 0 is the default of pgx")
+	flag.BoolVar(&o.scale, "scale", false, "also measure with a million users and 500,000 old notifications")
+	only := flag.String("only", "", "measure only these sections, separated by commas: "+strings.Join(sectionNames(), ", "))
+	flag.StringVar(&o.binDir, "ours", filepath.Join("..", "..", "..", ".bin"), "directory with the built census, herald and svcauth")
+	flag.StringVar(&o.beforeDir, "before", "", "directory with the programs of another commit, to compare with in sections chain and latency")
+	flag.IntVar(&o.rounds, "rounds", 5, "number of rounds in which the running services are measured")
+	flag.DurationVar(&o.window, "window", 4*time.Second, "time for which each side is measured in a round")
+	flag.IntVar(&o.tunedPool, "tuned-pool", 0, "size of the database pools of the tuned chain; 0 is the default of pgx")
 	flag.Parse()
 	if *only != "" {
 		o.only = strings.Split(*only, ",")
@@ -82,7 +83,8 @@ func main() {
 	}
 }
 
-// dispatch runs as one of the processes that are measured, or measures. With -strict it returns how many goals are missed.
+// dispatch runs the program as one of the measured processes, or measures. With -strict it returns
+// the number of missed goals.
 func dispatch(ctx context.Context) (missed int, err error) {
 	switch args := os.Args[1:]; {
 	case len(args) == 1 && args[0] == plain.CensusCommand:
@@ -116,7 +118,7 @@ type section struct {
 	measure func(context.Context, *bench) ([]row, error)
 }
 
-// A bench is what the sections need.
+// A bench has what the sections use.
 type bench struct {
 	options
 	databaseURL string
@@ -154,7 +156,7 @@ func sectionNames() (names []string) {
 	return names
 }
 
-// wants says whether a section is to be measured.
+// wants reports whether a section is selected.
 func (o options) wants(section string) bool {
 	if len(o.only) > 0 {
 		return slices.Contains(o.only, section)
@@ -162,11 +164,11 @@ func (o options) wants(section string) bool {
 	return section != scaleSection || o.scale
 }
 
-// measure measures what the options ask for, prints the table, and returns how many goals are missed.
+// measure measures the selected sections, prints the table and returns the number of missed goals.
 func measure(ctx context.Context, o options) (missed int, err error) {
 	databaseURL := os.Getenv("DATABASE_URL")
 	if databaseURL == "" {
-		return 0, errors.New("DATABASE_URL is not set: it names a PostgreSQL server on which databases may be made")
+		return 0, errors.New("DATABASE_URL is not set: it must name a PostgreSQL server, as a user who may create databases")
 	}
 	w, err := newWorld()
 	if err != nil {
@@ -181,7 +183,8 @@ func measure(ctx context.Context, o options) (missed int, err error) {
 	return t.missed(), err
 }
 
-// table measures the sections that the options ask for. With an error it returns what was measured before.
+// table measures the selected sections. If it returns an error, the table has the rows measured
+// before.
 func (b *bench) table(ctx context.Context) (t table, err error) {
 	for _, s := range sections() {
 		if !b.wants(s.name) {
@@ -197,7 +200,7 @@ func (b *bench) table(ctx context.Context) (t table, err error) {
 	return t, nil
 }
 
-// progress tells whoever waits what is going on; the table alone goes to the standard output.
+// progress writes a message to the standard error. Only the table goes to the standard output.
 func progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
 }

@@ -11,8 +11,8 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// memory looks at what a verifier keeps of the tokens it has seen: the heap in use after a tenth of them, and after all.
-// All of them stay valid to the end, so that none is forgotten because its time is over.
+// memory measures the heap in use after a verifier has verified a tenth of the tokens, and after
+// all of them. The tokens stay valid, so that none is dropped because it has expired.
 func memory(ctx context.Context, w *world, tokens int) ([]row, error) {
 	if tokens == 0 {
 		return nil, nil
@@ -46,16 +46,16 @@ func memory(ctx context.Context, w *world, tokens int) ([]row, error) {
 
 func megabytes(mb float64) string { return fmt.Sprintf("%.1f MB", mb) }
 
-// heapInUse returns the megabytes that are reachable.
+// heapInUse returns the size of the reachable heap in megabytes.
 func heapInUse() float64 {
 	runtime.GC()
-	runtime.GC() // what a sync.Pool holds survives the first
+	runtime.GC() // sync.Pool keeps its objects for one more cycle
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return float64(stats.HeapAlloc) / 1e6
 }
 
-// flood signs and verifies n tokens on all CPUs and keeps none.
+// flood signs and verifies n tokens, concurrently.
 func (w *world) flood(ctx context.Context, verifier *svcauth.Verifier, n int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	workers := runtime.GOMAXPROCS(0)

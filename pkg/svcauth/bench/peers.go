@@ -19,7 +19,7 @@ import (
 	jwxjwt "github.com/lestrrat-go/jwx/v3/jwt"
 )
 
-// The names of the peers in the table.
+// The names of the compared libraries in the table.
 const (
 	golangJWT = "golang-jwt v5"
 	goJOSE    = "go-jose v4"
@@ -28,14 +28,15 @@ const (
 	withJWKS  = "keyfunc v3 + golang-jwt v5"
 )
 
-// A peer is another library, set up to check signature, issuer, audience and times, as far as it can. That the token is for
-// the request none of them knows how to check, so that is done with what each reads of the claims.
+// A peer is another library, configured to check signature, issuer, audience and times as far as it
+// can. None of them can check that the token is for the request, so [request.check] does that with
+// the claims that the library has parsed.
 type peer struct {
 	name   string
 	verify func(token string) error
 }
 
-// request is what a token says of its request.
+// A request has the claims that bind a token to its request.
 type request struct {
 	Method string `json:"htm"`
 	URL    string `json:"htu"`
@@ -48,7 +49,7 @@ func (r request) check() error {
 	return nil
 }
 
-// peers returns them all, for one key.
+// peers returns all peers, configured for one key.
 func peers(ctx context.Context, key ed25519.PublicKey, keyID string) ([]peer, error) {
 	set, err := jwxVerifier(key, keyID)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// checkRefusals makes sure that a peer does the work it is measured at: it accepts a good token, and refuses one with
-// each of the faults that all of them are set up to find.
+// checkRefusals returns an error unless a peer accepts a valid token and rejects a token with each
+// of the faults that every peer is configured to detect.
 func (w *world) checkRefusals(p peer) error {
 	good, err := readToken(w.signer, audience, userURL)
 	if err != nil {
@@ -30,7 +30,7 @@ func (w *world) checkRefusals(p peer) error {
 	return nil
 }
 
-// badTokens returns tokens by what is wrong with them.
+// badTokens returns invalid tokens by their fault.
 func (w *world) badTokens(good string) (map[string]string, error) {
 	bad := map[string]string{"another signature": withOtherSignature(good)}
 	for fault, of := range map[string]struct {

@@ -17,15 +17,15 @@ import (
 // The names of the sides.
 const (
 	ours   = "ours"
-	before = "before" // ours, built from another commit
+	before = "before" // our programs, built from another commit
 	naive  = "naive"
 	tuned  = "tuned"
 )
 
 const benchUsers = 1000
 
-// A rig is what the measurements of running services share. Sides are started when they are first asked for, and run
-// until the end.
+// A rig is shared by the measurements of running services. It starts a side on first use and stops
+// all sides at the end.
 type rig struct {
 	options options
 	site    chains.Site
@@ -69,7 +69,7 @@ func (r *rig) open(ctx context.Context) (err error) {
 
 func (r *rig) onClose(f func() error) { r.closers = append(r.closers, f) }
 
-// close ends everything in the reverse order of its start.
+// close stops everything in the reverse order of its start.
 func (r *rig) close() error {
 	var errs []error
 	for _, closer := range slices.Backward(r.closers) {
@@ -78,7 +78,7 @@ func (r *rig) close() error {
 	return errors.Join(errs...)
 }
 
-// side returns a running side.
+// side returns a running side. It starts the side on first use.
 func (r *rig) side(ctx context.Context, name string) (*chains.Side, error) {
 	if err := r.open(ctx); err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (r *rig) side(ctx context.Context, name string) (*chains.Side, error) {
 	return s, nil
 }
 
-// start starts a side that the caller closes.
+// start starts a side. The caller must close it.
 func (r *rig) start(ctx context.Context, name, smtpAddr string) (*chains.Side, error) {
 	progress("starting %s", name)
 	site := r.site
@@ -108,25 +108,25 @@ func (r *rig) start(ctx context.Context, name, smtpAddr string) (*chains.Side, e
 	return site.Built(ctx, name, smtpAddr)
 }
 
-// A turn is what one side has shown in one round.
-type turn struct {
+// A measurement is the result of one side in one round.
+type measurement struct {
 	traffic.Result
 	used chains.Reading // in the window
 }
 
-// rate returns the mails that arrived in a second.
-func (t turn) rate() float64 { return float64(t.Mails) / t.Elapsed.Seconds() }
+// rate returns the number of mails that arrived per second.
+func (t measurement) rate() float64 { return float64(t.Mails) / t.Elapsed.Seconds() }
 
-// acceptRate returns the POSTs that were answered 201 in a second.
-func (t turn) acceptRate() float64 { return float64(t.Accepted) / t.Elapsed.Seconds() }
+// acceptRate returns the number of POSTs answered with 201 per second.
+func (t measurement) acceptRate() float64 { return float64(t.Accepted) / t.Elapsed.Seconds() }
 
-// per returns a quantity for each mail.
-func (t turn) per(quantity float64) float64 { return quantity / float64(t.Mails) }
+// per divides a quantity by the number of mails.
+func (t measurement) per(quantity float64) float64 { return quantity / float64(t.Mails) }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// play runs a plan on a side and reads what the side uses in the window.
-func (r *rig) play(ctx context.Context, s *chains.Side, plan traffic.Plan) (turn, error) {
+// play runs a plan on a side and measures what the side uses in the window.
+func (r *rig) play(ctx context.Context, s *chains.Side, plan traffic.Plan) (measurement, error) {
 	var readings []chains.Reading
 	plan.AtEdge = func() error {
 		reading, err := r.meter.Read(ctx, s)
@@ -135,34 +135,34 @@ func (r *rig) play(ctx context.Context, s *chains.Side, plan traffic.Plan) (turn
 	}
 	result, err := traffic.Run(ctx, plan, s.Target, &r.users, r.mails)
 	if err != nil {
-		return turn{}, fmt.Errorf("%s: %w", s.Name, err)
+		return measurement{}, fmt.Errorf("%s: %w", s.Name, err)
 	}
-	t := turn{Result: result, used: readings[1].Sub(readings[0])}
+	t := measurement{Result: result, used: readings[1].Sub(readings[0])}
 	if t.Mails == 0 {
 		return t, fmt.Errorf("%s: no mail arrived in %v", s.Name, t.Elapsed)
 	}
 	return t, nil
 }
 
-// A tournament has the turns of each side, by its name, in the order of the rounds.
-type tournament map[string][]turn
+// measurements has the measurements of each side, by its name, in the order of the rounds.
+type measurements map[string][]measurement
 
-// contestants returns the names, and before where there is one.
-func (r *rig) contestants(names ...string) []string {
+// withBefore returns the names, with before if the option is set.
+func (r *rig) withBefore(names ...string) []string {
 	if r.options.beforeDir != "" {
 		names = append(names, before)
 	}
 	return names
 }
 
-// compete lets sides take turns with the same plan.
-func (r *rig) compete(ctx context.Context, plan traffic.Plan, names ...string) (tournament, error) {
+// compareSides runs a plan on the sides in alternation.
+func (r *rig) compareSides(ctx context.Context, plan traffic.Plan, names ...string) (measurements, error) {
 	for _, name := range names {
 		if _, err := r.side(ctx, name); err != nil {
 			return nil, err
 		}
 	}
-	all := tournament{}
+	all := measurements{}
 	for round := range r.options.rounds {
 		for _, name := range names {
 			t, err := r.play(ctx, r.sides[name], plan)
@@ -177,13 +177,13 @@ func (r *rig) compete(ctx context.Context, plan traffic.Plan, names ...string) (
 	return all, nil
 }
 
-// each returns the median of a figure over a side's turns.
-func (t tournament) each(name string, figure func(turn) float64) float64 {
+// each returns the median of a figure over the measurements of a side.
+func (t measurements) each(name string, figure func(measurement) float64) float64 {
 	return median(t[name], figure)
 }
 
-// ratio compares a figure of two sides, round by round.
-func (t tournament) ratio(name, base string, figure func(turn) float64) ratio {
+// ratio returns the ratio of a figure of two sides over all rounds.
+func (t measurements) ratio(name, base string, figure func(measurement) float64) ratio {
 	ratios := make([]float64, len(t[name]))
 	for i := range ratios {
 		ratios[i] = figure(t[name][i]) / figure(t[base][i])

@@ -8,25 +8,26 @@ import (
 	"time"
 )
 
-// roundTime is the least that a side which may repeat itself runs in each round.
+// roundTime is the minimum time of a round for a side that can repeat its operations.
 const roundTime = 50 * time.Millisecond
 
-// A contest lets its sides take turns, round after round, so that they share the machine's good and bad moments.
-type contest struct {
+// A comparison runs its sides in alternation, so that changes in the speed of the machine affect
+// all of them.
+type comparison struct {
 	rounds int
-	ops    int          // of each side in each round
-	fresh  func() error // makes what a round uses up, outside the timing
+	ops    int          // operations of each side in a round
+	fresh  func() error // prepares a round; it is not timed
 	sides  []side
 }
 
-// A side is one of the things that a contest compares.
+// A side is one of the compared functions.
 type side struct {
 	name    string
 	run     func(ops int) error
-	repeats bool // the same operations may run again until roundTime is over
+	repeats bool // the operations may be repeated until roundTime is over
 }
 
-// each returns a side's run that does one operation after the other.
+// each returns a run function that calls op for one operation after the other.
 func each(op func(i int) error) func(int) error {
 	return func(ops int) error {
 		for i := range ops {
@@ -38,14 +39,14 @@ func each(op func(i int) error) func(int) error {
 	}
 }
 
-// A sample is what one round of one side took for each operation.
+// A sample is the cost of an operation of one side in one round.
 type sample struct{ ns, allocs float64 }
 
-// results are the samples of each side, by its name, in the order of the rounds.
+// results has the samples of each side, by its name, in the order of the rounds.
 type results map[string][]sample
 
-// run holds the contest. A first round, to warm up, does not count.
-func (c *contest) run(ctx context.Context) (results, error) {
+// run runs all rounds. A first round warms up and is not counted.
+func (c *comparison) run(ctx context.Context) (results, error) {
 	all := results{}
 	for round := range c.rounds + 1 {
 		if err := c.fresh(); err != nil {
@@ -68,7 +69,7 @@ func (c *contest) run(ctx context.Context) (results, error) {
 }
 
 func (s side) measure(ops int) (sample, error) {
-	runtime.GC() // what the side before left behind is not this one's to clear away
+	runtime.GC() // collects the garbage of the previous side
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	start, done := time.Now(), 0
@@ -86,20 +87,20 @@ func (s side) measure(ops int) (sample, error) {
 	}, nil
 }
 
-// time returns the median time of one operation, in nanoseconds.
+// time returns the median time of an operation in nanoseconds.
 func (r results) time(name string) float64 {
 	return median(r[name], func(s sample) float64 { return s.ns })
 }
 
-// allocs returns the median number of allocations in one operation.
+// allocs returns the median number of allocations of an operation.
 func (r results) allocs(name string) float64 {
 	return median(r[name], func(s sample) float64 { return s.allocs })
 }
 
-// A ratio is the median of the rounds' ratios, with the least and the greatest of them.
+// A ratio is the median, the minimum and the maximum of the ratios of all rounds.
 type ratio struct{ median, low, high float64 }
 
-// ratio compares the times of two sides, round by round.
+// ratio returns the ratio of the times of two sides over all rounds.
 func (r results) ratio(name, base string) ratio {
 	ratios := make([]float64, len(r[name]))
 	for i := range ratios {
@@ -108,10 +109,10 @@ func (r results) ratio(name, base string) ratio {
 	return ratioOf(ratios)
 }
 
-func same(f float64) float64 { return f }
+func identity(f float64) float64 { return f }
 
 func ratioOf(ratios []float64) ratio {
-	return ratio{median: median(ratios, same), low: slices.Min(ratios), high: slices.Max(ratios)}
+	return ratio{median: median(ratios, identity), low: slices.Min(ratios), high: slices.Max(ratios)}
 }
 
 func median[T any](items []T, value func(T) float64) float64 {

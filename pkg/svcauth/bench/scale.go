@@ -11,7 +11,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/bench/internal/traffic"
 )
 
-// The two sizes that are compared.
+// The compared sizes.
 const (
 	small, large                        = "small", "large"
 	fewNotifications, manyNotifications = 10_000, 500_000
@@ -22,14 +22,14 @@ const (
 	scaleRounds = 21
 	scaleOps    = 1000
 	scalePage   = 50 // users
-	// admin is the user who lists users.
+	// admin is the ID of the user who lists users.
 	admin = 1
 )
 
-// A pairOfSizes is two pairs of Census and Herald that differ in what is stored.
-type pairOfSizes struct{ small, large *chains.Side }
+// scalePairs are two pairs of Census and Herald with different amounts of data.
+type scalePairs struct{ small, large *chains.Side }
 
-func (p *pairOfSizes) close() error {
+func (p *scalePairs) close() error {
 	var errs []error
 	for _, s := range []*chains.Side{p.small, p.large} {
 		if s != nil {
@@ -39,12 +39,12 @@ func (p *pairOfSizes) close() error {
 	return errors.Join(errs...)
 }
 
-// scale compares the pair with itself when much more is stored.
+// scale compares the pair with a pair that stores much more data.
 func scale(ctx context.Context, r *rig) (rows []row, err error) {
 	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
-	var p pairOfSizes
+	var p scalePairs
 	defer func() { err = errors.Join(err, p.close()) }()
 	if p.small, err = r.filled(ctx, small, fewUsers, fewNotifications); err != nil {
 		return nil, err
@@ -59,7 +59,8 @@ func scale(ctx context.Context, r *rig) (rows []row, err error) {
 	return append(rows, more...), err
 }
 
-// filled starts a pair with so many users and sent notifications, most of which are copies of a few that were sent.
+// filled starts a pair with the given numbers of users and of sent notifications. Most
+// notifications are copies of a few sent ones.
 func (r *rig) filled(ctx context.Context, name string, users, notifications int) (_ *chains.Side, err error) {
 	progress("filling the %s databases", name)
 	site := r.site
@@ -78,20 +79,20 @@ func (r *rig) filled(ctx context.Context, name string, users, notifications int)
 	return s, nil
 }
 
-// scaleChain compares how fast notifications are delivered and accepted.
-func (r *rig) scaleChain(ctx context.Context, p pairOfSizes) ([]row, error) {
+// scaleChain compares the rates of delivered and of accepted notifications.
+func (r *rig) scaleChain(ctx context.Context, p scalePairs) ([]row, error) {
 	rows := []row{heading(fmt.Sprintf("%d old notifications beside %d, %d users beside %d",
 		manyNotifications, fewNotifications, manyUsers, fewUsers))}
 	for _, c := range []struct {
 		what, unit string
 		plan       traffic.Plan
-		figure     func(turn) float64
+		figure     func(measurement) float64
 	}{
-		{"POST to mail", "mails/s", traffic.Plan{Conns: chainConns, Outstanding: chainOutstanding}, turn.rate},
-		{"POSTs answered 201", "POSTs/s", traffic.Plan{Conns: acceptClients}, turn.acceptRate},
+		{"POST to mail", "mails/s", traffic.Plan{Conns: chainConns, Outstanding: chainOutstanding}, measurement.rate},
+		{"POSTs answered 201", "POSTs/s", traffic.Plan{Conns: acceptClients}, measurement.acceptRate},
 	} {
 		c.plan.Warm, c.plan.Window = chainWarm, r.options.window
-		t := tournament{}
+		t := measurements{}
 		for range r.options.rounds {
 			for _, s := range []*chains.Side{p.large, p.small} {
 				played, err := r.play(ctx, s, c.plan)
@@ -108,7 +109,8 @@ func (r *rig) scaleChain(ctx context.Context, p pairOfSizes) ([]row, error) {
 	return rows, nil
 }
 
-// A read is a way of reading users: who calls, and the i-th query where there are so many users.
+// A read is a kind of request that reads users: the caller, and a function that returns the i-th
+// query for a given number of users.
 type read struct {
 	what, caller string
 	query        func(signer *svcauth.Signer, i, users int) (query, error)
@@ -131,24 +133,24 @@ var reads = []read{
 	}},
 }
 
-// spread returns the users in an order that jumps among all of them.
+// spread returns the i-th user of a sequence that is spread over all users.
 func spread(i, users int) int {
 	const prime = 7919
 	return i*prime%users + 1
 }
 
-// listUsers is the query for a page whose first user is known.
+// listUsers returns a query for a page whose first user is known.
 func listUsers(signer *svcauth.Signer, parameters string, first int) (q query, err error) {
 	q.path, q.want = "user/?"+parameters, fmt.Sprintf(`"user%d@example.com"`, first)
 	q.token, err = chains.ReadToken(signer, q.path, admin)
 	return q, err
 }
 
-// scaleUsers compares how fast users are read.
-func (p pairOfSizes) scaleUsers(ctx context.Context) ([]row, error) {
+// scaleUsers compares the speed of reading users.
+func (p scalePairs) scaleUsers(ctx context.Context) ([]row, error) {
 	rows := make([]row, len(reads))
 	for i, how := range reads {
-		got, err := p.compete(ctx, how)
+		got, err := p.compareReads(ctx, how)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", how.what, err)
 		}
@@ -159,8 +161,8 @@ func (p pairOfSizes) scaleUsers(ctx context.Context) ([]row, error) {
 	return rows, nil
 }
 
-// compete lets the two sizes take turns with one way of reading.
-func (p pairOfSizes) compete(ctx context.Context, how read) (results, error) {
+// compareReads runs one kind of read on both sizes in alternation.
+func (p scalePairs) compareReads(ctx context.Context, how read) (results, error) {
 	l, err := newReading(ctx, how, p.large, manyUsers)
 	if err != nil {
 		return nil, err
@@ -171,14 +173,14 @@ func (p pairOfSizes) compete(ctx context.Context, how read) (results, error) {
 		return nil, err
 	}
 	defer s.clients.close()
-	c := &contest{
+	c := &comparison{
 		rounds: scaleRounds, ops: scaleOps, sides: []side{l.side(large), s.side(small)},
 		fresh: func() error { return errors.Join(l.renew(), s.renew()) },
 	}
 	return c.run(ctx)
 }
 
-// A reading is one way of reading at one Census, with tokens never seen before.
+// A reading runs one kind of read at one Census, each time with a new token.
 type reading struct {
 	how     read
 	users   int

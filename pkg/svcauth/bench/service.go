@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The names of what is measured.
+// The names of the sides.
 const (
 	openly    = "no authentication"
 	inSession = "svcauth, a session token that repeats"
@@ -26,7 +26,7 @@ const (
 	serviceOps    = 2000
 )
 
-// service compares a service with itself: one that reads a user from PostgreSQL, with and without authentication.
+// service compares a service that reads a user from PostgreSQL with and without authentication.
 func service(ctx context.Context, w *world, databaseURL string) (_ []row, err error) {
 	stored, err := newUsers(ctx, databaseURL)
 	if err != nil {
@@ -53,7 +53,7 @@ func service(ctx context.Context, w *world, databaseURL string) (_ []row, err er
 		return nil, err
 	}
 	defer l.close()
-	c := &contest{rounds: serviceRounds, ops: serviceOps, fresh: l.renew, sides: l.sides()}
+	c := &comparison{rounds: serviceRounds, ops: serviceOps, fresh: l.renew, sides: l.sides()}
 	r, err := c.run(ctx)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func service(ctx context.Context, w *world, databaseURL string) (_ []row, err er
 	}, nil
 }
 
-// serve starts the service on a port of its own and returns its address.
+// serve starts the service on a free port and returns its address.
 func serve(stored *users, guards ...func(http.Handler) http.Handler) (address string, stop func(), err error) {
 	router := chi.NewRouter()
 	router.With(guards...).Get("/user/{id}/", stored.get)
@@ -75,7 +75,7 @@ func serve(stored *users, guards ...func(http.Handler) http.Handler) (address st
 		return "", nil, fmt.Errorf("listening: %w", err)
 	}
 	server := &http.Server{Handler: router, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = server.Serve(listener) }() // when it fails, its clients do
+	go func() { _ = server.Serve(listener) }() // if it fails, the clients report errors
 	return listener.Addr().String(), func() { _ = server.Close() }, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"net/http"
 )
 
-// The names of what is measured.
+// The names of the sides.
 const (
 	rawSign = "raw Ed25519 sign"
 	ourSign = "svcauth, Signer.Sign of a GET"
@@ -18,7 +18,7 @@ const (
 	signOps    = 2000
 )
 
-// signing compares signing a request with signing the same bytes and no more.
+// signing compares signing a request with signing the same bytes with plain Ed25519.
 func signing(ctx context.Context, w *world) ([]row, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, userURL, nil)
 	if err != nil {
@@ -28,12 +28,12 @@ func signing(ctx context.Context, w *world) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	like, err := takeApart(token)
+	parts, err := splitToken(token)
 	if err != nil {
 		return nil, err
 	}
-	c := &contest{rounds: signRounds, ops: signOps, fresh: func() error { return nil }, sides: []side{
-		{name: rawSign, run: each(func(int) error { ed25519.Sign(w.private, like.input); return nil })},
+	c := &comparison{rounds: signRounds, ops: signOps, fresh: func() error { return nil }, sides: []side{
+		{name: rawSign, run: each(func(int) error { ed25519.Sign(w.private, parts.input); return nil })},
 		{name: ourSign, run: each(func(int) error { return w.signer.Sign(r, audience, subject) })},
 	}}
 	measured, err := c.run(ctx)

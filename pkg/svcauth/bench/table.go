@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// A row is a line of the table, ready to print.
+// A row is a formatted line of the table.
 type row struct {
 	what, figure, allocs, ratio, spread, goal, verdict string
 }
@@ -18,10 +18,10 @@ const (
 	verdictNotRun = "NOT RUN"
 )
 
-// A goal bounds a ratio or a count; the zero goal is none.
+// A goal is a bound on a ratio or a count. The zero value is no goal.
 type goal struct {
 	limit float64
-	least bool // the limit is a lower one
+	least bool // the limit is a lower bound
 }
 
 func atMost(limit float64) goal  { return goal{limit: limit} }
@@ -42,7 +42,7 @@ func (g goal) verdict(value float64) string {
 	return "ok"
 }
 
-// judged returns the row with a goal and whether value meets it.
+// judged returns the row with a goal and whether value reaches it.
 func (r row) judged(value float64, g goal) row {
 	if g != (goal{}) {
 		r.goal, r.verdict = g.String(), g.verdict(value)
@@ -52,12 +52,12 @@ func (r row) judged(value float64, g goal) row {
 
 func heading(what string) row { return row{what: what} }
 
-// notRun returns the row of what could not be measured, with the reason.
+// notRun returns the row of a figure that could not be measured, with the reason.
 func notRun(what string, reason error) row {
 	return row{what: what, ratio: reason.Error(), verdict: verdictNotRun}
 }
 
-// opRow is the row of a side that was measured by the operation.
+// opRow returns the row of a side with the time of an operation.
 func (r results) opRow(name string) row {
 	return row{
 		what:   "  " + name,
@@ -66,26 +66,26 @@ func (r results) opRow(name string) row {
 	}
 }
 
-// rateRow is the row of a side whose operations ran side by side.
+// rateRow returns the row of a side with the rate of its operations.
 func (r results) rateRow(name string) row {
 	return row{what: "  " + name, figure: fmt.Sprintf("%.0f req/s", 1e9/r.time(name))}
 }
 
-// beside returns the row with its ratio to another side, which is called of.
+// beside returns the row with its ratio to another side, whose name is of.
 func (r row) beside(of string, q ratio, g goal) row {
 	r.ratio = fmt.Sprintf("%s × %s", significant(q.median), of)
 	r.spread = significant(q.low) + "–" + significant(q.high)
 	return r.judged(q.median, g)
 }
 
-// counted returns the row with a count of allocations that has a goal of its own. A fraction of one is what the program
-// did besides.
+// counted returns the row with a count of allocations and a goal for it. The count is rounded down,
+// because the runtime also allocates during a measurement.
 func (r row) counted(allocs float64, g goal) row {
 	r.allocs = fmt.Sprintf("%.0f", allocs)
 	return r.judged(float64(int(allocs)), g)
 }
 
-// significant shows small ratios with more digits, where the goals for them are small too.
+// significant formats a ratio. Small ratios get more digits.
 func significant(f float64) string {
 	if f < 0.1 {
 		return fmt.Sprintf("%.4f", f)

@@ -12,10 +12,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// userCount is how many users there are, numbered from 1.
+// userCount is the number of users. Their IDs start at 1.
 const userCount = 1000
 
-// users are the rows that the service serves, in a schema of their own.
+// users are the rows that the service reads, in a schema of their own.
 type users struct {
 	pool   *pgxpool.Pool
 	schema string
@@ -59,7 +59,7 @@ func (u *users) create(ctx context.Context) error {
 	return nil
 }
 
-// drop deletes the schema, after an interrupt too, and closes the pool.
+// drop deletes the schema, also after an interrupt, and closes the pool.
 func (u *users) drop() error {
 	defer u.pool.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

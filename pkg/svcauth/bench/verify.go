@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// The names of what is measured beside the peers.
+// The names of the sides besides the peers.
 const (
-	rawVerify  = "raw Ed25519 verify"
-	firstSight = "svcauth, every check, a token never seen before"
-	seenBefore = "svcauth, a token seen before"
+	rawVerify = "raw Ed25519 verify"
+	uncached  = "svcauth, every check, a token never seen before"
+	cached    = "svcauth, a token seen before"
 )
 
 const (
@@ -22,38 +22,38 @@ const (
 	verifyOps    = 1000
 )
 
-// A signed is a token taken apart, as the bare signature algorithm wants it.
-type signed struct{ input, signature []byte }
+// tokenParts are the signed input and the signature of a token.
+type tokenParts struct{ input, signature []byte }
 
-func takeApart(token string) (signed, error) {
+func splitToken(token string) (tokenParts, error) {
 	dot := strings.LastIndexByte(token, '.')
 	signature, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
 	if err != nil {
-		return signed{}, fmt.Errorf("decoding signature: %w", err)
+		return tokenParts{}, fmt.Errorf("decoding signature: %w", err)
 	}
-	return signed{input: []byte(token[:dot]), signature: signature}, nil
+	return tokenParts{input: []byte(token[:dot]), signature: signature}, nil
 }
 
-// A batch is the tokens of one round. Every side gets the same; svcauth has seen none of them before.
+// A batch has the tokens of one round. All sides verify the same tokens. They are new to svcauth.
 type batch struct {
 	tokens []string
-	signed []signed
+	parts  []tokenParts
 }
 
 func (b *batch) renew(w *world) (err error) {
 	if b.tokens, err = w.readTokens(verifyOps, func(int) string { return userURL }); err != nil {
 		return fmt.Errorf("signing tokens: %w", err)
 	}
-	b.signed = make([]signed, len(b.tokens))
+	b.parts = make([]tokenParts, len(b.tokens))
 	for i, token := range b.tokens {
-		if b.signed[i], err = takeApart(token); err != nil {
+		if b.parts[i], err = splitToken(token); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// verification compares svcauth with the bare signature algorithm and with its peers, on the same tokens.
+// verification compares svcauth with plain Ed25519 and with its peers on the same tokens.
 func verification(ctx context.Context, w *world) ([]row, error) {
 	verifier, err := w.verifier()
 	if err != nil {
@@ -74,7 +74,7 @@ func verification(ctx context.Context, w *world) ([]row, error) {
 		}
 	}
 	b := &batch{}
-	c := &contest{rounds: verifyRounds, ops: verifyOps, fresh: func() error { return b.renew(w) }, sides: b.sides(w.public(), all, g)}
+	c := &comparison{rounds: verifyRounds, ops: verifyOps, fresh: func() error { return b.renew(w) }, sides: b.sides(w.public(), all, g)}
 	r, err := c.run(ctx)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,8 @@ func verification(ctx context.Context, w *world) ([]row, error) {
 	return verificationRows(r, all), nil
 }
 
-// sides puts those side by side whose ratio has a goal: the less time lies between them, the more they have in common.
+// sides returns the sides. Those whose ratio has a goal run directly after each other, so that
+// changes in the speed of the machine affect the ratio least.
 func (b *batch) sides(key ed25519.PublicKey, all []peer, g *gate) []side {
 	var sides []side
 	for _, p := range all {
@@ -91,13 +92,13 @@ func (b *batch) sides(key ed25519.PublicKey, all []peer, g *gate) []side {
 	check := each(func(i int) error { return g.check(b.tokens[i : i+1]) })
 	ours := []side{
 		{name: rawVerify, run: each(func(i int) error {
-			if !ed25519.Verify(key, b.signed[i].input, b.signed[i].signature) {
+			if !ed25519.Verify(key, b.parts[i].input, b.parts[i].signature) {
 				return errors.New("bad signature")
 			}
 			return nil
 		})},
-		{name: firstSight, run: check},
-		{name: seenBefore, run: check, repeats: true},
+		{name: uncached, run: check},
+		{name: cached, run: check, repeats: true},
 	}
 	afterGoJOSE := 1 + slices.IndexFunc(sides, func(s side) bool { return s.name == goJOSE })
 	return slices.Insert(sides, afterGoJOSE, ours...)
@@ -109,8 +110,8 @@ func verificationRows(r results, all []peer) []row {
 		rows = append(rows, r.opRow(p.name).beside("raw", r.ratio(p.name, rawVerify), goal{}))
 	}
 	return append(rows,
-		r.opRow(firstSight).beside("raw", r.ratio(firstSight, rawVerify), atMost(1.30)),
-		row{what: "    beside go-jose"}.beside("go-jose", r.ratio(firstSight, goJOSE), atMost(0.85)),
-		r.opRow(seenBefore).beside("never seen", r.ratio(seenBefore, firstSight), atMost(0.03)),
-		row{what: "    its allocations"}.counted(r.allocs(seenBefore), atMost(2)))
+		r.opRow(uncached).beside("raw", r.ratio(uncached, rawVerify), atMost(1.30)),
+		row{what: "    beside go-jose"}.beside("go-jose", r.ratio(uncached, goJOSE), atMost(0.85)),
+		r.opRow(cached).beside("never seen", r.ratio(cached, uncached), atMost(0.03)),
+		row{what: "    its allocations"}.counted(r.allocs(cached), atMost(2)))
 }

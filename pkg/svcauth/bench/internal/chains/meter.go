@@ -12,17 +12,17 @@ import (
 	"example.com/micromachine/pkg/svcauth/bench/internal/proc"
 )
 
-// A Reading is what has been used up to a moment.
+// A Reading is the total use of resources at a time.
 type Reading struct {
 	At             time.Time
 	Herald, Census time.Duration // CPU time
 	Postgres       time.Duration // CPU time of the server, for all databases
-	// HeraldCommits and CensusCommits are the transactions in the side's databases.
+	// HeraldCommits and CensusCommits are the numbers of transactions in the side's databases.
 	HeraldCommits, CensusCommits int64
-	Syncs                        int64 // of the server's WAL
+	Syncs                        int64 // WAL syncs of the server
 }
 
-// Sub returns what was used between two readings; At is left out.
+// Sub returns the use between two readings, without At.
 func (r Reading) Sub(before Reading) Reading {
 	return Reading{
 		Herald: r.Herald - before.Herald, Census: r.Census - before.Census, Postgres: r.Postgres - before.Postgres,
@@ -31,19 +31,20 @@ func (r Reading) Sub(before Reading) Reading {
 	}
 }
 
-// A Meter reads what sides use. It is for one goroutine at a time.
+// A Meter reads the resource use of sides. It is not safe for concurrent use.
 type Meter struct {
-	// NoCPU says why the server's CPU time cannot be read, and NoSyncs why its WAL syncs cannot; nil when they can.
+	// NoCPU and NoSyncs are the reasons why the server's CPU time and its WAL syncs cannot be read.
+	// Nil: they can be read.
 	NoCPU, NoSyncs error
 
 	server     *pgtest.Server
-	database   string    // the meter's own, so that no side is charged with its transactions
+	database   string    // a separate one, so that no side's count includes the meter's transactions
 	conn       *pgx.Conn // to it
 	postmaster int
 	syncs      string // the query
 }
 
-// NewMeter returns a meter of the server, whose processes it finds by a connection of its own.
+// NewMeter returns a meter of a server. It finds the server's processes through a connection.
 func NewMeter(ctx context.Context, server *pgtest.Server) (*Meter, error) {
 	m := &Meter{server: server, database: pgtest.TempName("bench_meter")}
 	url, err := server.CreateDatabase(ctx, m.database)
@@ -81,8 +82,8 @@ func (m *Meter) Close() error {
 	return errors.Join(err, m.server.DropDatabase(ctx, m.database))
 }
 
-// Read returns what the side has used. PostgreSQL's connections report their transactions and syncs once a second while
-// they are busy, and ten seconds after that when they are not.
+// Read returns what the side has used. Busy PostgreSQL connections report their statistics every
+// second, and idle ones after ten seconds.
 func (m *Meter) Read(ctx context.Context, s *Side) (Reading, error) {
 	r := Reading{At: time.Now()}
 	var heraldErr, censusErr, postgresErr error
@@ -102,7 +103,7 @@ func (m *Meter) Read(ctx context.Context, s *Side) (Reading, error) {
 	return r, nil
 }
 
-// transactions is the query for the transactions in a database.
+// transactions returns the subquery for the number of transactions in a database.
 func transactions(name string) string {
 	return `(select xact_commit + xact_rollback from pg_stat_database where datname = ` + name + `)`
 }

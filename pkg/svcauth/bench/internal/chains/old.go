@@ -8,8 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Multiply fills Herald's database with copies of the notifications in it, until there are about count, with their
-// attempts and their jobs. It copies whatever columns the tables have, so that it goes on to work when they change.
+// Multiply copies Herald's notifications, with their attempts and jobs, until there are about
+// count. It copies all columns that the tables have, so that it also works with other versions of
+// the schema.
 func (s *Side) Multiply(ctx context.Context, count int) error {
 	conn, err := pgx.Connect(ctx, s.HeraldURL)
 	if err != nil {
@@ -30,8 +31,8 @@ func (s *Side) Multiply(ctx context.Context, count int) error {
 	return nil
 }
 
-// multiply adds so many copies of each row of a table. The column key, a UUID, gets another value in each copy, which is
-// the same in all tables; columns that the database fills in get values of their own.
+// multiply adds copies of each row of a table. In each copy, the UUID in column key is replaced by
+// a new one, which is the same in all tables. Generated columns get new values.
 func multiply(ctx context.Context, conn *pgx.Conn, table, key string, copies int) error {
 	rows, err := conn.Query(ctx, `
 		select column_name::text from information_schema.columns
@@ -52,7 +53,7 @@ func multiply(ctx context.Context, conn *pgx.Conn, table, key string, copies int
 			values[i] = `md5(` + columns[i] + `::text || n)::uuid`
 		}
 	}
-	if len(columns) == 0 { // a schema without such a table
+	if len(columns) == 0 { // this version of the schema does not have the table
 		return nil
 	}
 	_, err = conn.Exec(ctx, fmt.Sprintf(`insert into %s (%s) select %s from %s, generate_series(1, %d) n`,

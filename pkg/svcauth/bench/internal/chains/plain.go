@@ -20,7 +20,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/bench/internal/proc"
 )
 
-// Plain starts the plain chain, with the libraries' defaults or tuned.
+// Plain starts the plain chain, with the libraries' default settings or tuned.
 func (s *Site) Plain(ctx context.Context, name, smtpAddr string, tuned bool) (*Side, error) {
 	side, err := s.begin(ctx, name)
 	if err != nil {
@@ -73,12 +73,12 @@ func (s *Site) startPlain(ctx context.Context, side *Side, smtpAddr string, tune
 	return err
 }
 
-// usersTable is that of the plain Census.
+// usersTable creates the table of the plain Census.
 const usersTable = `create table users (
 	id bigint primary key, name text not null, email text not null unique, locale text not null)`
 
-// PlainCensus starts a hand-written Census without authentication beside the side's own, with its table and its
-// certificate, and returns the address.
+// PlainCensus starts a hand-written Census without authentication that uses the side's table and
+// certificate, and returns its address.
 func (s *Side) PlainCensus(ctx context.Context, poolSize int) (addr string, err error) {
 	if err := freeAddrs(&addr); err != nil {
 		return "", err
@@ -102,7 +102,7 @@ func (s *Side) startPlainService(ctx context.Context, command, addr string, env 
 	})
 }
 
-// MigrateRiver makes River's tables.
+// MigrateRiver creates River's tables.
 func MigrateRiver(ctx context.Context, databaseURL string) error {
 	pool, err := pgxpool.New(ctx, databaseURL)
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package chains starts the chains that are compared: the built Census and Herald, and the plain one in two forms. Each
-// has processes and databases of its own; the PostgreSQL server and the mail server are the same.
+// Package chains starts the compared chains: the built Census and Herald, and the plain chain in
+// two variants. Each chain has its own processes and databases. They share the PostgreSQL server
+// and the mail server.
 package chains
 
 import (
@@ -17,23 +18,24 @@ import (
 	"example.com/micromachine/pkg/svcauth/bench/internal/traffic"
 )
 
-// A Site is what all sides share.
+// A Site has the resources that all sides share.
 type Site struct {
 	Server *pgtest.Server
-	BinDir string // with the built programs
-	Dir    string // takes keys and logs
-	Users  int    // how many users each Census has, with the IDs from 1
-	// TunedPool is the size of the tuned chain's database pools. Zero: the default of pgx, as for the naive chain.
+	BinDir string // the directory of the built programs
+	Dir    string // the directory for keys and logs
+	Users  int    // the number of users of each Census; their IDs start at 1
+	// TunedPool is the size of the tuned chain's database pools. Zero: the default of pgx, which
+	// the naive chain uses.
 	TunedPool int
 }
 
 // A Side is a running chain.
 type Side struct {
 	Name           string
-	Target         traffic.Target // POSTs to its Herald
+	Target         traffic.Target // for POSTs to its Herald
 	Herald, Census *proc.Process
 	CensusAddr     string
-	// HeraldDatabase and CensusDatabase are the databases' names.
+	// HeraldDatabase and CensusDatabase are the names of the databases.
 	HeraldDatabase, CensusDatabase string
 	HeraldURL, CensusURL           string // of the databases
 
@@ -41,7 +43,7 @@ type Side struct {
 	closers []func() error
 }
 
-// begin makes a side with its directory and empty databases.
+// begin creates a side with its directory and empty databases.
 func (s *Site) begin(ctx context.Context, name string) (*Side, error) {
 	side := &Side{Name: name}
 	var err error
@@ -74,7 +76,7 @@ func (s *Side) Close() error {
 	return errors.Join(errs...)
 }
 
-// Kill ends the side's processes at once and drops its databases.
+// Kill kills the side's processes and drops its databases.
 func (s *Side) Kill() error {
 	s.Herald.Kill()
 	s.Census.Kill()
@@ -106,7 +108,7 @@ func (s *Side) start(ctx context.Context, name string, c proc.Command) (*proc.Pr
 	return p, err
 }
 
-// addUsers fills Census's table.
+// addUsers adds users to Census's table.
 func (s *Side) addUsers(ctx context.Context, count int) error {
 	return onDatabase(ctx, s.CensusURL, `
 		insert into users (id, name, email, locale)
@@ -119,7 +121,7 @@ func (s *Side) MakeAdmin(ctx context.Context, user int) error {
 	return onDatabase(ctx, s.CensusURL, fmt.Sprintf(`update users set admin = true where id = %d`, user))
 }
 
-// onDatabase runs statements one after the other.
+// onDatabase runs SQL statements.
 func onDatabase(ctx context.Context, url string, statements ...string) error {
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -134,15 +136,15 @@ func onDatabase(ctx context.Context, url string, statements ...string) error {
 	return nil
 }
 
-// userURI is the name of a user at Census.
+// userURI returns the URI of a user at Census.
 func userURI(user int) string { return fmt.Sprintf("https://census.service/user/%d/", user) }
 
-// notification is the body of a POST.
+// notification returns the body of a POST.
 func notification(user int) string {
 	return `{"user":"` + userURI(user) + `","type":"welcome-message"}`
 }
 
-// post appends a POST of a notification.
+// post appends the POST of a notification to buffer.
 func post(buffer []byte, host, token, body string) []byte {
 	return fmt.Appendf(buffer, "POST /notification/ HTTP/1.1\r\nHost: %s\r\nJWT: %s\r\n"+
 		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", host, token, len(body), body)

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// user is a user as Census answers it.
+// A user is a user in Census's response.
 type user struct {
 	URI    string `json:"uri"`
 	Name   string `json:"name"`
@@ -40,7 +40,7 @@ func RunCensus(ctx context.Context) error {
 	return s.serve(ctx, router)
 }
 
-// require lets in requests with a valid token alone.
+// require returns a middleware that rejects requests without a valid token.
 func require(v *verifier) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,7 +70,7 @@ func getUser(pool *pgxpool.Pool) http.HandlerFunc {
 			http.Error(w, "internal error", http.StatusInternalServerError)
 		default:
 			w.Header().Set("Content-Type", "application/json")
-			_ = json.NewEncoder(w).Encode(u) // an error is the client's, which has gone
+			_ = json.NewEncoder(w).Encode(u) // fails only if the client has disconnected
 		}
 	}
 }

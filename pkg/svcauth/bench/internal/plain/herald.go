@@ -17,7 +17,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 )
 
-// maxWorkers is how many jobs are worked at once; River has no default and 100 in its examples.
+// maxWorkers is the number of jobs worked concurrently. River has no default; its examples use 100.
 const maxWorkers = 100
 
 type heraldSettings struct {
@@ -28,9 +28,9 @@ type heraldSettings struct {
 	Tuned     bool   `env:"PLAIN_TUNED"`
 }
 
-// A Welcome is the job of one mail.
+// A Welcome is a job that sends one mail.
 type Welcome struct {
-	User    string `json:"user"` // the path at Census
+	User    string `json:"user"` // the path of the user at Census
 	Subject string `json:"subject"`
 }
 

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// InsertOneByOne returns how many jobs a second some clients insert at the same time, each in a transaction of its own.
-// The database has River's tables.
+// InsertOneByOne returns the number of jobs per second that concurrent clients insert, each job in
+// a transaction of its own. The database must have River's tables.
 func InsertOneByOne(ctx context.Context, databaseURL string, clients int32, warm, window time.Duration) (float64, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
@@ -42,7 +42,7 @@ func InsertOneByOne(ctx context.Context, databaseURL string, clients int32, warm
 	return float64(inserted.Load()) / window.Seconds(), nil
 }
 
-// insertUntil inserts until the end, and counts what is inserted from the beginning of the window.
+// insertUntil inserts jobs until end and counts those inserted after begin.
 func (h *herald) insertUntil(ctx context.Context, begin, end time.Time, inserted *atomic.Int64) error {
 	for {
 		if err := h.insert(ctx, Welcome{User: "/user/42/", Subject: "https://census.service/user/42/"}); err != nil {

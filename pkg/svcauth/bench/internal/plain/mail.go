@@ -12,7 +12,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// The mail's templates, which are those of Herald.
+// The mail templates, the same as Herald's.
 var (
 	//go:embed templates
 	files embed.FS
@@ -63,7 +63,7 @@ func newMailer(addr string, tuned bool) (mailer, error) {
 	return dialer{client}, nil
 }
 
-// dialer opens a connection for each mail.
+// A dialer opens a connection for each mail.
 type dialer struct{ client *gomail.Client }
 
 func (d dialer) send(ctx context.Context, m *gomail.Msg) error {

@@ -1,6 +1,7 @@
-// Package plain is the chain that a good engineer would write first: Herald takes a POST, stores one River job and mails
-// what Census says of the user, without attempts, ownership, a replay store or TLS. Tuned is the same with the settings
-// of the libraries chosen for speed. Each service is a process of its own, as Census and Herald are.
+// Package plain is a simple implementation of the chain: Herald accepts a POST, inserts one River
+// job and sends a mail to the user that it reads from Census. It has no attempts, ownership, replay
+// store or TLS. The tuned variant has settings of the libraries chosen for speed. Each service is a
+// separate process, like Census and Herald.
 package plain
 
 import (
@@ -17,7 +18,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// The commands by which this program runs as one of the services. Their settings are in the environment.
+// The arguments that make this program run as one of the services. The services read their settings
+// from the environment.
 const (
 	CensusCommand = "plain-census"
 	HeraldCommand = "plain-herald"
@@ -30,7 +32,7 @@ const (
 	Census = "http://census.service/"
 )
 
-// hexKey is a key of either kind, in hexadecimal in the environment.
+// A hexKey is a public key or the seed of a private key, in hexadecimal in the environment.
 type hexKey []byte
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
@@ -39,12 +41,12 @@ func (k *hexKey) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// settings are those of both services.
+// settings are the settings of both services.
 type settings struct {
 	Listen      string `env:"PLAIN_LISTEN,notEmpty"`
 	DatabaseURL string `env:"PLAIN_DATABASE_URL,notEmpty"`
 	PoolSize    int32  `env:"PLAIN_POOL_SIZE"`  // zero: the default of pgx
-	CallerKey   hexKey `env:"PLAIN_CALLER_KEY"` // public; empty: callers are not authenticated
+	CallerKey   hexKey `env:"PLAIN_CALLER_KEY"` // the public key; empty: no authentication
 	CertFile    string `env:"PLAIN_CERT_FILE"`  // empty: plain HTTP
 	KeyFile     string `env:"PLAIN_KEY_FILE"`
 }
@@ -82,7 +84,7 @@ func (s settings) serve(ctx context.Context, handler http.Handler) error {
 	return <-stopped
 }
 
-// parse reads the settings of a service from the environment.
+// parse reads a service's settings from the environment.
 func parse[T any]() (T, error) {
 	s, err := env.ParseAs[T]()
 	if err != nil {

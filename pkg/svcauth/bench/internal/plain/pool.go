@@ -8,7 +8,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// pool keeps connections to the mail server open. There are as many as mails have been sent at the same time.
+// A pool keeps connections to the mail server open. It has as many as there were concurrent mails.
 type pool struct {
 	host    string
 	options []gomail.Option
@@ -23,7 +23,7 @@ func (p *pool) send(ctx context.Context, m *gomail.Msg) error {
 		return err
 	}
 	if err := c.Send(m); err != nil {
-		_ = c.Close() // the error that matters is the one before
+		_ = c.Close() // err is the error to return
 		return fmt.Errorf("sending mail: %w", err)
 	}
 	p.mu.Lock()
@@ -32,7 +32,7 @@ func (p *pool) send(ctx context.Context, m *gomail.Msg) error {
 	return nil
 }
 
-// take returns a connection that nobody uses, or a new one.
+// take returns an idle connection, or a new one.
 func (p *pool) take(ctx context.Context) (*gomail.Client, error) {
 	p.mu.Lock()
 	if last := len(p.idle) - 1; last >= 0 {

@@ -12,18 +12,18 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// header is the one that carries the token.
+// header is the HTTP header of the token.
 const header = "JWT"
 
 const lifetime = time.Minute
 
-// claims are those of a call.
+// claims are the claims of a call.
 type claims struct {
 	jwt.RegisteredClaims
-	Body string `json:"bdy,omitempty"` // SHA-256, where there is a body
+	Body string `json:"bdy,omitempty"` // the SHA-256 hash of the body, if any
 }
 
-// Sign returns a token for one call. A nil body is none.
+// Sign returns a token for one call. body is nil if the request has none.
 func Sign(key ed25519.PrivateKey, issuer, audience, subject string, body []byte) (string, error) {
 	now := time.Now()
 	c := claims{RegisteredClaims: jwt.RegisteredClaims{
@@ -54,7 +54,7 @@ func newVerifier(key ed25519.PublicKey, issuer, audience string) *verifier {
 	)}
 }
 
-// check returns a token's subject. A nil body is not looked at.
+// check returns the subject of a valid token. It does not compare a nil body.
 func (v *verifier) check(token string, body []byte) (subject string, err error) {
 	var c claims
 	if _, err := v.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return v.key, nil }); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/riverqueue/river"
 )
 
-// worker sends the mail of one job.
+// A worker sends the mail of a job.
 type worker struct {
 	river.WorkerDefaults[Welcome]
 	mailer mailer
@@ -32,7 +32,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[Welcome]) error {
 	return w.mailer.send(ctx, message)
 }
 
-// censusClient asks Census for users.
+// A censusClient reads users from Census.
 type censusClient struct {
 	url  string
 	key  ed25519.PrivateKey
@@ -67,7 +67,7 @@ func (c *censusClient) user(ctx context.Context, job Welcome) (user, error) {
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
-		return u, fmt.Errorf("reading Census's answer: %w", err)
+		return u, fmt.Errorf("reading Census's response: %w", err)
 	}
 	if res.StatusCode != http.StatusOK {
 		return u, fmt.Errorf("census answered %s", res.Status)

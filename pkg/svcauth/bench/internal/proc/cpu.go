@@ -12,21 +12,22 @@ import (
 	"time"
 )
 
-// tick is the unit of the times in /proc/PID/stat, on every architecture that Go runs on.
+// tick is the unit of the times in /proc/PID/stat on all architectures of Go.
 const tick = 10 * time.Millisecond
 
-// ErrNoServer says that a PostgreSQL server's processes are not among those in /proc.
+// ErrNoServer says that /proc does not show the processes of a PostgreSQL server.
 var ErrNoServer = errors.New("the processes of the PostgreSQL server are not visible in /proc")
 
-// The fields of /proc/PID/stat after the command's name, by proc(5), which counts from 3 there.
+// The indexes of the fields of /proc/PID/stat after the command's name. proc(5) gives the first of
+// them the number 3.
 const (
 	fieldParent   = 4 - 3
 	fieldUserTime = 14 - 3
-	timeFields    = 4 // utime, stime, and both of the children that were waited for
-	leastFields   = fieldUserTime + timeFields
+	timeFields    = 4 // utime, stime, cutime, cstime
+	minFields     = fieldUserTime + timeFields
 )
 
-// A stat is what /proc/PID/stat says of a process.
+// A stat has some fields of /proc/PID/stat.
 type stat struct {
 	parent        int
 	own, children time.Duration // CPU time
@@ -38,7 +39,7 @@ func readStat(pid int) (stat, error) {
 		return stat{}, err
 	}
 	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:])) // the name may contain spaces
-	if len(fields) < leastFields {
+	if len(fields) < minFields {
 		return stat{}, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
 	}
 	var times [timeFields]time.Duration
@@ -56,16 +57,17 @@ func readStat(pid int) (stat, error) {
 	return stat{parent: parent, own: times[0] + times[1], children: times[2] + times[3]}, nil
 }
 
-// CPU returns the CPU time of a process, with that of the children that it has waited for.
+// CPU returns the CPU time of a process, including that of the children that it has waited for.
 func CPU(pid int) (time.Duration, error) {
 	s, err := readStat(pid)
 	return s.own + s.children, err
 }
 
-// Postmaster returns the parent process of a PostgreSQL server by one of its connections, whose process shows the name
-// of its database. It works for a server in a container too, whose own process IDs differ from those seen here.
+// Postmaster returns the ID of the parent process of a PostgreSQL server. It finds it through a
+// connection, whose process has the name of the database in its title. It also works for a server
+// in a container, where the processes have other IDs.
 func Postmaster(database string) (int, error) {
-	pids, err := all()
+	pids, err := allPIDs()
 	if err != nil {
 		return 0, errors.Join(ErrNoServer, err)
 	}
@@ -84,26 +86,26 @@ func Postmaster(database string) (int, error) {
 	return 0, ErrNoServer
 }
 
-// TreeCPU returns the CPU time of a process and of all its children, those that have ended included.
+// TreeCPU returns the CPU time of a process and all its children, including those that have ended.
 func TreeCPU(parent int) (time.Duration, error) {
 	total, err := CPU(parent)
 	if err != nil {
 		return 0, err
 	}
-	pids, err := all()
+	pids, err := allPIDs()
 	if err != nil {
 		return 0, err
 	}
 	for _, pid := range pids {
 		s, err := readStat(pid)
-		if err == nil && s.parent == parent { // a process may end while we look
+		if err == nil && s.parent == parent { // readStat fails if the process has just ended
 			total += s.own + s.children
 		}
 	}
 	return total, nil
 }
 
-func all() ([]int, error) {
+func allPIDs() ([]int, error) {
 	paths, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ func TestTreeCPU(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("there is no /proc")
 	}
-	// The shell's child burns CPU time and ends; the shell goes on.
+	// The shell's child uses CPU time and ends. The shell goes on.
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", `sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done'; echo; exec sleep 60`)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

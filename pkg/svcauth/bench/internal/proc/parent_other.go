@@ -4,5 +4,5 @@ package proc
 
 import "os/exec"
 
-// tieToParent does nothing where the kernel has no such signal.
+// tieToParent does nothing. Only Linux can signal a process when its parent ends.
 func tieToParent(*exec.Cmd) {}

@@ -1,4 +1,4 @@
-// Package proc starts and stops the processes that a measurement compares, and reads the CPU time that they use.
+// Package proc starts and stops the measured processes and reads their CPU time.
 package proc
 
 import (
@@ -19,7 +19,7 @@ const (
 	stopWithin  = 30 * time.Second
 )
 
-// A Process is a running child. Its output goes to a file.
+// A Process is a running child process. Its output goes to a file.
 type Process struct {
 	cmd     *exec.Cmd
 	logFile string
@@ -27,13 +27,13 @@ type Process struct {
 	killed  bool
 }
 
-// A Command says what [Start] starts.
+// A Command configures [Start].
 type Command struct {
 	Program string
 	Args    []string
 	Env     []string // added to this process's environment
-	LogFile string   // takes standard output and standard error
-	// Ready returns nil once the process can do its work.
+	LogFile string   // for standard output and standard error
+	// Ready returns nil when the process is ready.
 	Ready func(context.Context) error
 }
 
@@ -57,8 +57,8 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	return p, nil
 }
 
-// launch starts the command. Start and Wait share one thread that lives as long as the child: the kernel sends the
-// signal of tieToParent when the thread that started the child ends.
+// launch starts the command. One thread calls Start and Wait, and lives as long as the child,
+// because the kernel sends the signal of tieToParent when the thread that started the child ends.
 func (p *Process) launch() error {
 	tieToParent(p.cmd)
 	started := make(chan error)
@@ -96,16 +96,17 @@ func (p *Process) awaitReady(ctx context.Context, ready func(context.Context) er
 // PID returns the process's ID.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Kill ends the process at once. Stop then has nothing to say.
+// Kill kills the process. A later Stop returns nil.
 func (p *Process) Kill() {
 	p.killed = true
 	_ = p.cmd.Process.Kill() // it may have ended by itself
 	<-p.done
 }
 
-// Stop sends SIGTERM and waits for the end; after 30 s it sends SIGKILL. An exit code other than zero is an error.
+// Stop sends SIGTERM and waits for the process to end. After 30 s it sends SIGKILL. It returns an
+// error if the exit code is not zero.
 func (p *Process) Stop() error {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // a process that has ended shows in its exit code
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only if the process has ended
 	select {
 	case <-p.done:
 	case <-time.After(stopWithin):
@@ -118,17 +119,17 @@ func (p *Process) Stop() error {
 	return nil
 }
 
-// log returns the end of what the process has printed.
+// log returns the end of the process's output.
 func (p *Process) log() []byte {
-	const most = 4 << 10
+	const maxBytes = 4 << 10
 	out, err := os.ReadFile(p.logFile)
 	if err != nil {
 		return []byte(err.Error())
 	}
-	return out[max(0, len(out)-most):]
+	return out[max(0, len(out)-maxBytes):]
 }
 
-// Listening returns a readiness check: something accepts connections at the address.
+// Listening returns a readiness check for a process that accepts connections at an address.
 func Listening(addr string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
@@ -139,7 +140,7 @@ func Listening(addr string) func(context.Context) error {
 	}
 }
 
-// FreeAddr returns a loopback address that nothing listens on.
+// FreeAddr returns a loopback address on which nothing listens.
 func FreeAddr() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package sink is the mail server of the measurements, a process of its own whose CPU time is the same for every side.
-// It reports each mail that it has taken on its standard output.
+// Package sink is the mail server of the measurements. It is a separate process whose CPU time is
+// the same for all sides. It reports each accepted mail on its standard output.
 package sink
 
 import (
@@ -18,7 +18,8 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// Serve takes mails at an address until its standard input ends. Each mail takes the delay at its final dot.
+// Serve accepts mails at an address until the standard input ends. It waits for delay before it
+// replies to the final dot of a mail.
 func Serve(addr string, delay time.Duration) error {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -27,11 +28,11 @@ func Serve(addr string, delay time.Duration) error {
 	server := smtp.NewServer(&backend{delay: delay, out: bufio.NewWriter(os.Stdout)})
 	server.Domain = "sink"
 	server.MaxMessageBytes = 1 << 20
-	server.ErrorLog = silent{}
+	server.ErrorLog = discardLogger{}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		_ = server.Close()
-		_ = listener.Close() // where Serve has not begun
+		_ = listener.Close() // needed if Serve has not started
 	}()
 	if err := server.Serve(listener); err != nil && !errors.Is(err, smtp.ErrServerClosed) {
 		return fmt.Errorf("serving: %w", err)
@@ -39,7 +40,7 @@ func Serve(addr string, delay time.Duration) error {
 	return nil
 }
 
-// backend makes sessions and reports their mails.
+// A backend creates sessions and reports their mails.
 type backend struct {
 	delay time.Duration
 
@@ -50,7 +51,8 @@ type backend struct {
 // NewSession implements [smtp.Backend].
 func (b *backend) NewSession(*smtp.Conn) (smtp.Session, error) { return &session{backend: b}, nil }
 
-// report writes a line for a mail: the number in the recipient's address, and when it was taken.
+// report writes a line for a mail: the number in the recipient's address and the time of
+// acceptance.
 func (b *backend) report(recipient string) error {
 	name, _, _ := strings.Cut(recipient, "@")
 	user, err := strconv.Atoi(strings.TrimPrefix(name, "user"))
@@ -75,7 +77,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	return nil
 }
 
-// Data takes a mail that has a text, an HTML part and the recipient whom the envelope names.
+// Data accepts a mail with a text part, an HTML part and the recipient of the envelope.
 func (s *session) Data(r io.Reader) error {
 	m, err := mail.ReadMessage(r)
 	if err != nil {
@@ -85,10 +87,10 @@ func (s *session) Data(r io.Reader) error {
 		return fmt.Errorf("reading mail: %w", err)
 	}
 	if !strings.HasPrefix(m.Header.Get("Content-Type"), "multipart/alternative") {
-		return errors.New("the mail has not both a text and an HTML part")
+		return errors.New("the mail does not have a text part and an HTML part")
 	}
 	if !strings.Contains(m.Header.Get("To"), s.recipient) {
-		return errors.New("the mail is not to its recipient")
+		return errors.New("the To header does not contain the recipient")
 	}
 	<-time.After(s.backend.delay)
 	return s.backend.report(s.recipient)
@@ -97,8 +99,8 @@ func (s *session) Data(r io.Reader) error {
 func (s *session) Reset()        { s.recipient = "" }
 func (s *session) Logout() error { return nil }
 
-// silent drops what go-smtp logs.
-type silent struct{}
+// A discardLogger discards the log of go-smtp.
+type discardLogger struct{}
 
-func (silent) Printf(string, ...any) {}
-func (silent) Println(...any)        {}
+func (discardLogger) Printf(string, ...any) {}
+func (discardLogger) Println(...any)        {}

@@ -14,10 +14,11 @@ import (
 	"example.com/micromachine/pkg/svcauth/bench/internal/proc"
 )
 
-// Command is the argument by which this program runs as the mail server; address and delay follow.
+// Command is the argument that makes this program run as the mail server. The address and the delay
+// follow it.
 const Command = "sink"
 
-// A Sink is the running mail server.
+// A Sink is a running mail server.
 type Sink struct {
 	Addr string
 
@@ -64,7 +65,7 @@ func Start(ctx context.Context, delay time.Duration) (*Sink, error) {
 	return s, nil
 }
 
-// Report makes the sink call taken for each mail from now on. Nil: nobody is told.
+// Report sets a function that is called for each mail from now on. Nil: none.
 func (s *Sink) Report(taken func(user int, at time.Time)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +90,7 @@ func (s *Sink) read(reports io.Reader) error {
 	return lines.Err()
 }
 
-// Close ends the mail server.
+// Close stops the mail server.
 func (s *Sink) Close() error {
 	return errors.Join(s.stdin.Close(), <-s.ended)
 }

@@ -1,4 +1,4 @@
-// Package traffic sends requests to one service at a time and follows the mails that they cause.
+// Package traffic sends requests to a service and matches the resulting mails to them.
 package traffic
 
 import (
@@ -13,19 +13,20 @@ import (
 	"time"
 )
 
-// callTimeout bounds one request and its answer.
+// callTimeout is the time limit of a request and its response.
 const callTimeout = 30 * time.Second
 
 // A Target is a service that requests are sent to.
 type Target struct {
 	Addr string
 	TLS  *tls.Config // nil: plain HTTP
-	// Request appends a whole HTTP/1.1 request about a user to buffer. It must be safe for concurrent use.
+	// Request appends an HTTP/1.1 request about a user to buffer. It must be safe for concurrent
+	// use.
 	Request func(buffer []byte, user int) ([]byte, error)
 }
 
-// A Conn is one HTTP/1.1 connection that is kept open. It writes its requests itself, as the client's work takes the CPU
-// of what is measured.
+// A Conn is a keep-alive HTTP/1.1 connection. It writes the requests itself to use little CPU time,
+// because the client shares the machine with the measured services.
 type Conn struct {
 	target Target
 	conn   net.Conn
@@ -66,11 +67,11 @@ func DialMany(ctx context.Context, target Target, n int) ([]*Conn, error) {
 // CloseAll closes the connections.
 func CloseAll(conns []*Conn) {
 	for _, c := range conns {
-		_ = c.conn.Close() // nothing is under way
+		_ = c.conn.Close() // no request is in progress
 	}
 }
 
-// Call sends the target's request about a user and reads the answer.
+// Call sends the target's request about a user and returns the response.
 func (c *Conn) Call(user int) (status int, body []byte, err error) {
 	if err := c.prepare(user); err != nil {
 		return 0, nil, err
@@ -78,7 +79,7 @@ func (c *Conn) Call(user int) (status int, body []byte, err error) {
 	return c.Send(c.buffer)
 }
 
-// prepare makes the target's request about a user.
+// prepare stores the target's request about a user in c.buffer.
 func (c *Conn) prepare(user int) (err error) {
 	if c.buffer, err = c.target.Request(c.buffer[:0], user); err != nil {
 		return fmt.Errorf("making request: %w", err)
@@ -86,7 +87,7 @@ func (c *Conn) prepare(user int) (err error) {
 	return nil
 }
 
-// Send sends a whole request and reads the answer.
+// Send sends a request and returns the response.
 func (c *Conn) Send(request []byte) (status int, body []byte, err error) {
 	if err := c.conn.SetDeadline(time.Now().Add(callTimeout)); err != nil {
 		return 0, nil, fmt.Errorf("setting deadline: %w", err)

@@ -12,31 +12,31 @@ import (
 	"example.com/micromachine/pkg/svcauth/bench/internal/sink"
 )
 
-// A Phase is a time in which POSTs are due at a rate, however long the answers take.
+// A Phase is a period with a fixed rate of POSTs. The rate does not depend on the response times.
 type Phase struct {
-	Rate float64 // in a second
+	Rate float64 // per second
 	Time time.Duration
 }
 
-// A Stream is the POSTs of one caller, with connections of its own.
+// A Stream is the sequence of POSTs of one caller, which has its own connections.
 type Stream struct {
 	Target Target
 	Conns  int
 	Phases []Phase
 }
 
-// A Post is one POST and what came of it.
+// A Post is one POST and its result.
 type Post struct {
 	Due, Sent, Answered time.Time
 	Status              int
-	Mailed              time.Time // zero: not yet, or never
+	Mailed              time.Time // when the mail arrived; zero: it has not
 }
 
-// Refused says whether the POST was answered 503.
+// Refused reports whether the response was 503.
 func (p Post) Refused() bool { return p.Status == http.StatusServiceUnavailable }
 
-// RunStreams sends the streams at the same time and returns the POSTs of each, in the order of their sending. Answers
-// other than 201 and 503, mails that are lost and mails that come twice are errors.
+// RunStreams sends the streams concurrently and returns the POSTs of each in the order of sending.
+// It returns an error for responses other than 201 and 503, lost mails and duplicate mails.
 func RunStreams(ctx context.Context, streams []Stream, users *Users, mails *sink.Sink) ([][]Post, error) {
 	ledger := &ledger{pending: map[int][]*Post{}}
 	mails.Report(ledger.mailed)
@@ -62,12 +62,12 @@ func RunStreams(ctx context.Context, streams []Stream, users *Users, mails *sink
 	return result, err
 }
 
-// A ledger matches mails to the POSTs that caused them, by the user.
+// A ledger matches mails to the POSTs that caused them by the user.
 type ledger struct {
 	mu      sync.Mutex
-	pending map[int][]*Post // by user: not refused, and not mailed
+	pending map[int][]*Post // by user: neither refused nor mailed
 	waiting int
-	extra   int // mails that nobody was waiting for
+	extra   int // mails without a pending POST
 }
 
 // send sends one stream.
@@ -93,7 +93,7 @@ func (l *ledger) send(ctx context.Context, s Stream, users *Users) ([]*Post, err
 		group.Go(func() error {
 			var user int
 			for at := range due {
-				if len(c.buffer) == 0 { // what was refused is sent again, which costs no signature
+				if len(c.buffer) == 0 { // a refused request is sent again without a new signature
 					user = users.next()
 					if err := c.prepare(user); err != nil {
 						return err
@@ -113,7 +113,8 @@ func (l *ledger) send(ctx context.Context, s Stream, users *Users) ([]*Post, err
 	return posts, group.Wait()
 }
 
-// pacePhases makes POSTs due. What no connection has taken up at the end of a phase is not offered any more.
+// pacePhases sends to due when POSTs are due. At the end of a phase it drops the POSTs that no
+// connection has sent.
 func pacePhases(ctx context.Context, phases []Phase, due chan time.Time) error {
 	begin := time.Now()
 	for _, phase := range phases {
@@ -132,7 +133,7 @@ func pacePhases(ctx context.Context, phases []Phase, due chan time.Time) error {
 	return nil
 }
 
-// call makes one POST.
+// call sends one POST.
 func (l *ledger) call(c *Conn, p *Post, user int) error {
 	l.mu.Lock()
 	l.pending[user] = append(l.pending[user], p)
@@ -156,8 +157,8 @@ func (l *ledger) call(c *Conn, p *Post, user int) error {
 	return fmt.Errorf("POST was answered %d: %s", status, body)
 }
 
-// remove takes a POST back that no mail follows. Its mail cannot have come, but that of another one about the same user
-// may have been taken for it. l.mu is held.
+// remove removes a refused POST, which causes no mail. If a mail was matched to it, the mail
+// belongs to another POST about the same user. l.mu must be held.
 func (l *ledger) remove(user int, p *Post) {
 	if !p.Mailed.IsZero() {
 		if len(l.pending[user]) == 0 {
@@ -176,7 +177,7 @@ func (l *ledger) remove(user int, p *Post) {
 	}
 }
 
-// mailed notes a mail.
+// mailed matches a mail to a pending POST.
 func (l *ledger) mailed(user int, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -190,7 +191,7 @@ func (l *ledger) mailed(user int, at time.Time) {
 	l.waiting--
 }
 
-// drain waits for the mails that are outstanding, and checks that each came once.
+// drain waits for the pending mails and returns an error unless each arrived once.
 func (l *ledger) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
@@ -201,7 +202,7 @@ func (l *ledger) drain(ctx context.Context) error {
 	}
 	for waiting, _ := state(); waiting > 0 && sleep(ctx, 5*time.Millisecond) == nil; waiting, _ = state() {
 	}
-	_ = sleep(ctx, doubtTime)
+	_ = sleep(ctx, duplicateTime)
 	if waiting, extra := state(); waiting > 0 || extra > 0 {
 		return fmt.Errorf("%d mails lost, %d twice", waiting, extra)
 	}

@@ -13,45 +13,48 @@ import (
 	"example.com/micromachine/pkg/svcauth/bench/internal/sink"
 )
 
-// A Plan is how POSTs are sent.
+// A Plan configures [Run].
 type Plan struct {
 	Conns int // keep-alive connections
-	// Outstanding bounds the notifications whose mails have not arrived, in a closed loop. Zero: no bound.
+	// Outstanding is the largest number of notifications whose mails have not arrived, in a closed
+	// loop. Zero: no bound.
 	Outstanding int
-	// Rate makes POSTs due at regular times, so many in a second, however long the answers take. Zero: a closed loop.
+	// Rate is the number of POSTs per second, sent at regular times whatever the response times
+	// are. Zero: a closed loop.
 	Rate float64
-	// Warm goes before the window that is measured.
+	// Warm is the time before the measured window, and Window the window's length.
 	Warm, Window time.Duration
-	// Abandon ends the run with the window, without waiting for the mails that are outstanding.
+	// Abandon ends the run with the window, without waiting for pending mails.
 	Abandon bool
-	// AtEdge, where set, is called at the beginning and at the end of the window.
+	// AtEdge, if set, is called at the start and at the end of the window.
 	AtEdge func() error
 }
 
-// How long a run waits for its last mails, and then for mails that come twice.
+// The times that a run waits for its last mails and then for duplicate mails.
 const (
-	drainTime = 2 * time.Minute
-	doubtTime = 300 * time.Millisecond
+	drainTime     = 2 * time.Minute
+	duplicateTime = 300 * time.Millisecond
 )
 
-// refusalPause is how long a client waits after it was refused.
+// refusalPause is how long a client waits after a refusal.
 const refusalPause = 20 * time.Millisecond
 
-// A Result is what a window has shown.
+// A Result is the result of a run.
 type Result struct {
 	Elapsed  time.Duration
 	Accepted int // POSTs answered 201
-	Mails    int // that arrived
-	// Latencies are the times from when POSTs were due to when their mails arrived, in ascending order: in a closed loop
-	// those of the mails that arrived in the window, at a rate those of the POSTs that were due in the window.
+	Mails    int // mails that arrived
+	// Latencies are the times from when a POST was due until its mail arrived, in ascending order.
+	// In a closed loop they are those of the mails that arrived in the window, at a rate those of
+	// the POSTs due in the window.
 	Latencies []time.Duration
 
-	// Of the whole run: the POSTs answered 201, and those refused, by status.
+	// The totals of the whole run: the POSTs answered with 201, and the refused ones by status.
 	AllAccepted int
-	Refused     map[int]int // 429 and 503; any other is an error
+	Refused     map[int]int // 429 and 503; any other status is an error
 }
 
-// Users gives out the users in turn, for all runs.
+// Users returns the users in turn, for all runs.
 type Users struct {
 	Count int
 	given atomic.Int64
@@ -59,17 +62,17 @@ type Users struct {
 
 func (u *Users) next() int { return int(u.given.Add(1)-1)%u.Count + 1 }
 
-// run is one run of a plan.
+// A run is one run of a plan.
 type run struct {
 	Plan
 	target  Target
 	users   *Users
 	tracker *tracker
-	slots   chan struct{}  // of Outstanding
-	due     chan time.Time // of Rate
+	slots   chan struct{}  // a semaphore for Outstanding; nil without
+	due     chan time.Time // when POSTs are due with Rate; nil without
 }
 
-// Run sends POSTs to the target by the plan. A mail that is lost or comes twice is an error.
+// Run sends POSTs to the target. It returns an error for lost mails and for duplicate mails.
 func Run(ctx context.Context, plan Plan, target Target, users *Users, mails *sink.Sink) (Result, error) {
 	r := &run{Plan: plan, target: target, users: users}
 	r.tracker = newTracker(r.release)
@@ -96,7 +99,7 @@ func Run(ctx context.Context, plan Plan, target Target, users *Users, mails *sin
 	return result, err
 }
 
-// send sends the POSTs of the plan and returns when they are answered.
+// send sends the POSTs of the plan and returns after the last response.
 func (r *run) send(ctx context.Context, conns []*Conn) (w window, result Result, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	sending, stop := context.WithCancel(ctx)
@@ -110,12 +113,12 @@ func (r *run) send(ctx context.Context, conns []*Conn) (w window, result Result,
 	}
 	w, result, err = r.measure(ctx)
 	if r.Rate == 0 || err != nil {
-		stop() // at a rate the clients send what was due, however late
+		stop() // at a rate the clients send all POSTs that were due
 	}
 	return w, result, errors.Join(err, group.Wait())
 }
 
-// measure lets the warm-up pass and watches the window.
+// measure waits for the warm-up and measures the window.
 func (r *run) measure(ctx context.Context) (w window, result Result, err error) {
 	if err := sleep(ctx, r.Warm); err != nil {
 		return w, result, err
@@ -136,7 +139,7 @@ func (r *run) measure(ctx context.Context) (w window, result Result, err error) 
 	}, r.edge()
 }
 
-// edge is the beginning or the end of the window.
+// edge calls AtEdge, if set.
 func (r *run) edge() error {
 	if r.AtEdge == nil {
 		return nil
@@ -144,7 +147,7 @@ func (r *run) edge() error {
 	return r.AtEdge()
 }
 
-// pace makes all POSTs of the plan due, at regular times.
+// pace sends to due when POSTs are due, at regular times.
 func (r *run) pace(ctx context.Context) error {
 	defer close(r.due)
 	start := time.Now()
@@ -176,14 +179,14 @@ func (r *run) client(ctx context.Context, c *Conn) error {
 		case status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests:
 			r.tracker.refuse(user, status)
 			r.release()
-			_ = sleep(ctx, refusalPause) // next sees the end
+			_ = sleep(ctx, refusalPause) // next checks ctx
 		default:
 			return fmt.Errorf("POST was answered %d: %s", status, body)
 		}
 	}
 }
 
-// next waits until another POST may be sent, and returns when it was due.
+// next waits until another POST may be sent and returns when it was due.
 func (r *run) next(ctx context.Context) (due time.Time, ok bool) {
 	if r.due != nil {
 		select {
@@ -203,8 +206,8 @@ func (r *run) next(ctx context.Context) (due time.Time, ok bool) {
 	return time.Now(), ctx.Err() == nil
 }
 
-// release makes room for another notification. There may be none to release, as a POST that was answered 503 can have been
-// stored all the same.
+// release frees a slot for another notification. There may be none to free, because a notification
+// may be stored although the response was 503.
 func (r *run) release() {
 	select {
 	case <-r.slots:
@@ -212,7 +215,7 @@ func (r *run) release() {
 	}
 }
 
-// drain waits for the mails that are outstanding, and checks that each came once.
+// drain waits for the pending mails and returns an error unless each arrived once.
 func (r *run) drain(ctx context.Context) error {
 	deadline := time.Now().Add(drainTime)
 	for r.tracker.outstanding() > 0 && time.Now().Before(deadline) {
@@ -220,7 +223,7 @@ func (r *run) drain(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := sleep(ctx, doubtTime); err != nil {
+	if err := sleep(ctx, duplicateTime); err != nil {
 		return err
 	}
 	return r.tracker.verdict()

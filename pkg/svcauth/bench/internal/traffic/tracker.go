@@ -8,29 +8,30 @@ import (
 	"time"
 )
 
-// An arrival is a mail that the mail server has taken.
+// An arrival is a mail that the mail server has accepted.
 type arrival struct{ due, at time.Time }
 
 func (a arrival) latency() time.Duration { return a.at.Sub(a.due) }
 
-// tracker matches mails to the POSTs that caused them, by the user. The POSTs about one user are answered in their order.
+// A tracker matches mails to the POSTs that caused them by the user. Responses to POSTs about one
+// user arrive in order.
 type tracker struct {
-	arrived func() // called for each mail that was awaited
+	arrived func() // called for each mail with a pending POST
 
 	mu       sync.Mutex
-	pending  map[int][]time.Time // by user: when the POSTs were due whose mails have not arrived
-	waiting  int                 // all of pending
+	pending  map[int][]time.Time // by user: the due times of the POSTs without a mail
+	waiting  int                 // the number of pending POSTs
 	accepted int
 	refused  map[int]int // by status
 	arrivals []arrival
-	extra    []int // users who got a mail that nobody was waiting for
+	extra    []int // the users of mails without a pending POST
 }
 
 func newTracker(arrived func()) *tracker {
 	return &tracker{arrived: arrived, pending: map[int][]time.Time{}, refused: map[int]int{}}
 }
 
-// posting notes a POST before it is sent, as its mail may arrive before its answer.
+// posting records a POST before it is sent, because its mail may arrive before the response.
 func (t *tracker) posting(user int, due time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -44,7 +45,7 @@ func (t *tracker) accept() {
 	t.accepted++
 }
 
-// refuse takes back what posting has noted.
+// refuse removes a POST that posting has recorded.
 func (t *tracker) refuse(user, status int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -55,7 +56,7 @@ func (t *tracker) refuse(user, status int) {
 	}
 }
 
-// taken notes a mail.
+// taken matches a mail to a pending POST.
 func (t *tracker) taken(user int, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,7 +77,7 @@ func (t *tracker) outstanding() int {
 	return t.waiting
 }
 
-// answers returns how many POSTs were answered 201, and how many otherwise, by status.
+// answers returns the number of POSTs answered with 201, and of refused ones by status.
 func (t *tracker) answers() (accepted int, refused map[int]int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -104,12 +105,12 @@ func (t *tracker) selected(take func(arrival) bool) (selected []arrival) {
 	return selected
 }
 
-// A window is the time that is measured.
+// A window is the measured time.
 type window struct{ begin, end time.Time }
 
 func (w window) contains(t time.Time) bool { return !t.Before(w.begin) && t.Before(w.end) }
 
-// latencies returns the times that mails took, in ascending order.
+// latencies returns the latencies of the mails in ascending order.
 func latencies(arrivals []arrival) []time.Duration {
 	sorted := make([]time.Duration, len(arrivals))
 	for i, a := range arrivals {
@@ -119,7 +120,7 @@ func latencies(arrivals []arrival) []time.Duration {
 	return sorted
 }
 
-// verdict is an error when a mail was lost or sent twice.
+// verdict returns an error when a mail was lost or sent twice.
 func (t *tracker) verdict() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
