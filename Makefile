@@ -1,16 +1,17 @@
-# What a developer runs. make and Go are enough for most of it, Docker is for the targets that say so.
+# The commands for developers. Most need only make and Go. Targets that need Docker say so.
 BIN := .bin
 PROGRAMS := ./census/cmd/census ./herald/cmd/herald ./pkg/svcauth/cmd/svcauth ./pkg/pgtest/cmd/withpostgres ./e2e/cmd/demo
 LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 BENCH := pkg/svcauth/bench
 FUZZTIME ?= 10s
-# The end-to-end tests load the machine, and have it to themselves.
+# The end-to-end tests load the machine, so they run alone.
 UNITS = $(shell go list ./... | grep -v /e2e)
-# Without PgBouncer its tests are skipped, but in CI they fail (pkg/pgtest).
+# Without PgBouncer its tests are skipped. In CI they fail (pkg/pgtest).
 SAY_NOT_RUN := PATH="$$PATH:/usr/sbin" command -v pgbouncer >/dev/null || \
 	echo "NOT RUN: the tests through PgBouncer, which is not installed (Debian, Ubuntu, Fedora: the package pgbouncer)"
 
-# Go asks git for the commit to stamp into programs, and fails where git refuses, as in a clone that belongs to somebody else.
+# Go reads the commit from git to stamp it into programs, and fails where git refuses, as in a clone
+# that another user owns.
 ifeq ($(shell git rev-parse --quiet --verify HEAD 2>/dev/null),)
 export GOFLAGS := $(shell go env GOFLAGS) -buildvcs=false
 endif
@@ -22,29 +23,29 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## play the whole story and stay up until Ctrl-C; ONCE=1 ends after the story
+demo: build ## run the demo and keep it running until Ctrl-C; ONCE=1 stops it at the end
 	@exec $(BIN)/demo $(if $(ONCE),-once)
 
 .PHONY: test
-test: build ## run the tests, on PostgreSQL and end to end
+test: build ## run all tests, also end to end
 	@$(BIN)/withpostgres go test -parallel=4 $(UNITS)
 	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test ./e2e ./e2e/cmd/... ./e2e/stack ./e2e/readme
 	@$(SAY_NOT_RUN)
 	cd $(BENCH) && go test ./...
 
 .PHONY: race
-race: build ## run all tests with the race detector, in the services too (needs a C compiler)
+race: build ## run all tests with the race detector, also in the services (needs a C compiler)
 	go build -race -o $(BIN)/race/ $(PROGRAMS)
 	@$(BIN)/withpostgres go test -race -parallel=4 $(UNITS)
 	E2E_BIN_DIR=$(CURDIR)/$(BIN)/race $(BIN)/withpostgres go test -race -skip='^TestOverload$$' ./e2e
 	@$(SAY_NOT_RUN)
 
 .PHONY: crash-sample
-crash-sample: build ## break the running pair at every point, a few times each (about 2 minutes)
+crash-sample: build ## run the crash tests, a few times for each fault (about 2 minutes)
 	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test -count=1 ./e2e/crash
 
 .PHONY: crash
-crash: build ## break the running pair at every point, 25 times each, and print the tables (about 10 minutes)
+crash: build ## run the crash tests, 25 times for each fault, and print the tables (about 10 minutes)
 	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test -count=1 -timeout=30m ./e2e/crash -crash.full
 
 .PHONY: fuzz
@@ -54,11 +55,11 @@ fuzz: ## run every fuzz test for FUZZTIME (10s)
 	done
 
 .PHONY: bench
-bench: build ## compare svcauth with its peers, and the pair with a plain chain, in one run; BENCHFLAGS=-help has choices
+bench: build ## compare svcauth with similar libraries, and the services with a plain chain; BENCHFLAGS=-help lists the options
 	cd $(BENCH) && PGTEST_DURABLE=1 $(CURDIR)/$(BIN)/withpostgres go run . $(BENCHFLAGS)
 
 .PHONY: lint
-lint: ## look for faults and broken walls, by .golangci.yml
+lint: ## run the linters, also for package boundaries (.golangci.yml)
 	$(LINT) run
 	cd $(BENCH) && go vet ./...
 
@@ -67,16 +68,16 @@ fmt: ## format the code
 	$(LINT) fmt
 
 .PHONY: vuln
-vuln: ## look for known vulnerabilities (its database is on the network)
+vuln: ## look for known vulnerabilities (needs the network)
 	.ci/vulncheck
 
 .PHONY: layout
-layout: ## the top level holds what it may hold
+layout: ## check that the top level has only the expected files
 	@extra=$$(ls | grep -vxE 'census|herald|pkg|migrations|e2e|go\.(mod|sum)|docker-compose\.yml|Makefile|README\.md|LICENSE'); \
 		if [ -n "$$extra" ]; then echo "does not belong at the top level:" $$extra; exit 1; fi
 
 .PHONY: containers
-containers: ## run the storage tests on a PostgreSQL that testcontainers starts (needs Docker)
+containers: ## run the storage tests with testcontainers (needs Docker)
 	env -u DATABASE_URL PGTEST_REQUIRE=docker go test -count=1 ./census/internal/postgres
 
 .PHONY: compose-up
@@ -92,7 +93,7 @@ e2e-compose: compose-up ## run the end-to-end tests against the compose project
 	E2E_TARGET=compose go test -count=1 ./e2e
 
 .PHONY: check
-check: ## run all that CI runs (needs Docker)
+check: ## run all checks, as CI does (needs Docker)
 	.ci/check
 
 .PHONY: build
@@ -100,5 +101,5 @@ build: ## build the programs into .bin
 	go build -o $(BIN)/ $(PROGRAMS)
 
 .PHONY: clean
-clean: ## delete what was built
+clean: ## delete the built programs
 	rm -rf $(BIN)

@@ -1,8 +1,8 @@
 #!/bin/sh
-# The part of the official image's entry point that this project relies on: POSTGRES_USER, POSTGRES_PASSWORD and
-# POSTGRES_DB; the *.sql files of /docker-entrypoint-initdb.d, run once; any other command run as it is. The server is
-# started twice when the data directory is new, so its "ready to accept connections" is logged twice, as wait
-# strategies expect.
+# Implements the part of the official image's entry point that this project uses: POSTGRES_USER,
+# POSTGRES_PASSWORD and POSTGRES_DB; the *.sql files of /docker-entrypoint-initdb.d, run once; any
+# other command run unchanged. When the data directory is new, the server starts twice and logs
+# "ready to accept connections" twice, as wait strategies expect.
 set -eu
 
 if [ "${1-}" != postgres ]; then exec "$@"; fi

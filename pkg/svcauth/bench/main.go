@@ -4,8 +4,8 @@
 //
 //	DATABASE_URL=postgres://… go run .
 //	DATABASE_URL=postgres://… go run . -only chain -rounds 3
-//	DATABASE_URL=postgres://… go run . -only chain -ours DIR      with the programs built in DIR
-//	DATABASE_URL=postgres://… go run . -only chain -before DIR    beside the programs that another commit built in DIR
+//	DATABASE_URL=postgres://… go run . -only chain -ours DIR      with the programs in DIR
+//	DATABASE_URL=postgres://… go run . -only chain -before DIR    also with another commit's, in DIR
 //
 // The compared sides run in alternating rounds, so that other load on the machine affects all of
 // them. A ratio is the median of the ratios of all rounds. The command is a module of its own, so
