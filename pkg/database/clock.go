@@ -85,9 +85,11 @@ func (c *Clock) Check(context.Context) error {
 	offset := c.Offset()
 	switch {
 	case offset > c.maxOffset:
-		return fmt.Errorf("this machine's clock is %v ahead of the database's: at most %v is allowed", offset.Round(time.Second), c.maxOffset)
+		return fmt.Errorf("this machine's clock is %v ahead of the database's: at most %v is allowed",
+			offset.Round(time.Second), c.maxOffset)
 	case offset < -c.maxOffset:
-		return fmt.Errorf("this machine's clock is %v behind the database's: at most %v is allowed", -offset.Round(time.Second), c.maxOffset)
+		return fmt.Errorf("this machine's clock is %v behind the database's: at most %v is allowed",
+			-offset.Round(time.Second), c.maxOffset)
 	}
 	return nil
 }

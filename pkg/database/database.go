@@ -43,7 +43,8 @@ func Parse(connString string) (*Config, error) {
 		return nil, malformed(err)
 	}
 	if hasExtraAt(connString) || slices.ContainsFunc(hosts(conn), invalidHost) {
-		return nil, errors.New("the host cannot be read: in a URL, the characters @ / ? # : and % of a password must be percent-encoded")
+		return nil, errors.New("the host cannot be read: in a URL, the characters @ / ? # : and % of a password " +
+			"must be percent-encoded")
 	}
 	config, err := parsePool(conn.RuntimeParams)
 	if err != nil {
@@ -135,7 +136,9 @@ var hostPattern = regexp.MustCompile(`^(/[^\s=]*|[\pL\pN._-]+|[0-9A-Fa-f:.]+(%[\
 func invalidHost(host string) bool { return !hostPattern.MatchString(host) }
 
 // startupParameters are the parameters that every pooler accepts when a connection starts.
-var startupParameters = []string{"application_name", "client_encoding", "datestyle", "timezone", "options", "replication"}
+var startupParameters = []string{
+	"application_name", "client_encoding", "datestyle", "timezone", "options", "replication",
+}
 
 // setAfterConnect moves the other session parameters into a statement that is run after connecting.
 // Poolers reject a connection that starts with a parameter unknown to them.

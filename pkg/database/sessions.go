@@ -11,8 +11,8 @@ import (
 
 // ErrTransactionPooling says that the connection goes through a pooler in transaction or statement
 // mode. Advisory locks, LISTEN and prepared statements need a session.
-var ErrTransactionPooling = errors.New("the connection leads through a pooler in transaction or statement mode, which " +
-	"cannot be used: set its pool_mode to session, or connect to PostgreSQL directly")
+var ErrTransactionPooling = errors.New("the connection leads through a pooler in transaction or statement mode, " +
+	"which cannot be used: set its pool_mode to session, or connect to PostgreSQL directly")
 
 const (
 	sessionsTimeout = 3 * time.Second

@@ -9,7 +9,8 @@ import (
 )
 
 var warn = sync.OnceFunc(func() {
-	slog.Warn("file permissions cannot be checked on this platform: make sure that no other user can access the private keys")
+	slog.Warn("file permissions cannot be checked on this platform: " +
+		"make sure that no other user can access the private keys")
 })
 
 func secret(string, fs.FileInfo) error {

@@ -147,7 +147,8 @@ func (a *Adapter) recoverPanic(w *response, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	stack := strings.Split(string(debug.Stack()), "\n")
-	a.log.LogAttrs(r.Context(), slog.LevelError, "handler panicked", requestAttrs(r, fmt.Errorf("%v", cause)), slog.Any("stack", stack))
+	a.log.LogAttrs(r.Context(), slog.LevelError, "handler panicked",
+		requestAttrs(r, fmt.Errorf("%v", cause)), slog.Any("stack", stack))
 	if w.started {
 		// The response is incomplete. Aborting the connection tells the client so.
 		panic(http.ErrAbortHandler)
@@ -168,7 +169,8 @@ func (a *Adapter) send(w http.ResponseWriter, r *http.Request, p *Problem) {
 // requestAttrs returns the log attributes of a request. They do not include the query, which may
 // contain a mail address.
 func requestAttrs(r *http.Request, err error) slog.Attr {
-	return slog.Group("", slog.String("method", logsafe.Text(r.Method)), slog.String("path", LoggedPath(r)), slog.Any("error", err))
+	return slog.Group("",
+		slog.String("method", logsafe.Text(r.Method)), slog.String("path", LoggedPath(r)), slog.Any("error", err))
 }
 
 // LoggedPath returns the path of a request, cleaned by [logsafe.Text].

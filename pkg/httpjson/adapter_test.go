@@ -55,16 +55,19 @@ func TestHandleErrors(t *testing.T) {
 			`{"type":"urn:micromachine:problem:taken","title":"Conflict","status":409,"detail":"it is taken"}`, "",
 		},
 		{
-			"wrapped problem", fmt.Errorf("storing: %w", httpjson.InvalidFields(httpjson.FieldError{Field: "/user", Detail: "is <b>"})),
-			`{"type":"urn:micromachine:problem:invalid-field","title":"Unprocessable Entity","status":422,"errors":[{"field":"/user","detail":"is <b>"}]}`, "",
+			"wrapped problem",
+			fmt.Errorf("storing: %w", httpjson.InvalidFields(httpjson.FieldError{Field: "/user", Detail: "is <b>"})),
+			`{"type":"urn:micromachine:problem:invalid-field","title":"Unprocessable Entity",` +
+				`"status":422,"errors":[{"field":"/user","detail":"is <b>"}]}`, "",
 		},
 		{
 			"in the table", fmt.Errorf("looking up: %w", errMissing),
 			`{"type":"urn:micromachine:problem:thing-not-found","title":"Not Found","status":404,"detail":"no such thing"}`, "",
 		},
 		{
-			"in the table, ours", fmt.Errorf("asking 10.0.0.1: %w", errDown),
-			`{"type":"urn:micromachine:problem:unavailable","title":"Service Unavailable","status":503}`, "asking 10.0.0.1: down",
+			"in the table, 503", fmt.Errorf("asking 10.0.0.1: %w", errDown),
+			`{"type":"urn:micromachine:problem:unavailable","title":"Service Unavailable","status":503}`,
+			"asking 10.0.0.1: down",
 		},
 		{
 			"unforeseen", errors.New("secret cause"),

@@ -53,10 +53,12 @@ func Decode[T any](r *http.Request, maxBytes int64) (T, error) {
 
 func checkHeaders(h http.Header) error {
 	if len(h.Values("Content-Encoding")) > 0 {
-		return NewProblem(http.StatusUnsupportedMediaType, "unsupported-media-type", "a Content-Encoding is not supported")
+		return NewProblem(http.StatusUnsupportedMediaType, "unsupported-media-type",
+			"a Content-Encoding is not supported")
 	}
 	if values := h.Values("Content-Type"); len(values) != 1 || !isJSON(values[0]) {
-		return NewProblem(http.StatusUnsupportedMediaType, "unsupported-media-type", "the Content-Type must be application/json")
+		return NewProblem(http.StatusUnsupportedMediaType, "unsupported-media-type",
+			"the Content-Type must be application/json")
 	}
 	return nil
 }

@@ -112,7 +112,8 @@ func TestDecodeMalformed(t *testing.T) {
 	} {
 		got, err := httpjson.Decode[person](post(test.body), limit)
 		p := problem(t, err)
-		if p.Status != http.StatusBadRequest || p.Type != "urn:micromachine:problem:malformed-json" || p.Detail != test.detail {
+		if p.Status != http.StatusBadRequest || p.Type != "urn:micromachine:problem:malformed-json" ||
+			p.Detail != test.detail {
 			t.Errorf("%q: %+v, want 400 and %q", test.body, p, test.detail)
 		}
 		if !reflect.DeepEqual(got, person{}) {
@@ -214,7 +215,9 @@ func TestDecodeSize(t *testing.T) {
 	unannounced.ContentLength = -1
 	limited := post(body(limit))
 	limited.Body = http.MaxBytesReader(httptest.NewRecorder(), limited.Body, limit/2)
-	for name, r := range map[string]*http.Request{"announced": unread, "not announced": unannounced, "limited before": limited} {
+	for name, r := range map[string]*http.Request{
+		"with a length": unread, "without a length": unannounced, "limited before": limited,
+	} {
 		_, err := httpjson.Decode[person](r, limit)
 		p := problem(t, err)
 		if p.Status != http.StatusRequestEntityTooLarge || p.Type != "urn:micromachine:problem:body-too-large" {
@@ -260,7 +263,9 @@ func TestDecodeSlowBody(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, seed := range []string{`{}`, `{"name":"a","name":"b"}`, `{"others":[{"zip":-1}]}`, "\xff", `null`, `[[[`, `{"any":1e9999}`} {
+	for _, seed := range []string{
+		`{}`, `{"name":"a","name":"b"}`, `{"others":[{"zip":-1}]}`, "\xff", `null`, `[[[`, `{"any":1e9999}`,
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, body string) {

@@ -39,7 +39,8 @@ const (
 
 // address matches an @ with the word around it. It also matches the mask, which replaces itself,
 // because text may be cleaned twice.
-var address = regexp.MustCompile(`\(with an @\)|(?:` + quoted + `|` + local + `)?` + at + `(?:` + at + `|` + domain + `)*`)
+var address = regexp.MustCompile(
+	`\(with an @\)|(?:` + quoted + `|` + local + `)?` + at + `(?:` + at + `|` + domain + `)*`)
 
 // Text returns s cleaned for a log: at most 200 bytes of it, with unprintable characters as Go
 // escapes, and with "(with an @)" for each mail address, in whatever form its @ is encoded.

@@ -61,7 +61,8 @@ func TestText(t *testing.T) {
 func TestTextMasksBeforeItCuts(t *testing.T) {
 	t.Parallel()
 	for before := range 260 {
-		text := strings.Repeat("x ", before/2) + strings.Repeat(" ", before%2) + "jane.doe@example.com" + strings.Repeat(" y", 4000)
+		text := strings.Repeat("x ", before/2) + strings.Repeat(" ", before%2) + "jane.doe@example.com" +
+			strings.Repeat(" y", 4000)
 		if got := logsafe.Text(text); strings.Contains(got, "jane") || strings.Contains(got, "@e") {
 			t.Errorf("after %d bytes: %q", before, got)
 		}

@@ -145,7 +145,9 @@ func runContainer(ctx context.Context, password string) (*postgres.PostgresConta
 // reachContainer returns the first address of the container's port that accepts connections. If
 // this process runs in a container, testcontainers returns the address of Docker's gateway, which
 // is wrong when Docker runs in the same container.
-func reachContainer(ctx context.Context, docker *testcontainers.DockerProvider, container *postgres.PostgresContainer, password string) (string, error) {
+func reachContainer(
+	ctx context.Context, docker *testcontainers.DockerProvider, container *postgres.PostgresContainer, password string,
+) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	port, err := container.MappedPort(ctx, "5432/tcp")

@@ -59,19 +59,19 @@ func unavailable(t *testing.T, what string) {
 	t.Skip("not on this machine: " + what)
 }
 
-func TestFindTakesDatabaseURL(t *testing.T) {
+func TestFindUsesDatabaseURL(t *testing.T) {
 	databaseURL := pgtest.New(t, nil)
 	t.Setenv("DATABASE_URL", databaseURL)
-	var said messages
-	server, err := pgtest.Find(t.Context(), said.logf)
+	var log messages
+	server, err := pgtest.Find(t.Context(), log.logf)
 	if err != nil {
 		t.Fatalf("Find: %v", err)
 	}
 	if server.URL != databaseURL {
-		t.Error("Find took another server")
+		t.Error("Find used another server")
 	}
-	if got := said.String(); got != "PostgreSQL: the server of DATABASE_URL" {
-		t.Errorf("said %q", got)
+	if got := log.String(); got != "PostgreSQL: the server of DATABASE_URL" {
+		t.Errorf("logged %q", got)
 	}
 	server.Stop()
 	connect(t, databaseURL)
@@ -102,13 +102,13 @@ func TestFindRefusesDatabaseURL(t *testing.T) {
 			server, err := pgtest.Find(t.Context(), t.Logf)
 			if err == nil {
 				server.Stop()
-				t.Fatal("Find took it, or went on to another")
+				t.Fatal("Find used it or another server")
 			}
 			if !strings.Contains(err.Error(), test.want) {
-				t.Errorf("error %q does not say %q", err, test.want)
+				t.Errorf("error %q does not contain %q", err, test.want)
 			}
 			if strings.Contains(err.Error(), "secret") {
-				t.Errorf("error %q tells the password", err)
+				t.Errorf("error %q contains the password", err)
 			}
 		})
 	}
@@ -116,17 +116,17 @@ func TestFindRefusesDatabaseURL(t *testing.T) {
 
 func TestFindRunsInstalledPrograms(t *testing.T) {
 	needsPrograms(t)
-	var said messages
+	var log messages
 	started := time.Now()
-	server, err := pgtest.Find(t.Context(), said.logf)
+	server, err := pgtest.Find(t.Context(), log.logf)
 	if err != nil {
-		t.Fatalf("Find: %v\n%s", err, &said)
+		t.Fatalf("Find: %v\n%s", err, &log)
 	}
 	stop := sync.OnceFunc(server.Stop)
 	t.Cleanup(stop)
-	t.Logf("found after %v:\n%s", time.Since(started), &said)
-	if !strings.Contains(said.String(), "\nDocker: not reachable\nPostgreSQL: version ") {
-		t.Errorf("said:\n%s", &said)
+	t.Logf("found after %v:\n%s", time.Since(started), &log)
+	if !strings.Contains(log.String(), "\nDocker: not reachable\nPostgreSQL: version ") {
+		t.Errorf("logged:\n%s", &log)
 	}
 	conn := connect(t, server.URL)
 	if got := query[string](t, conn, `show listen_addresses`); got != "127.0.0.1" {
@@ -153,10 +153,10 @@ func TestFindRunsInstalledPrograms(t *testing.T) {
 func TestFindRunsADurableServer(t *testing.T) {
 	needsPrograms(t)
 	t.Setenv("PGTEST_DURABLE", "1")
-	var said messages
-	server, err := pgtest.Find(t.Context(), said.logf)
+	var log messages
+	server, err := pgtest.Find(t.Context(), log.logf)
 	if err != nil {
-		t.Fatalf("Find: %v\n%s", err, &said)
+		t.Fatalf("Find: %v\n%s", err, &log)
 	}
 	t.Cleanup(server.Stop)
 	conn := connect(t, server.URL)
@@ -169,15 +169,15 @@ func TestFindRunsADurableServer(t *testing.T) {
 
 func TestFindRunsAContainer(t *testing.T) {
 	t.Setenv("DATABASE_URL", "")
-	var said messages
-	server, err := pgtest.Find(t.Context(), said.logf)
+	var log messages
+	server, err := pgtest.Find(t.Context(), log.logf)
 	if err != nil {
-		t.Fatalf("Find: %v\n%s", err, &said)
+		t.Fatalf("Find: %v\n%s", err, &log)
 	}
 	stop := sync.OnceFunc(server.Stop)
 	t.Cleanup(stop)
-	if !strings.Contains(said.String(), "\nPostgreSQL: Docker, postgres:17-trixie") {
-		unavailable(t, "a container:\n"+said.String())
+	if !strings.Contains(log.String(), "\nPostgreSQL: Docker, postgres:17-trixie") {
+		unavailable(t, "a container:\n"+log.String())
 	}
 	conn := connect(t, server.URL)
 	if version := query[int](t, conn, `select current_setting('server_version_num')::int / 10000`); version != 17 {
@@ -205,7 +205,7 @@ func TestFindAsksForThePassword(t *testing.T) {
 	conn, err := pgx.Connect(t.Context(), guess.String())
 	if err == nil {
 		conn.Close(t.Context())
-		t.Error("the server takes any password")
+		t.Error("the server accepts any password")
 	}
 }
 
@@ -219,13 +219,13 @@ func TestFindSaysWhichProgramsAreTooOld(t *testing.T) {
 		}
 	}
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
-	var said messages
-	server, err := pgtest.Find(t.Context(), said.logf)
+	var log messages
+	server, err := pgtest.Find(t.Context(), log.logf)
 	if err == nil {
 		server.Stop()
 	}
-	if want := dir + ": PostgreSQL 14, needed is 15 or later"; !strings.Contains(said.String(), want) {
-		t.Errorf("did not say %q but:\n%s", want, &said)
+	if want := dir + ": PostgreSQL 14, needed is 15 or later"; !strings.Contains(log.String(), want) {
+		t.Errorf("did not log %q but:\n%s", want, &log)
 	}
 }
 

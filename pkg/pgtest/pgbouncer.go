@@ -82,7 +82,9 @@ func startPgBouncer(tb testing.TB, program, databaseURL, mode string) (throughUR
 
 // pgBouncerFiles writes PgBouncer's configuration to a directory that the user of the credential
 // can read.
-func pgBouncerFiles(tb testing.TB, server *url.URL, port int, mode string, credential *syscall.Credential) (dir string, err error) {
+func pgBouncerFiles(
+	tb testing.TB, server *url.URL, port int, mode string, credential *syscall.Credential,
+) (dir string, err error) {
 	tb.Helper()
 	dir, err = os.MkdirTemp("", "mm_pgbouncer_") //nolint:usetesting // other users cannot read tb.TempDir
 	if err != nil {

@@ -15,7 +15,9 @@ func TestFindWithAnyTempDir(t *testing.T) {
 	open := sharedTempDir(t)
 	closed := filepath.Join(open, "closed")
 	long := filepath.Join(open, strings.Repeat("long", 60))
-	for name, mode := range map[string]os.FileMode{closed: 0o700, filepath.Join(closed, "open"): 0o755, long: 0o755, filepath.Join(open, "a b'c"): 0o755} {
+	for name, mode := range map[string]os.FileMode{
+		closed: 0o700, filepath.Join(closed, "open"): 0o755, long: 0o755, filepath.Join(open, "a b'c"): 0o755,
+	} {
 		if err := os.MkdirAll(name, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -26,10 +28,10 @@ func TestFindWithAnyTempDir(t *testing.T) {
 	t.Chdir(open)
 	for _, dir := range []string{closed, filepath.Join(closed, "open"), long, filepath.Join(open, "a b'c"), ".", "a b'c"} {
 		t.Setenv("TMPDIR", dir)
-		var said messages
-		server, err := pgtest.Find(t.Context(), said.logf)
+		var log messages
+		server, err := pgtest.Find(t.Context(), log.logf)
 		if err != nil {
-			t.Errorf("TMPDIR=%s: %v\n%s", dir, err, &said)
+			t.Errorf("TMPDIR=%s: %v\n%s", dir, err, &log)
 			continue
 		}
 		connect(t, server.URL)
@@ -44,13 +46,13 @@ func TestFindWithAnyTempDir(t *testing.T) {
 func TestFindWithoutTempDir(t *testing.T) {
 	needsPrograms(t)
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "gone"))
-	var said messages
-	server, err := pgtest.Find(t.Context(), said.logf)
+	var log messages
+	server, err := pgtest.Find(t.Context(), log.logf)
 	if err == nil {
 		server.Stop()
 		t.Fatal("found")
 	}
-	if !strings.Contains(said.String(), os.Getenv("TMPDIR")) {
-		t.Errorf("%v\n%s", err, &said)
+	if !strings.Contains(log.String(), os.Getenv("TMPDIR")) {
+		t.Errorf("%v\n%s", err, &log)
 	}
 }

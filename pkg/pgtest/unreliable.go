@@ -116,9 +116,13 @@ func Outages() []Outage {
 		readOnly(),
 		{
 			Name:  "privilege revoked",
-			begin: []string{"revoke all on TABLE from ROLE"}, end: []string{"grant select, insert, update, delete on TABLE to ROLE"},
+			begin: []string{"revoke all on TABLE from ROLE"},
+			end:   []string{"grant select, insert, update, delete on TABLE to ROLE"},
 		},
-		{Name: "not migrated", begin: []string{"alter table TABLE rename to gone"}, end: []string{"alter table gone rename to TABLE"}},
+		{
+			Name:  "not migrated",
+			begin: []string{"alter table TABLE rename to gone"}, end: []string{"alter table gone rename to TABLE"},
+		},
 	}
 	// These errors cannot be caused in a test, so a function raises them.
 	for _, state := range []string{"08006", "40001", "40P01", "53100", "53200", "57P03", "58030", "XX000"} {

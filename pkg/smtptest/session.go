@@ -18,7 +18,7 @@ const (
 	AtHello                    // EHLO
 	AtMail                     // MAIL FROM
 	AtRcpt                     // RCPT TO
-	AtBody                     // after the reply to DATA, before the message is read; Code is ignored, the connection is closed
+	AtBody                     // after the reply to DATA; Code is ignored, the connection is closed
 	AtData                     // after the final dot; the mail is not accepted
 	AtReply                    // after the mail is accepted, instead of the reply
 	AtEnd                      // after the reply to an accepted mail; Code is ignored, the connection is closed
@@ -191,7 +191,7 @@ func (s *session) Data(r io.Reader) (err error) {
 	if s.mail.Data, err = io.ReadAll(r); err != nil {
 		return fmt.Errorf("reading mail: %w", err)
 	}
-	refusal := fmt.Sprintf("not taken for %v", s.mail.To)
+	refusal := fmt.Sprintf("not accepted for %v", s.mail.To)
 	if err := s.applyFault(AtData, refusal); err != nil {
 		return err
 	}

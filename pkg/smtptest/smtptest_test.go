@@ -91,11 +91,11 @@ func replyCode(err error) int {
 	return 0
 }
 
-func TestTakesMail(t *testing.T) {
+func TestAcceptsMail(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	told := make(chan smtptest.Mail, 1)
-	server := start(t, smtptest.Config{Dir: dir, OnMail: func(m smtptest.Mail) { told <- m }})
+	received := make(chan smtptest.Mail, 1)
+	server := start(t, smtptest.Config{Dir: dir, OnMail: func(m smtptest.Mail) { received <- m }})
 	if err := send(server.Addr(), nil, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestTakesMail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, m := range map[string]smtptest.Mail{"WaitFor": mails[0], "Mails": server.Mails()[0], "OnMail": <-told} {
+	for name, m := range map[string]smtptest.Mail{"WaitFor": mails[0], "Mails": server.Mails()[0], "OnMail": <-received} {
 		if m.From != from || !slices.Equal(m.To, []string{to}) || string(m.Data) != body {
 			t.Errorf("%s: %q from %q to %q", name, m.Data, m.From, m.To)
 		}
@@ -241,14 +241,14 @@ func TestReplyArrivesBeforeConnectionCloses(t *testing.T) {
 	}
 }
 
-func TestCloseRefusesAndLeavesTheAddress(t *testing.T) {
+func TestCloseFreesTheAddress(t *testing.T) {
 	t.Parallel()
 	server := start(t, smtptest.Config{})
 	if err := server.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := send(server.Addr(), nil, nil); err == nil {
-		t.Error("a closed server takes mail")
+		t.Error("a closed server accepts mail")
 	}
 	again := start(t, smtptest.Config{Addr: server.Addr()})
 	if err := send(again.Addr(), nil, nil); err != nil {
@@ -260,7 +260,8 @@ func TestCloseRefusesAndLeavesTheAddress(t *testing.T) {
 func TestOnStage(t *testing.T) {
 	t.Parallel()
 	all := []smtptest.Stage{
-		smtptest.AtHello, smtptest.AtMail, smtptest.AtRcpt, smtptest.AtBody, smtptest.AtData, smtptest.AtReply, smtptest.AtEnd,
+		smtptest.AtHello, smtptest.AtMail, smtptest.AtRcpt,
+		smtptest.AtBody, smtptest.AtData, smtptest.AtReply, smtptest.AtEnd,
 	}
 	for i, refused := range all {
 		stages := make(chan smtptest.Stage, 10)

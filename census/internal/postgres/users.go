@@ -34,7 +34,8 @@ func (s *Store) User(ctx context.Context, actor census.Actor, id int64) (census.
 // from replacing the look-ups by ID with a scan of the table.
 var usersSQL = strings.NewReplacer("@actor", "r.actor", "@admin", "r.admin", "@operator", "r.operator").Replace(`
 	select r.place, u.id, u.name, u.email, u.locale, u.admin
-	from unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bool[]) with ordinality as r (id, actor, admin, operator, place),
+	from unnest($1::bigint[], $2::bigint[], $3::bool[], $4::bool[]) with ordinality
+			as r (id, actor, admin, operator, place),
 		lateral (select ` + userColumns + ` from users u where u.id = r.id and ` + maySee + ` limit 1) u`)
 
 // readUsers reads a batch of users. The result is nil for a user who does not exist or whom the
@@ -144,7 +145,9 @@ func skipIDs(ctx context.Context, tx pgx.Tx, id int64) error {
 
 // UpdateUser changes a user and returns the result. The actor must be the user or an administrator.
 // The error for invalid fields is a [*census.InvalidError].
-func (s *Store) UpdateUser(ctx context.Context, actor census.Actor, id int64, update census.Update) (census.User, error) {
+func (s *Store) UpdateUser(
+	ctx context.Context, actor census.Actor, id int64, update census.Update,
+) (census.User, error) {
 	update, err := update.Normalize()
 	if err != nil {
 		return census.User{}, err

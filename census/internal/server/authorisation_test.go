@@ -44,19 +44,19 @@ func TestAuthorisation(t *testing.T) {
 		{"own record, by session", client{nil, subject}, subject, 200, 200, 204, 204, 403, 403},
 		{"a viewer", client{shop, reader}, subject, 200, 403, 403, 403, 403, 403},
 		{"a viewer, by session", client{nil, reader}, subject, 200, 403, 403, 403, 403, 403},
-		{"the one viewed", client{shop, subject}, reader, 403, 403, 403, 403, 403, 403},
-		{"a stranger", client{shop, stranger}, subject, 403, 403, 403, 403, 403, 403},
-		{"a stranger, by office", client{office, stranger}, subject, 403, 403, 403, 403, 403, 403},
-		{"a stranger, of nobody", client{office, stranger}, absent, 403, 403, 403, 403, 403, 403},
+		{"a viewed user", client{shop, subject}, reader, 403, 403, 403, 403, 403, 403},
+		{"another user", client{shop, stranger}, subject, 403, 403, 403, 403, 403, 403},
+		{"another user, by office", client{office, stranger}, subject, 403, 403, 403, 403, 403, 403},
+		{"another user, absent record", client{office, stranger}, absent, 403, 403, 403, 403, 403, 403},
 		{"an admin, by office", client{office, admin}, subject, 200, 200, 204, 204, 200, 201},
 		{"an admin, by session", client{nil, admin}, subject, 200, 200, 204, 204, 200, 201},
 		{"an admin, by shop", client{shop, admin}, subject, 403, 403, 403, 403, 403, 403},
 		{"an admin, by shop, own record", client{shop, admin}, admin, 200, 200, 204, 204, 403, 403},
-		{"an admin, by office, of nobody", client{office, admin}, absent, 404, 404, 404, 404, 200, 201},
-		{"an admin, by shop, of nobody", client{shop, admin}, absent, 403, 403, 403, 403, 403, 403},
-		{"nobody", client{office, absent}, subject, 403, 403, 403, 403, 403, 403},
-		{"nobody, own record", client{office, absent}, absent, 403, 403, 403, 403, 403, 403},
-		{"nobody, by session", client{nil, absent}, absent, 403, 403, 403, 403, 403, 403},
+		{"an admin, by office, absent record", client{office, admin}, absent, 404, 404, 404, 404, 200, 201},
+		{"an admin, by shop, absent record", client{shop, admin}, absent, 403, 403, 403, 403, 403, 403},
+		{"an absent user", client{office, absent}, subject, 403, 403, 403, 403, 403, 403},
+		{"an absent user, own record", client{office, absent}, absent, 403, 403, 403, 403, 403, 403},
+		{"an absent user, by session", client{nil, absent}, absent, 403, 403, 403, 403, 403, 403},
 	} {
 		t.Run(row.what, func(t *testing.T) {
 			t.Parallel()
@@ -115,7 +115,8 @@ func TestAbsentIsLikeInvisible(t *testing.T) {
 			for _, id := range []string{"99", "0", "042", "999999999999999", "9999999999999999999999", "nobody", "4_2", "+42"} {
 				got := caller.call(t, a, call.method, fmt.Sprintf(call.path, id), call.body)
 				if got.Code != invisible.Code || got.Body.String() != invisible.Body.String() ||
-					!maps.EqualFunc(got.Header(), invisible.Header(), func(a, b []string) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
+					!maps.EqualFunc(got.Header(), invisible.Header(),
+						func(a, b []string) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
 					t.Errorf("%+v, %s, user %s: %d %v %s; user 42: %d %v %s", caller, call.method, id,
 						got.Code, got.Header(), got.Body, invisible.Code, invisible.Header(), invisible.Body)
 				}
@@ -171,5 +172,6 @@ func TestDeletedUser(t *testing.T) {
 	}
 	wantStatus(t, a.call(t, a.office, admin, http.MethodDelete, "/user/1/", ""), http.StatusNoContent)
 	wantStatus(t, a.call(t, a.office, admin, http.MethodGet, "/user/", ""), http.StatusForbidden)
-	wantStatus(t, a.session(t, admin, http.MethodPost, "/user/", `{"name":"New","email":"new@example.com"}`), http.StatusForbidden)
+	answer := a.session(t, admin, http.MethodPost, "/user/", `{"name":"New","email":"new@example.com"}`)
+	wantStatus(t, answer, http.StatusForbidden)
 }

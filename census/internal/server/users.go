@@ -67,7 +67,8 @@ func (s *server) createUser(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	user, err := s.store.CreateUser(r.Context(), s.actor(r), census.User{Name: body.Name, Email: body.Email, Locale: body.Locale})
+	user := census.User{Name: body.Name, Email: body.Email, Locale: body.Locale}
+	user, err = s.store.CreateUser(r.Context(), s.actor(r), user)
 	if err != nil {
 		return err
 	}

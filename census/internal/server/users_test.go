@@ -25,7 +25,8 @@ func TestGetUser(t *testing.T) {
 func TestCreateUser(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	answer := a.call(t, a.office, admin, http.MethodPost, "/user/", `{"name":" Zoë ","email":"Zoe@EXAMPLE.com","locale":"de-at"}`)
+	body := `{"name":" Zoë ","email":"Zoe@EXAMPLE.com","locale":"de-at"}`
+	answer := a.call(t, a.office, admin, http.MethodPost, "/user/", body)
 	wantStatus(t, answer, http.StatusCreated)
 	want := user{"https://census.service/user/64/", "Zoë", "Zoe@example.com", "de-AT"}
 	if got := decode[user](t, answer); got != want || answer.Header().Get("Location") != want.URI {
@@ -52,7 +53,8 @@ func TestUpdateUser(t *testing.T) {
 		if got := decode[user](t, answer); got != want {
 			t.Errorf("PATCH %s: %+v, want %+v", body, got, want)
 		}
-		a.call(t, a.shop, subject, http.MethodPatch, "/user/42/", `{"name":"User 42","email":"user42@example.com","locale":"en"}`)
+		original := `{"name":"User 42","email":"user42@example.com","locale":"en"}`
+		a.call(t, a.shop, subject, http.MethodPatch, "/user/42/", original)
 	}
 }
 
@@ -258,13 +260,16 @@ func TestBadQueries(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	for _, query := range []string{
-		"limit=0", "limit=201", "limit=-1", "limit=", "limit=x", "limit=1e2", "limit=%2B5", "limit=05", "limit=99999999999999999999",
+		"limit=0", "limit=201", "limit=-1", "limit=", "limit=x", "limit=1e2", "limit=%2B5", "limit=05",
+		"limit=99999999999999999999",
 		"after=-1", "after=x", "after=99999999999999999999", "after=1%00", "limit=1&limit=2", "Limit=1", "offset=1",
-		"email=", "email=x", "email=%00", "email=%ff@example.com", "email=a@example.com%0d%0a", "email=a@example.com&email=b@example.com",
+		"email=", "email=x", "email=%00", "email=%ff@example.com", "email=a@example.com%0d%0a",
+		"email=a@example.com&email=b@example.com",
 		"e-mail=a@example.com", "%zz", "a;b", "limit=1;after=2", "email=" + strings.Repeat("a", 300) + "@example.com",
 		"email='%20or%20''='@example.com",
 	} {
-		wantProblem(t, a.call(t, a.office, admin, http.MethodGet, "/user/?"+query, ""), http.StatusBadRequest, "invalid-parameter", "")
+		answer := a.call(t, a.office, admin, http.MethodGet, "/user/?"+query, "")
+		wantProblem(t, answer, http.StatusBadRequest, "invalid-parameter", "")
 	}
 }
 
@@ -275,7 +280,8 @@ func TestPagesWhileUsersAreAdded(t *testing.T) {
 	a := newAPI(t)
 	want := map[string]bool{}
 	for i := range 40 {
-		u, err := a.store.CreateUser(t.Context(), census.Operator(), census.User{Name: "Old", Email: fmt.Sprintf("old%d@example.com", i)})
+		old := census.User{Name: "Old", Email: fmt.Sprintf("old%d@example.com", i)}
+		u, err := a.store.CreateUser(t.Context(), census.Operator(), old)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -294,7 +300,8 @@ func TestPagesWhileUsersAreAdded(t *testing.T) {
 			delete(want, u.URI)
 		}
 		if page < 5 {
-			wantStatus(t, a.call(t, a.office, admin, http.MethodPost, "/user/", fmt.Sprintf(`{"name":"New","email":"new%d@example.com"}`, page)), http.StatusCreated)
+			body := fmt.Sprintf(`{"name":"New","email":"new%d@example.com"}`, page)
+			wantStatus(t, a.call(t, a.office, admin, http.MethodPost, "/user/", body), http.StatusCreated)
 		}
 		next = nextLink(t, answer)
 	}

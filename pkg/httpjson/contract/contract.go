@@ -115,7 +115,8 @@ func (d *Description) CheckAnswer(r *http.Request, answer *httptest.ResponseReco
 	}
 	input.SetBodyBytes(answer.Body.Bytes())
 	if err := openapi3filter.ValidateResponse(r.Context(), input); err != nil {
-		return fmt.Errorf("%s %s: the answer breaks the contract: %w\n%d %s", r.Method, r.URL.Path, err, answer.Code, answer.Body)
+		return fmt.Errorf("%s %s: the answer breaks the contract: %w\n%d %s",
+			r.Method, r.URL.Path, err, answer.Code, answer.Body)
 	}
 	return nil
 }

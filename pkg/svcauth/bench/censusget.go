@@ -55,7 +55,8 @@ func censusGet(ctx context.Context, r *rig) ([]row, error) {
 	}
 	var fresh, kept []query
 	renew := func() (err error) {
-		if fresh, err = signQueries(getOps, func(i int) (query, error) { return readUser(signer, i%benchUsers+1) }); err != nil {
+		fresh, err = signQueries(getOps, func(i int) (query, error) { return readUser(signer, i%benchUsers+1) })
+		if err != nil {
 			return err
 		}
 		kept, err = signQueries(clientCount, func(i int) (query, error) { return readUser(signer, i+1) })

@@ -49,9 +49,12 @@ func parseOptions() (o options, err error) {
 	flag.IntVar(&o.tokens, "tokens", 1_000_000, "number of distinct tokens to verify in section memory; 0 skips it")
 	flag.BoolVar(&o.strict, "strict", false, "exit with status 1 when a goal is missed")
 	flag.BoolVar(&o.scale, "scale", false, "also measure with a million users and 500,000 old notifications")
-	only := flag.String("only", "", "measure only these sections, separated by commas: "+strings.Join(sectionNames(), ", "))
-	flag.StringVar(&o.binDir, "ours", filepath.Join("..", "..", "..", ".bin"), "directory with the built census, herald and svcauth")
-	flag.StringVar(&o.beforeDir, "before", "", "directory with the programs of another commit, to compare with in sections chain and latency")
+	only := flag.String("only", "",
+		"measure only these sections, separated by commas: "+strings.Join(sectionNames(), ", "))
+	flag.StringVar(&o.binDir, "ours", filepath.Join("..", "..", "..", ".bin"),
+		"directory with the built census, herald and svcauth")
+	flag.StringVar(&o.beforeDir, "before", "",
+		"directory with the programs of another commit, to compare with in sections chain and latency")
 	flag.IntVar(&o.rounds, "rounds", 5, "number of rounds in which the running services are measured")
 	flag.DurationVar(&o.window, "window", 4*time.Second, "time for which each side is measured in a round")
 	flag.IntVar(&o.tunedPool, "tuned-pool", 0, "size of the database pools of the tuned chain; 0 is the default of pgx")

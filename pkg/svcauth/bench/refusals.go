@@ -39,7 +39,7 @@ func (w *world) badTokens(good string) (map[string]string, error) {
 	}{
 		"another audience": {svcauth.SignerConfig{}, "https://shop.service/", "https://shop.service/user/42/"},
 		"another issuer":   {svcauth.SignerConfig{Issuer: "https://shop.service/"}, audience, userURL},
-		"its time over":    {svcauth.SignerConfig{Now: func() time.Time { return time.Now().Add(-time.Hour) }}, audience, userURL},
+		"an expired time":  {svcauth.SignerConfig{Now: anHourAgo}, audience, userURL},
 		"another request":  {svcauth.SignerConfig{}, audience, userURL + "viewer/21/"},
 	} {
 		signer, err := w.sign(of.config)
@@ -52,6 +52,8 @@ func (w *world) badTokens(good string) (map[string]string, error) {
 	}
 	return bad, nil
 }
+
+func anHourAgo() time.Time { return time.Now().Add(-time.Hour) }
 
 // withOtherSignature changes the first character of the token's signature.
 func withOtherSignature(token string) string {

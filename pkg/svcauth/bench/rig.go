@@ -55,7 +55,9 @@ func (r *rig) open(ctx context.Context) (err error) {
 		return fmt.Errorf("making a directory: %w", err)
 	}
 	r.onClose(func() error { return os.RemoveAll(dir) })
-	r.site = chains.Site{Server: server, BinDir: r.options.binDir, Dir: dir, Users: benchUsers, TunedPool: r.options.tunedPool}
+	r.site = chains.Site{
+		Server: server, BinDir: r.options.binDir, Dir: dir, Users: benchUsers, TunedPool: r.options.tunedPool,
+	}
 	if r.meter, err = chains.NewMeter(ctx, server); err != nil {
 		return err
 	}

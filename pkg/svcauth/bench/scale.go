@@ -201,7 +201,9 @@ func newReading(ctx context.Context, how read, s *chains.Side, users int) (_ *re
 
 // renew signs the queries of a round.
 func (r *reading) renew() (err error) {
-	r.queries, err = signQueries(scaleOps, func(i int) (query, error) { return r.how.query(r.signer, r.signed+i, r.users) })
+	r.queries, err = signQueries(scaleOps, func(i int) (query, error) {
+		return r.how.query(r.signer, r.signed+i, r.users)
+	})
 	r.signed += scaleOps
 	return err
 }

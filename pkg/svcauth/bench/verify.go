@@ -74,7 +74,10 @@ func verification(ctx context.Context, w *world) ([]row, error) {
 		}
 	}
 	b := &batch{}
-	c := &comparison{rounds: verifyRounds, ops: verifyOps, fresh: func() error { return b.renew(w) }, sides: b.sides(w.public(), all, g)}
+	c := &comparison{
+		rounds: verifyRounds, ops: verifyOps,
+		fresh: func() error { return b.renew(w) }, sides: b.sides(w.public(), all, g),
+	}
 	r, err := c.run(ctx)
 	if err != nil {
 		return nil, err

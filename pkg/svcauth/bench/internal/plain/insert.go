@@ -14,7 +14,9 @@ import (
 
 // InsertOneByOne returns the number of jobs per second that concurrent clients insert, each job in
 // a transaction of its own. The database must have River's tables.
-func InsertOneByOne(ctx context.Context, databaseURL string, clients int32, warm, window time.Duration) (float64, error) {
+func InsertOneByOne(
+	ctx context.Context, databaseURL string, clients int32, warm, window time.Duration,
+) (float64, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
 		return 0, fmt.Errorf("parsing database URL: %w", err)

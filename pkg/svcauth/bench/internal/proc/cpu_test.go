@@ -14,7 +14,8 @@ func TestTreeCPU(t *testing.T) {
 		t.Skip("there is no /proc")
 	}
 	// The shell's child uses CPU time and ends. The shell goes on.
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", `sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done'; echo; exec sleep 60`)
+	cmd := exec.CommandContext(t.Context(), "sh", "-c",
+		`sh -c 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done'; echo; exec sleep 60`)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,10 @@ func TestTrackerVerdict(t *testing.T) {
 		{"refused", func(tr *tracker) { tr.posting(1, start); tr.refuse(1, 503) }, true},
 		{"lost", func(tr *tracker) { post(tr, 1) }, false},
 		{"twice", func(tr *tracker) { post(tr, 1); tr.taken(1, start); tr.taken(1, start) }, false},
-		{"one twice, another lost", func(tr *tracker) { post(tr, 1); post(tr, 2); tr.taken(1, start); tr.taken(1, start) }, false},
+		{
+			"one twice, another lost",
+			func(tr *tracker) { post(tr, 1); post(tr, 2); tr.taken(1, start); tr.taken(1, start) }, false,
+		},
 		{"mail after a refusal", func(tr *tracker) { tr.posting(1, start); tr.refuse(1, 503); tr.taken(1, start) }, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
