@@ -18,7 +18,8 @@ import (
 const (
 	floodTime  = 3 * time.Second
 	floodConns = 320
-	// slack is by how much the machine that runs the tests may be slower than what is promised, as others use it too.
+	// slack is by how much the machine that runs the tests may be slower than what is promised, as
+	// others use it too.
 	slack = 10
 	// refusedWithin and recoveredWithin are promised.
 	refusedWithin   = 100 * time.Millisecond
@@ -32,9 +33,9 @@ type flood struct {
 	refusals []time.Duration
 }
 
-// Herald gets far more POSTs than it can bear from one caller. It refuses the excess at once and answers nothing else than
-// 201 and 503; another caller keeps its share; the keys can be fetched all the time; afterwards all is as before, and every
-// notification that was accepted is sent.
+// Herald gets far more POSTs than it can bear from one caller. It refuses the excess at once and
+// answers nothing else than 201 and 503; another caller keeps its share; the keys can be fetched
+// all the time; afterwards all is as before, and every notification that was accepted is sent.
 func TestOverload(t *testing.T) {
 	another, shop, _ := callers(t)
 	flooder, err := shop.WithConnections(floodConns)
@@ -163,7 +164,8 @@ func fetchKeys(ctx context.Context, caller *stack.Caller) error {
 	return nil
 }
 
-// awaitRecovery waits until a notification is accepted and sent promptly, and returns how long that took to begin.
+// awaitRecovery waits until a notification is accepted and sent promptly, and returns how long that
+// took to begin.
 func awaitRecovery(t *testing.T, caller *stack.Caller) time.Duration {
 	t.Helper()
 	end := time.Now()

@@ -27,8 +27,8 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m)
 }
 
-// TestCrash runs all tests on one Census, each with databases and Heralds of its own. The 10,000 mails
-// of a full run are sent while nothing else goes on.
+// TestCrash runs all tests on one Census, each with databases and Heralds of its own. The 10,000
+// mails of a full run are sent while nothing else goes on.
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	s := start(t)

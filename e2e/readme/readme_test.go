@@ -1,5 +1,5 @@
-// Package readme tests what the README files say about the whole repository. What they say about one
-// package is tested there.
+// Package readme tests what the README files say about the whole repository. What they say about
+// one package is tested there.
 package readme_test
 
 import (

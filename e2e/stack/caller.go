@@ -78,7 +78,8 @@ func newCaller(url string, key *keys.Private, profile trust.Profile, client *htt
 	return &Caller{URL: url, key: key, signer: signer, client: client}, nil
 }
 
-// Stranger returns a caller with a key of its own, of whom nobody has heard, that connects as c does.
+// Stranger returns a caller with a key of its own, of whom nobody has heard, that connects as c
+// does.
 func (c *Caller) Stranger(url string) (*Caller, error) {
 	key, err := keys.Generate(keys.EdDSA)
 	if err != nil {
@@ -87,8 +88,9 @@ func (c *Caller) Stranger(url string) (*Caller, error) {
 	return newCaller(url, key, trust.Bound, c.client)
 }
 
-// Client returns a client that signs its calls to the service named audience, as services do, and sends them over HTTP/1.1
-// or HTTP/2. Their context says by [svcauth.ActFor] on whose behalf they are.
+// Client returns a client that signs its calls to the service named audience, as services do, and
+// sends them over HTTP/1.1 or HTTP/2. Their context says by [svcauth.ActFor] on whose behalf they
+// are.
 func (c *Caller) Client(audience string, http2 bool) (*http.Client, error) {
 	base, ok := c.client.Transport.(*http.Transport)
 	if !ok {
@@ -103,7 +105,8 @@ func (c *Caller) Client(audience string, http2 bool) (*http.Client, error) {
 	return &http.Client{Transport: transport, Timeout: c.client.Timeout}, nil
 }
 
-// WithConnections returns the caller with another client, which keeps up to n connections to each service.
+// WithConnections returns the caller with another client, which keeps up to n connections to each
+// service.
 func (c *Caller) WithConnections(n int) (*Caller, error) {
 	transport, ok := c.client.Transport.(*http.Transport)
 	if !ok {

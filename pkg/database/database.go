@@ -93,7 +93,7 @@ const maxConnsParameter = "pool_max_conns"
 
 // reasons are those parts of pgx's error texts that say what is wrong with a connection string. The
 // whole texts must not be shown: they contain the string, and mask its password only if pgx
-// recognizes it.
+// recognises it.
 var reasons = []string{
 	"invalid port", "invalid connect_timeout", "failed to configure TLS", "sslmode is invalid",
 	"unknown target_session_attrs value", "failed to read service", "failed to parse as URL",

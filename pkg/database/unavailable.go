@@ -16,10 +16,10 @@ import (
 	"github.com/jackc/puddle/v2"
 )
 
-// Unavailable reports whether an error says that the database could not do its part: it is not there, refuses the
-// connection, is read-only, full, locked, overloaded, or not migrated. That is not the service's own fault, and the same
-// request can succeed later. All other errors of the database, such as a violated constraint, are the service's to
-// expect.
+// Unavailable reports whether an error says that the database could not do its part: it is not
+// there, refuses the connection, is read-only, full, locked, overloaded, or not migrated. That is
+// not the service's own fault, and the same request can succeed later. All other errors of the
+// database, such as a violated constraint, are the service's to expect.
 func Unavailable(err error) bool {
 	if err == nil {
 		return false
@@ -43,7 +43,8 @@ var broken = []error{
 	syscall.ECONNRESET, syscall.EPIPE, context.DeadlineExceeded, os.ErrDeadlineExceeded,
 }
 
-// unavailableClasses are the classes of SQLSTATE (PostgreSQL's manual, appendix A) whose every member is unavailability.
+// unavailableClasses are the classes of SQLSTATE (PostgreSQL's manual, appendix A) whose every
+// member is unavailability.
 var unavailableClasses = []string{
 	"08", // connection exceptions, and all that PgBouncer itself reports
 	"28", // the server does not take the user or the password
@@ -79,13 +80,14 @@ func unavailableState(err *pgconn.PgError) bool {
 	if len(err.Code) != 5 {
 		return false
 	}
-	// A migration has changed the columns of a statement that was prepared before; the next try prepares it anew.
+	// A migration has changed the columns of a statement that was prepared before; the next try
+	// prepares it anew.
 	replanned := err.Code == "0A000" && strings.HasPrefix(err.Routine, "RevalidateCachedQuery")
 	return replanned || slices.Contains(unavailableClasses, err.Code[:2]) || slices.Contains(unavailableStates, err.Code)
 }
 
-// Explain returns an error of the database for whoever runs a command: in one line, and where the connection failed,
-// without the user and the database's name.
+// Explain returns an error of the database for whoever runs a command: in one line, and where the
+// connection failed, without the user and the database's name.
 func Explain(err error) error {
 	if err == nil || !Unavailable(err) {
 		return err

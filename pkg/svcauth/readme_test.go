@@ -39,7 +39,8 @@ func TestReadmeChecks(t *testing.T) {
 	}
 }
 
-// The README names every CVE and every RFC that an attack is taken from, and no other, and counts the attacks.
+// The README names every CVE and every RFC that an attack is taken from, and no other, and counts
+// the attacks.
 func TestReadmeSources(t *testing.T) {
 	t.Parallel()
 	table := attacks()
@@ -62,8 +63,8 @@ func TestReadmeSources(t *testing.T) {
 	}
 }
 
-// The Go code of the main README and of the package's stands in tests that run it. Lines that check an
-// error are left out.
+// The Go code of the main README and of the package's stands in tests that run it. Lines that check
+// an error are left out.
 func TestReadmeCode(t *testing.T) {
 	t.Parallel()
 	var tests strings.Builder

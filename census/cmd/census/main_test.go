@@ -23,7 +23,8 @@ func execute(t *testing.T, environ []string, args ...string) servicetest.Result 
 	return servicetest.Execute(t, definition, environ, args...)
 }
 
-// newWorld prepares a Census that the service office may call in the name of user 1, an administrator.
+// newWorld prepares a Census that the service office may call in the name of user 1, an
+// administrator.
 func newWorld(t *testing.T, databaseURL string) *servicetest.World {
 	t.Helper()
 	w := &servicetest.World{

@@ -23,8 +23,8 @@ import (
 // maxBody is the size in bytes that a request's body may have.
 const maxBody = 16 << 10
 
-// How many requests are answered at a time. One Herald alone may ask about 256 notifications that it accepts and 100 that
-// it delivers.
+// How many requests are answered at a time. One Herald alone may ask about 256 notifications that
+// it accepts and 100 that it delivers.
 const (
 	minInFlight = 384
 	maxInFlight = 512

@@ -20,8 +20,8 @@ import (
 	"example.com/micromachine/pkg/service"
 )
 
-// otherConns are the connections beside the pools: the heartbeat of the process, and the one on which
-// the job queue listens.
+// otherConns are the connections beside the pools: the heartbeat of the process, and the one on
+// which the job queue listens.
 const otherConns = 2
 
 func main() { os.Exit(service.Main(new(program).definition())) }

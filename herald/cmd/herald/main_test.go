@@ -82,7 +82,8 @@ func faults() []servicetest.Faults {
 	}
 }
 
-// refuseJobs makes the database refuse new jobs: a notification whose job cannot be stored is not accepted.
+// refuseJobs makes the database refuse new jobs: a notification whose job cannot be stored is not
+// accepted.
 func refuseJobs(t *testing.T, s *servicetest.System, databaseURL string) {
 	t.Helper()
 	post := func(t *testing.T) (*http.Response, string) {

@@ -46,8 +46,8 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// A request that waits for Census while Herald ends is answered, and the notification is delivered by the
-// next process.
+// A request that waits for Census while Herald ends is answered, and the notification is delivered
+// by the next process.
 func TestEndWithARequestInFlight(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pgtest.New(t, migrations.Up))

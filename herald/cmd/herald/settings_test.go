@@ -8,8 +8,8 @@ import (
 	"example.com/micromachine/pkg/service"
 )
 
-// A mail server's address, a sender and a mechanism that cannot be used are each reported in one line, which
-// names the variable and holds no password.
+// A mail server's address, a sender and a mechanism that cannot be used are each reported in one
+// line, which names the variable and holds no password.
 func TestMailSettings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "postgres://127.0.0.1:1/herald")

@@ -28,8 +28,8 @@ const (
 	user42     = `{"uri":"` + censusName + `user/42/","name":"Census User","email":"census.user@example.com","locale":"en"}`
 )
 
-// world is the environment of a Herald: a Census, a mail server, and the service shop, which calls in the
-// name of user 21.
+// world is the environment of a Herald: a Census, a mail server, and the service shop, which calls
+// in the name of user 21.
 type world struct {
 	service *servicetest.World
 	answer  atomic.Pointer[http.HandlerFunc] // Census's

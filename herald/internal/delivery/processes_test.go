@@ -129,7 +129,8 @@ func testKilledWhileSending(t *testing.T, databaseURL string) {
 	w.wantMails(t, id, 2)
 }
 
-// TestKilledBeforeSending kills a worker that waits for Census. Nobody knows that it has not sent the mail.
+// TestKilledBeforeSending kills a worker that waits for Census. Nobody knows that it has not sent
+// the mail.
 func TestKilledBeforeSending(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)

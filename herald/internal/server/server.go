@@ -55,7 +55,8 @@ type Config struct {
 	Census *census.Client
 	// Deliveries accepts the notifications whose recipient is known. It may be nil: Store does then.
 	Deliveries Deliveries
-	// Backlog is the notifications that are not delivered yet. While it lags, fewer are accepted. It may be nil.
+	// Backlog is the notifications that are not delivered yet. While it lags, fewer are accepted. It
+	// may be nil.
 	Backlog httpserve.Backlog
 	// Verifier verifies the calls of all routes under /notification/. Its audience is URL.
 	Verifier *svcauth.Verifier

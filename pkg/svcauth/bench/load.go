@@ -95,8 +95,9 @@ func calls(clients []*client, token func(client, i int) string) func(int) error 
 	}
 }
 
-// A client is one HTTP/1.1 connection that is kept alive. It writes its requests itself: all that the client does is
-// taken from the same CPUs as the service, and would make the difference between the services look smaller.
+// A client is one HTTP/1.1 connection that is kept alive. It writes its requests itself: all that
+// the client does is taken from the same CPUs as the service, and would make the difference between
+// the services look smaller.
 type client struct {
 	conn   net.Conn
 	reader *bufio.Reader
@@ -115,7 +116,8 @@ func newClients(ctx context.Context, address string) ([]*client, error) {
 	return clients, nil
 }
 
-// get asks for the i-th user and reads the answer; any status but 200, and any other user, is an error.
+// get asks for the i-th user and reads the answer; any status but 200, and any other user, is an
+// error.
 func (c *client) get(i int, token string) error {
 	if err := c.conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return fmt.Errorf("setting deadline: %w", err)

@@ -18,8 +18,8 @@ const (
 	politeConns   = 16
 	overloadWarm  = time.Second
 	afterwards    = 4 * time.Second
-	// calmShare is the load after the overload, as a part of the capacity, and politeShare is that of the caller who
-	// does not flood.
+	// calmShare is the load after the overload, as a part of the capacity, and politeShare is that of
+	// the caller who does not flood.
 	calmShare   = 0.25
 	politeShare = 0.1
 	// promptly is how soon a mail has to come for a service that has recovered.
@@ -34,7 +34,8 @@ type flood struct {
 	politeShare              float64 // of the polite caller's POSTs, accepted
 }
 
-// overload offers the running pair more than it can bear, beside its best throughput in the same round.
+// overload offers the running pair more than it can bear, beside its best throughput in the same
+// round.
 func overload(ctx context.Context, r *rig) ([]row, error) {
 	s, err := r.side(ctx, ours)
 	if err != nil {
@@ -89,7 +90,8 @@ func overloadRows(factor float64, floods []flood, accepted, mails []float64) []r
 	}
 }
 
-// flood overloads the pair for a window, with another caller beside the one that floods, and then leaves it alone.
+// flood overloads the pair for a window, with another caller beside the one that floods, and then
+// leaves it alone.
 func (r *rig) flood(ctx context.Context, s *chains.Side, polite traffic.Target, best, factor float64) (f flood, err error) {
 	window := overloadWarm + r.options.window
 	posts, err := traffic.RunStreams(ctx, []traffic.Stream{
@@ -155,8 +157,8 @@ func (f *flood) count(posts []traffic.Post, from, end time.Time) {
 	}
 }
 
-// recoveryOf returns how long after the end of the overload the last POST was sent that was refused, or whose mail did
-// not come promptly.
+// recoveryOf returns how long after the end of the overload the last POST was sent that was
+// refused, or whose mail did not come promptly.
 func recoveryOf(posts []traffic.Post, end time.Time) (recovery time.Duration) {
 	for _, p := range posts {
 		if p.Due.After(end) && (p.Refused() || p.Mailed.Sub(p.Due) > promptly) {

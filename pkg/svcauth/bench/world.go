@@ -38,7 +38,8 @@ const trustYAML = `issuers:
     keys: census.pub.pem
 `
 
-// A world is the caller's key, in every form that somebody here needs, and a receiver that trusts it.
+// A world is the caller's key, in every form that somebody here needs, and a receiver that trusts
+// it.
 type world struct {
 	dir     string
 	private ed25519.PrivateKey
@@ -109,7 +110,8 @@ func (w *world) public() ed25519.PublicKey {
 	return ed25519.PublicKey(w.private[ed25519.PrivateKeySize-ed25519.PublicKeySize:])
 }
 
-// sign returns a signer whose tokens outlive the measurements; what config leaves open is the caller's.
+// sign returns a signer whose tokens outlive the measurements; what config leaves open is the
+// caller's.
 func (w *world) sign(config svcauth.SignerConfig) (*svcauth.Signer, error) {
 	if config.Issuer == "" {
 		config.Issuer = caller

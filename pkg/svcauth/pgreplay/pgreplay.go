@@ -1,5 +1,5 @@
-// Package pgreplay is a replay store for package svcauth that all replicas of a service share, in the service's own
-// PostgreSQL database. Its table is made by the service's migrations:
+// Package pgreplay is a replay store for package svcauth that all replicas of a service share, in
+// the service's own PostgreSQL database. Its table is made by the service's migrations:
 //
 //	create table svcauth_replay (id bytea primary key, expires_at timestamptz not null);
 //	create index on svcauth_replay (expires_at);
@@ -40,8 +40,8 @@ const (
 	keepExpired = 10 * time.Minute
 )
 
-// A Store implements svcauth.ReplayStore. It is safe for concurrent use, by any number of processes.
-// Concurrent burns of a process share a transaction.
+// A Store implements svcauth.ReplayStore. It is safe for concurrent use, by any number of
+// processes. Concurrent burns of a process share a transaction.
 type Store struct {
 	pool  *pgxpool.Pool
 	burns *batch.Group[burn, bool]
@@ -53,7 +53,8 @@ type burn struct {
 	expires pgtype.Timestamptz
 }
 
-// New returns a store in the pool's database. Its table grows until [Store.Run] runs in one of the replicas, or in all.
+// New returns a store in the pool's database. Its table grows until [Store.Run] runs in one of the
+// replicas, or in all.
 func New(pool *pgxpool.Pool) *Store {
 	s := &Store{pool: pool}
 	s.burns = batch.New(batch.Config[burn, bool]{Run: s.record})

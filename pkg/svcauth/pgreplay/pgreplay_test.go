@@ -134,7 +134,8 @@ func TestBurnWaits(t *testing.T) {
 	}
 }
 
-// A token that is sent to two replicas at once passes exactly once, a thousand times out of a thousand.
+// A token that is sent to two replicas at once passes exactly once, a thousand times out of a
+// thousand.
 func TestBurnConcurrently(t *testing.T) {
 	t.Parallel()
 	databaseURL := pgtest.New(t, table)
@@ -214,7 +215,8 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// Sweeps at the same time share the work, and wait neither for each other nor for a row that somebody holds.
+// Sweeps at the same time share the work, and wait neither for each other nor for a row that
+// somebody holds.
 func TestSweepConcurrently(t *testing.T) {
 	t.Parallel()
 	databaseURL := pgtest.New(t, table)

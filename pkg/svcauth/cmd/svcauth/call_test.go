@@ -272,8 +272,8 @@ func TestCurlHead(t *testing.T) {
 	}
 }
 
-// A path with dots is never allowed. This refusal, and not that of a token for another URL, shows that
-// curl sent the path as it was signed.
+// A path with dots is never allowed. This refusal, and not that of a token for another URL, shows
+// that curl sent the path as it was signed.
 func TestCurlKeepsDots(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {

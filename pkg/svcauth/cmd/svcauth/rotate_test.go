@@ -240,8 +240,8 @@ func TestRotateReplacesPublicSet(t *testing.T) {
 	}
 }
 
-// Several runs at once make one key, beside the first key and the lock. The file has it, whichever run
-// wrote last.
+// Several runs at once make one key, beside the first key and the lock. The file has it, whichever
+// run wrote last.
 func TestRotateAtOnce(t *testing.T) {
 	t.Parallel()
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "shop.jwks.json")

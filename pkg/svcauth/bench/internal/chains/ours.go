@@ -20,8 +20,9 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// The services that call ours; their keys and their places in the trust files are the demo's. Shop sends the POSTs and
-// reads users, Office manages users, Another sends POSTs by the article's profile.
+// The services that call ours; their keys and their places in the trust files are the demo's. Shop
+// sends the POSTs and reads users, Office manages users, Another sends POSTs by the article's
+// profile.
 const (
 	Shop    = "shop"
 	Office  = "office"
