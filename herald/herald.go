@@ -70,8 +70,8 @@ const (
 	Failed  Status = "failed"  // will not be tried again
 )
 
-// Over reports whether the status is final: [Sent] or [Failed].
-func (s Status) Over() bool { return s == Sent || s == Failed }
+// Final reports whether the status is final: [Sent] or [Failed].
+func (s Status) Final() bool { return s == Sent || s == Failed }
 
 // A Request asks for a notification. Two requests are equal when all their fields are equal.
 type Request struct {

@@ -75,13 +75,13 @@ func TestUserIDRefuses(t *testing.T) {
 	}
 }
 
-func TestStatusOver(t *testing.T) {
+func TestStatusFinal(t *testing.T) {
 	t.Parallel()
-	for status, over := range map[herald.Status]bool{
+	for status, final := range map[herald.Status]bool{
 		herald.Queued: false, herald.Sending: false, herald.Sent: true, herald.Failed: true,
 	} {
-		if status.Over() != over {
-			t.Errorf("%s: %t", status, !over)
+		if status.Final() != final {
+			t.Errorf("%s: %t", status, !final)
 		}
 	}
 }

@@ -79,9 +79,10 @@ type Config struct {
 	// FirstProbe is the first backoff of the circuit breaker. The backoff doubles up to a minute.
 	// The default is 1 s.
 	FirstProbe time.Duration
-	// LookEvery is the interval of the search for jobs of dead processes. The default is 2 s.
+	// RecoveryInterval is the interval of the search for jobs of dead processes. The default is 2 s.
+	RecoveryInterval time.Duration
 	// DeadAfter is how long a process must be absent until it counts as dead. The default is 4 s.
-	LookEvery, DeadAfter time.Duration
+	DeadAfter time.Duration
 }
 
 // A Service executes jobs. Its methods are safe for concurrent use; Run is called once.
@@ -100,7 +101,7 @@ type Service struct {
 func New(config Config) (*Service, error) {
 	config.Workers = cmp.Or(config.Workers, 100)
 	config.Grace = cmp.Or(config.Grace, 15*time.Second)
-	config.LookEvery = cmp.Or(config.LookEvery, 2*time.Second)
+	config.RecoveryInterval = cmp.Or(config.RecoveryInterval, 2*time.Second)
 	config.DeadAfter = cmp.Or(config.DeadAfter, 4*time.Second)
 	config.FirstProbe = cmp.Or(config.FirstProbe, firstProbe)
 	config.Retry = config.Retry.withDefaults()
@@ -157,7 +158,7 @@ func (s *Service) Run(ctx context.Context) error {
 	group, background := errgroup.WithContext(context.WithoutCancel(ctx))
 	background, stop := context.WithCancel(background)
 	group.Go(func() error { return s.presence.run(background) })
-	group.Go(func() error { return s.recovery.run(background, s.config.LookEvery) })
+	group.Go(func() error { return s.recovery.run(background, s.config.RecoveryInterval) })
 	group.Go(func() error {
 		defer stop()
 		<-ctx.Done()
@@ -206,7 +207,7 @@ func (s *Service) Ready(ctx context.Context) error {
 }
 
 // begin acquires the presence lock before it starts the job queue. Otherwise another process could
-// take the jobs of this one for those of a dead process.
+// mistake this process's jobs for those of a dead process.
 func (s *Service) begin(ctx context.Context) error {
 	if err := s.presence.announce(ctx); err != nil {
 		return err

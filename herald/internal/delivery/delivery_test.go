@@ -121,8 +121,8 @@ func (w *world) answersBy(handler http.HandlerFunc) { w.answer.Store(&handler) }
 
 // quick retries at once, more or less, and finds dead processes within a second.
 var quick = delivery.Config{
-	Retry:     delivery.Schedule{First: time.Millisecond, Max: 100 * time.Millisecond},
-	LookEvery: 50 * time.Millisecond, DeadAfter: 500 * time.Millisecond, FirstProbe: 10 * time.Millisecond,
+	Retry:            delivery.Schedule{First: time.Millisecond, Max: 100 * time.Millisecond},
+	RecoveryInterval: 50 * time.Millisecond, DeadAfter: 500 * time.Millisecond, FirstProbe: 10 * time.Millisecond,
 }
 
 // newService returns a service for the world at these addresses.
@@ -241,7 +241,7 @@ func (w *world) await(t *testing.T, id uuid.UUID, is func(*herald.Notification) 
 
 func always(*herald.Notification) bool { return true }
 
-func over(n *herald.Notification) bool { return n.Status.Over() }
+func final(n *herald.Notification) bool { return n.Status.Final() }
 
 func attempted(n *herald.Notification) bool {
 	return len(n.Attempts) > 0 && n.Attempts[len(n.Attempts)-1].FinishedAt != nil

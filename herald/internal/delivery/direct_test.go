@@ -51,7 +51,7 @@ func TestAcceptDeliversAtOnce(t *testing.T) {
 			}
 			g.await(t)
 			g.release()
-			n := w.await(t, id, over)
+			n := w.await(t, id, final)
 			if n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
 				t.Errorf("got %+v", n)
 			}
@@ -76,7 +76,7 @@ func TestAcceptsManyAtOnce(t *testing.T) {
 	}
 	wait.Wait()
 	for _, id := range ids {
-		if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate {
+		if n := w.await(t, id, final); n.Status != herald.Sent || n.PossibleDuplicate {
 			t.Errorf("got %+v", n)
 		}
 		w.wantMails(t, id, 1)
@@ -111,7 +111,7 @@ func TestStopEndsDirectDeliveries(t *testing.T) {
 			stop()
 			g.release()
 			w.work(t, quick)
-			n := w.await(t, id, over)
+			n := w.await(t, id, final)
 			if n.Status != herald.Sent || n.PossibleDuplicate != test.duplicate || outcomes(n) != test.outcomes {
 				t.Errorf("got %+v", n)
 			}
@@ -138,6 +138,6 @@ func TestAcceptAtStop(t *testing.T) {
 	g.release()
 	<-stopped
 	w.work(t, quick)
-	w.await(t, late, over)
+	w.await(t, late, final)
 	w.wantMails(t, late, 1)
 }

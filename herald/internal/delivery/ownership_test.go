@@ -34,7 +34,7 @@ func TestTwoExecutionsInOneProcess(t *testing.T) {
 	case <-time.After(5 * time.Second): // a lost job is handed back after 3 s
 	}
 	close(second)
-	n := w.await(t, id, over)
+	n := w.await(t, id, final)
 	if n.Status != herald.Sent || !n.PossibleDuplicate || outcomes(n) != "accepted" {
 		t.Errorf("got %+v", n)
 	}

@@ -122,7 +122,7 @@ func testKilledWhileSending(t *testing.T, databaseURL string) {
 	kill()
 	g.release()
 	w.work(t, quick)
-	n := w.await(t, id, over)
+	n := w.await(t, id, final)
 	if n.Status != herald.Sent || !n.PossibleDuplicate || outcomes(n) != "unknown,accepted" {
 		t.Errorf("got %+v", n)
 	}
@@ -143,7 +143,7 @@ func TestKilledBeforeSending(t *testing.T) {
 	g.release()
 	w.answers(http.StatusOK, user42)
 	w.work(t, quick)
-	n := w.await(t, id, over)
+	n := w.await(t, id, final)
 	if n.Status != herald.Sent || !n.PossibleDuplicate || outcomes(n) != "unknown,accepted" {
 		t.Errorf("got %+v", n)
 	}
@@ -167,11 +167,11 @@ func TestTheLivingAreLeftAlone(t *testing.T) {
 		select {
 		case <-g.reached:
 			t.Fatal("the mail is sent a second time")
-		case <-time.After(10 * config.LookEvery):
+		case <-time.After(10 * config.RecoveryInterval):
 		}
 	}
 	g.release()
-	n := w.await(t, id, over)
+	n := w.await(t, id, final)
 	if n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
 		t.Errorf("got %+v", n)
 	}
@@ -212,7 +212,7 @@ func TestManyWorkersSendEachMailOnce(t *testing.T) {
 	}
 	wait.Wait()
 	for _, id := range ids {
-		if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
+		if n := w.await(t, id, final); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
 			t.Errorf("got %+v", n)
 		}
 		w.wantMails(t, id, 1)
@@ -240,14 +240,14 @@ func TestStopLetsASendFinish(t *testing.T) {
 	later := w.create(t) // is not begun any more
 	g.release()
 	<-stopped
-	n := w.await(t, id, over)
+	n := w.await(t, id, final)
 	if n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
 		t.Errorf("got %+v", n)
 	}
 	w.wantMails(t, id, 1)
 	w.wantMails(t, later, 0)
 	w.work(t, quick)
-	w.await(t, later, over)
+	w.await(t, later, final)
 	w.wantMails(t, later, 1)
 }
 
@@ -287,7 +287,7 @@ func TestStopHandsBack(t *testing.T) {
 				t.Errorf("%d jobs handed back", n)
 			}
 			w.work(t, delivery.Config{}) // needs no recovery
-			n := w.await(t, id, over)
+			n := w.await(t, id, final)
 			if n.Status != herald.Sent || n.PossibleDuplicate != test.duplicate || outcomes(n) != test.outcomes {
 				t.Errorf("got %+v", n)
 			}
@@ -303,7 +303,7 @@ func TestLeavesNothingBehind(t *testing.T) { //nolint:paralleltest // as it says
 	id := w.create(t)
 	before := goleak.IgnoreCurrent()
 	stop := w.work(t, quick)
-	w.await(t, id, over)
+	w.await(t, id, final)
 	stop()
 	w.pool.Reset()
 	goleak.VerifyNone(t, before)
@@ -320,7 +320,7 @@ func TestResultsAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.exec(t, `alter table attempts drop constraint no_results`)
-	n := w.await(t, id, over)
+	n := w.await(t, id, final)
 	if n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
 		t.Errorf("got %+v", n)
 	}
@@ -347,7 +347,7 @@ func TestErrorsAreLogged(t *testing.T) {
 	w.awaitLog(t, "no_results")
 	time.Sleep(time.Second)
 	w.exec(t, `alter table attempts drop constraint no_results`)
-	if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
+	if n := w.await(t, id, final); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
 		t.Errorf("got %+v", n)
 	}
 	w.wantMails(t, id, 1)
@@ -359,7 +359,7 @@ func TestLostFetch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, smtptest.Config{})
 	stop := w.work(t, quick)
-	w.await(t, w.create(t), over)
+	w.await(t, w.create(t), final)
 	var process string
 	if err := w.pool.QueryRow(t.Context(), `select attempted_by[1] from river_job`).Scan(&process); err != nil {
 		t.Fatal(err)
@@ -374,7 +374,7 @@ func TestLostFetch(t *testing.T) {
 	config := quick
 	config.Process = process
 	w.work(t, config)
-	if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
+	if n := w.await(t, id, final); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
 		t.Errorf("got %+v", n)
 	}
 	w.wantMails(t, id, 1)
@@ -394,7 +394,7 @@ func TestRunWaitsForTheDatabase(t *testing.T) {
 	if err := migrations.Up(t.Context(), w.databaseURL); err != nil {
 		t.Fatal(err)
 	}
-	if n := w.await(t, w.create(t), over); n.Status != herald.Sent {
+	if n := w.await(t, w.create(t), final); n.Status != herald.Sent {
 		t.Errorf("got %+v", n)
 	}
 }

@@ -19,7 +19,7 @@ func TestSends(t *testing.T) {
 	w := newWorld(t, smtptest.Config{})
 	stop := w.work(t, quick)
 	id := w.create(t)
-	n := w.await(t, id, over)
+	n := w.await(t, id, final)
 	if n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" || n.Attempts[0].SMTPCode != 250 ||
 		n.NextAttemptAt != nil {
 		t.Errorf("got %+v", n)
@@ -80,7 +80,7 @@ func TestFailsForGood(t *testing.T) {
 				w.mail.Fail(test.fault)
 			}
 			w.work(t, quick)
-			n := w.await(t, w.create(t), over)
+			n := w.await(t, w.create(t), final)
 			if n.Status != herald.Failed || n.PossibleDuplicate || n.NextAttemptAt != nil || outcomes(n) != "refused" {
 				t.Fatalf("got %+v", n)
 			}
@@ -120,7 +120,7 @@ func TestTriesAgain(t *testing.T) {
 			w.mail.Fail(test.fault)
 			stop := w.work(t, quick)
 			id := w.create(t)
-			n := w.await(t, id, over)
+			n := w.await(t, id, final)
 			if n.Status != herald.Sent || n.PossibleDuplicate != test.duplicate || outcomes(n) != test.outcomes {
 				t.Fatalf("got %+v", n)
 			}
@@ -158,7 +158,7 @@ func TestMailServerFaults(t *testing.T) {
 			}
 			w.awaitLog(t, "next_probe_in=80ms")
 			for _, id := range ids {
-				if n := w.await(t, id, always); n.Status.Over() || n.PossibleDuplicate || outcomes(n) != "" ||
+				if n := w.await(t, id, always); n.Status.Final() || n.PossibleDuplicate || outcomes(n) != "" ||
 					n.NextAttemptAt != nil {
 					t.Fatalf("during the fault: %+v", n)
 				}
@@ -168,7 +168,7 @@ func TestMailServerFaults(t *testing.T) {
 			}
 			w.mail.Recover()
 			for _, id := range ids {
-				if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
+				if n := w.await(t, id, final); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
 					t.Errorf("after the fault: %+v", n)
 				}
 				w.wantMails(t, id, 1)
@@ -196,7 +196,7 @@ func TestStopWhileSendingIsPaused(t *testing.T) {
 	}
 	w.mail.Recover()
 	w.work(t, quick)
-	if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
+	if n := w.await(t, id, final); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
 		t.Errorf("at the next start: %+v", n)
 	}
 }
@@ -225,7 +225,7 @@ func TestSlowDomain(t *testing.T) {
 	w.answers(http.StatusOK, user42)
 	begun := time.Now()
 	for range 10 {
-		if n := w.await(t, w.create(t), over); n.Status != herald.Sent {
+		if n := w.await(t, w.create(t), final); n.Status != herald.Sent {
 			t.Errorf("of another domain: %+v", n)
 		}
 	}
@@ -234,7 +234,7 @@ func TestSlowDomain(t *testing.T) {
 	}
 	g.release()
 	for _, id := range slow {
-		if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
+		if n := w.await(t, id, final); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
 			t.Errorf("of the slow domain: %+v", n)
 		}
 	}
@@ -250,11 +250,11 @@ func TestCensusDownAndBack(t *testing.T) {
 			w.work(t, quick)
 			id := w.create(t)
 			n := w.await(t, id, attempted)
-			if a := n.Attempts[0]; n.Status.Over() || a.Outcome != herald.Deferred || !strings.Contains(a.Detail, "Census") {
+			if a := n.Attempts[0]; n.Status.Final() || a.Outcome != herald.Deferred || !strings.Contains(a.Detail, "Census") {
 				t.Errorf("while it is down: %+v", n)
 			}
 			w.answers(http.StatusOK, user42)
-			if n := w.await(t, id, over); n.Status != herald.Sent || n.PossibleDuplicate {
+			if n := w.await(t, id, final); n.Status != herald.Sent || n.PossibleDuplicate {
 				t.Errorf("when it is back: %+v", n)
 			}
 		})
@@ -284,7 +284,7 @@ func TestGivesUpWithTheLastReason(t *testing.T) {
 	config := quick
 	config.Retry = delivery.Schedule{First: 100 * time.Millisecond, Max: 100 * time.Millisecond, GiveUp: 3 * time.Second}
 	w.work(t, config)
-	n := w.await(t, w.create(t), over)
+	n := w.await(t, w.create(t), final)
 	last := n.Attempts[len(n.Attempts)-1]
 	if n.Status != herald.Failed || len(n.Attempts) < 2 || last.SMTPCode != 452 || last.Outcome != herald.Deferred ||
 		last.Detail == "" {
@@ -304,7 +304,7 @@ func TestJobWithoutNotification(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.work(t, quick)
-	w.await(t, w.create(t), over)
+	w.await(t, w.create(t), final)
 	deadline := time.Now().Add(within)
 	for w.jobs(t, "cancelled") != 1 {
 		if time.Now().After(deadline) {

@@ -81,7 +81,7 @@ func (w *worker) execute(ctx context.Context, e postgres.Execution, l lookup) {
 			pause = busy.RetryAfter
 		}
 		w.record(ctx, id, func(ctx context.Context) error { return w.Store.HandBack(ctx, e, pause) })
-	case n.Status.Over():
+	case n.Status.Final():
 		w.record(ctx, id, func(ctx context.Context) error { return w.Store.Discard(ctx, e, false) })
 	default:
 		w.conclude(ctx, e, n, result)
@@ -102,7 +102,7 @@ func (w *worker) attempt(ctx context.Context, l lookup) (n *herald.Notification,
 		}
 	}()
 	if l.at.IsZero() {
-		if l.notification, err = w.load(ctx, id); err != nil || l.notification.Status.Over() {
+		if l.notification, err = w.load(ctx, id); err != nil || l.notification.Status.Final() {
 			return l.notification, result, err
 		}
 	}

@@ -148,9 +148,9 @@ func inDoubt(err error) error {
 	return fmt.Errorf("%w: %w", herald.ErrInDoubt, err)
 }
 
-// rejectsOne reports whether one row of a batch may have caused the error: invalid data, a violated
+// isRowError reports whether one row of a batch may have caused the error: invalid data, a violated
 // constraint, or an exception of a trigger.
-func rejectsOne(err error) bool {
+func isRowError(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || len(pgErr.Code) != 5 {
 		return false

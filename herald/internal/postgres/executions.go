@@ -73,11 +73,12 @@ func (s *Store) Conclude(ctx context.Context, c Conclusion) (Concluded, error) {
 	return concluded, nil
 }
 
-// process is an SQL expression for the process that last fetched the job j.
-const process = `j.attempted_by[array_upper(j.attempted_by, 1)]`
+// lastFetcherSQL is an SQL expression for the process that last fetched the job j.
+const lastFetcherSQL = `j.attempted_by[array_upper(j.attempted_by, 1)]`
 
 // isOwned is the SQL condition that the execution in the parameters 1 to 4 still owns the job j.
-const isOwned = `j.id = $1 and j.state = 'running' and j.attempt = $2 and ` + process + ` = $3 and j.attempted_at = $4`
+const isOwned = `j.id = $1 and j.state = 'running' and j.attempt = $2 and j.attempted_at = $4
+	and ` + lastFetcherSQL + ` = $3`
 
 // concludeSQL locks the jobs that the executions still own, and writes the conclusions of those
 // only.
@@ -93,7 +94,8 @@ with input as (
 			retry_after, give_up_after, place)
 ), owned as (
 	select i.* from river_job j join input i on j.id = i.job_id
-	where j.state = 'running' and j.attempt = i.execution and ` + process + ` = i.process and j.attempted_at = i.started_at
+	where j.state = 'running' and j.attempt = i.execution and j.attempted_at = i.started_at
+		and ` + lastFetcherSQL + ` = i.process
 	order by j.id for update of j
 ), concluded as (
 	update notifications n

@@ -1,11 +1,11 @@
-// Package postgres keeps Herald's notifications in PostgreSQL, together with the
-// jobs that deliver them: whatever is promised is written in one transaction.
+// Package postgres stores Herald's notifications in PostgreSQL, together with the jobs that deliver
+// them. A notification and its job change in one transaction.
 //
 //	pool, err := postgres.Connect(ctx, databaseURL)
 //	store := postgres.New(pool, postgres.NewProcess())
 //	notification, err := store.Create(ctx, herald.Claim{Request: request})
 //
-// Each notification has one job, at least until it is over. The job's state and the notification's
+// Each notification has one job, at least until its status is final. The job's state and the notification's
 // change together:
 //
 //	     fetch, CreateStarted           Conclude: accepted
@@ -45,16 +45,16 @@ import (
 	"example.com/micromachine/pkg/database"
 )
 
-// MaxConns is the size that a pool may grow to unless pool_max_conns says otherwise.
-// The default of pgx, four, makes calls wait for each other on a small machine.
+// MaxConns is the default of pool_max_conns. The default of pgx, four on a small machine, makes calls
+// wait for each other.
 const MaxConns = 16
 
-// maxAttempts is more than a notification has executions in its time: when to give up is the
-// notification's to say, not River's.
+// maxAttempts is the bound of River on a job's executions. It is so high that River never gives up;
+// Herald decides when to give up.
 const maxAttempts = 1000
 
-// Connect returns a pool of connections to the database. It does not wait for the
-// database to be there.
+// Connect returns a pool of connections to the database. It does not wait until the database is
+// available.
 func Connect(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	config, err := database.Parse(databaseURL)
 	if err != nil {
@@ -71,24 +71,24 @@ type Store struct {
 	conclusions *batch.Group[Conclusion, Concluded]
 }
 
-// New returns a store in the pool's database, which migrations.Up has brought up. What it
-// claims, it claims in the name of process, which no other process ever has.
+// New returns a store in the pool's database, which migrations.Up must have migrated. process is the
+// name under which the store claims jobs and keys. No other process may ever have the same name.
 func New(pool *pgxpool.Pool, process string) *Store {
 	s := &Store{pool: pool, process: process}
-	s.accepts = batch.New(batch.Config[acceptance, accepted]{Run: s.accept, Rejected: rejectsOne})
-	s.conclusions = batch.New(batch.Config[Conclusion, Concluded]{Run: s.conclude, Rejected: rejectsOne})
+	s.accepts = batch.New(batch.Config[acceptance, accepted]{Run: s.accept, Rejected: isRowError})
+	s.conclusions = batch.New(batch.Config[Conclusion, Concluded]{Run: s.conclude, Rejected: isRowError})
 	return s
 }
 
-// NewProcess returns a name for this process that no process had before: the host's, for people
-// who read the tables, and a UUID.
+// NewProcess returns a unique name for this process: the name of the host, for people who read the
+// tables, and a UUID.
 func NewProcess() string {
 	host, _ := os.Hostname()
 	return fmt.Sprintf("%.60s-%s", host, uuid.New())
 }
 
-// Ready returns nil when the database has its schema and can be written. It reads
-// the tables, and writes the one that every writing request writes to.
+// Ready returns nil when the database has its schema and can be written. It reads all tables, and
+// writes to the table that every writing request writes to.
 func (s *Store) Ready(ctx context.Context) error {
 	id := rand.Text()
 	var batch pgx.Batch

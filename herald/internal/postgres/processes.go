@@ -27,8 +27,8 @@ func isAbsent(name string) string {
 // Absent returns the other processes that have running jobs and hold no presence lock.
 func (s *Store) Absent(ctx context.Context) ([]string, error) {
 	rows, err := s.pool.Query(ctx, `
-		select distinct `+process+` from river_job j
-		where j.state = 'running' and `+process+` <> $1 and `+isAbsent(process), s.process)
+		select distinct `+lastFetcherSQL+` from river_job j
+		where j.state = 'running' and `+lastFetcherSQL+` <> $1 and `+isAbsent(lastFetcherSQL), s.process)
 	if err != nil {
 		return nil, fmt.Errorf("looking for dead processes: %w", err)
 	}
@@ -49,7 +49,7 @@ func (s *Store) Abandon(ctx context.Context, dead []string) (jobs int64, err err
 	tag, err := s.pool.Exec(ctx, `
 		with abandoned as (
 			update river_job j set state = 'available', scheduled_at = now()
-			where j.state = 'running' and `+process+` = any($1) and `+isAbsent(process)+`
+			where j.state = 'running' and `+lastFetcherSQL+` = any($1) and `+isAbsent(lastFetcherSQL)+`
 			returning j.id, j.attempt, j.attempted_at, (j.args->>'notification_id')::uuid as notification_id
 		), marked as (
 			update notifications n
@@ -78,7 +78,7 @@ func (s *Store) Unclaimed(ctx context.Context, age time.Duration) ([]Execution, 
 	rows, err := s.pool.Query(ctx, `
 		select j.id as job, j.attempt as number, $1::text as process, j.attempted_at as started_at
 		from river_job j
-		where j.state = 'running' and `+process+` = $1 and j.attempted_at < now() - $2::interval`, s.process, age)
+		where j.state = 'running' and `+lastFetcherSQL+` = $1 and j.attempted_at < now() - $2::interval`, s.process, age)
 	if err != nil {
 		return nil, fmt.Errorf("looking for lost jobs: %w", err)
 	}

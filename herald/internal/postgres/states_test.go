@@ -151,7 +151,7 @@ func (m *machine) anyExecution(rt *rapid.T) (*modelNotification, *modelExecution
 
 func (m *machine) fetch(rt *rapid.T) {
 	n := m.any(rt)
-	available := !n.status.Over() && n.owner() == nil
+	available := !n.status.Final() && n.owner() == nil
 	e := fetch(m.t, m.pool, n.id, owners.Draw(rt, "process"))
 	if (e != nil) != available {
 		rt.Fatalf("fetched %+v, available %v", e, available)
@@ -265,7 +265,7 @@ func (m *machine) check(rt *rapid.T) {
 		case n.owner() != nil:
 			want.status, want.job = herald.Sending, "running"
 			want.attempts++
-		case n.status.Over():
+		case n.status.Final():
 			want.job = "completed"
 		}
 		if job := m.job(n.id); got.Status != want.status || got.PossibleDuplicate != want.marked ||

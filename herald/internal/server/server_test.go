@@ -29,7 +29,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// The names of the services. httptest has a certificate, and a way, for Census's.
+// The names of the services and users. httptest's certificate is for example.com, so Census has
+// this name.
 const (
 	base      = "https://herald.service/"
 	censusURL = "https://example.com/"
@@ -39,8 +40,8 @@ const (
 	user42    = `{"uri":"` + censusURL + `user/42/","name":"Census User","email":"census.user@example.com","locale":"en"}`
 )
 
-// api is a Herald on a database of its own, the Census that it asks, and those who
-// call it: another as in the article, shop with bound tokens, portal for sessions.
+// api is a Herald with its own database, the Census that it calls, and its callers: another signs
+// article tokens, shop signs bound tokens, portal issues session tokens.
 type api struct {
 	handler               *chi.Mux
 	pool                  *pgxpool.Pool
@@ -49,7 +50,7 @@ type api struct {
 	log                   *lockedBuffer
 
 	census      *httptest.Server
-	answer      atomic.Pointer[http.HandlerFunc] // Census's
+	answer      atomic.Pointer[http.HandlerFunc] // of Census
 	censusCalls atomic.Int32
 }
 
@@ -81,7 +82,7 @@ func newAPI(tb testing.TB) *api {
 	return a
 }
 
-// startCensus starts a Census that knows Herald, and answers as it is told to.
+// startCensus starts a Census that trusts Herald and answers as set by answers and answersBy.
 func (a *api) startCensus(tb testing.TB, self *svcauthtest.Issuer, log *slog.Logger) *census.Client {
 	tb.Helper()
 	verifier := svcauthtest.NewVerifier(tb, censusURL, svcauthtest.Trust{
@@ -110,7 +111,7 @@ func (a *api) answers(status int, body string) {
 
 func (a *api) answersBy(handler http.HandlerFunc) { a.answer.Store(&handler) }
 
-// newRequest is a request with a JSON body, or none.
+// newRequest returns a request with a JSON body, or without a body if it is empty.
 func newRequest(method, path, body string) *http.Request {
 	r := httptest.NewRequest(method, strings.TrimSuffix(base, "/")+path, strings.NewReader(body))
 	if body == "" {
@@ -121,7 +122,7 @@ func newRequest(method, path, body string) *http.Request {
 	return r
 }
 
-// post asks for a notification, with headers given as name and value in turn.
+// post requests a notification. headers are alternating names and values.
 func (a *api) post(tb testing.TB, by *svcauthtest.Issuer, subject svcauth.Subject, body string, headers ...string) *httptest.ResponseRecorder {
 	tb.Helper()
 	r := newRequest(http.MethodPost, "/notification/", body)
@@ -142,8 +143,7 @@ func (a *api) call(tb testing.TB, by *svcauthtest.Issuer, subject svcauth.Subjec
 	return a.send(tb, r)
 }
 
-// send sends a request as it is, and checks that the answer is one that
-// openapi.yaml allows.
+// send sends a request without signing it, and checks that openapi.yaml allows the answer.
 func (a *api) send(tb testing.TB, r *http.Request) *httptest.ResponseRecorder {
 	tb.Helper()
 	answer := httptest.NewRecorder()
@@ -154,7 +154,7 @@ func (a *api) send(tb testing.TB, r *http.Request) *httptest.ResponseRecorder {
 	return answer
 }
 
-// session makes a call with a session token of the user's.
+// session makes a call with a session token of the user.
 func (a *api) session(tb testing.TB, user svcauth.Subject, r *http.Request) *httptest.ResponseRecorder {
 	tb.Helper()
 	token, err := a.portal.Signer().SessionToken(tb.Context(), base, user)
@@ -165,8 +165,8 @@ func (a *api) session(tb testing.TB, user svcauth.Subject, r *http.Request) *htt
 	return a.send(tb, r)
 }
 
-// wantStored fails the test unless there are just so many notifications and jobs,
-// and as many idempotency keys as given.
+// wantStored fails the test unless the database has exactly that many notifications, as many jobs,
+// and exactly that many idempotency keys.
 func (a *api) wantStored(tb testing.TB, notifications, keys int) {
 	tb.Helper()
 	for table, want := range map[string]int{"notifications": notifications, "river_job": notifications, "idempotency_keys": keys} {
@@ -193,8 +193,8 @@ func decode[T any](tb testing.TB, answer *httptest.ResponseRecorder) T {
 	return v
 }
 
-// wantProblem checks the status, the end of the problem's type and, where some are
-// wanted, the pointers to the faulty members.
+// wantProblem checks the status, the end of the problem's type, and the pointers to the faulty
+// members, separated by spaces.
 func wantProblem(tb testing.TB, answer *httptest.ResponseRecorder, status int, name, fields string) {
 	tb.Helper()
 	if err := checkProblem(answer, status, name, fields); err != nil {
@@ -217,7 +217,7 @@ func checkProblem(answer *httptest.ResponseRecorder, status int, name, fields st
 	return nil
 }
 
-// notification is a notification as callers see it.
+// notification is a notification as Herald's API returns it.
 type notification struct {
 	URI, User, Type, Status string
 	PossibleDuplicate       bool       `json:"possible_duplicate"`
@@ -236,7 +236,7 @@ type notification struct {
 
 func (n notification) path() string { return "/" + strings.TrimPrefix(n.URI, base) }
 
-// lockedBuffer is a log that several may write.
+// lockedBuffer is a log buffer. It is safe for concurrent use.
 type lockedBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
