@@ -14,8 +14,8 @@ import (
 // DefaultLocale is the locale of a user created without one.
 const DefaultLocale = "en"
 
-// The largest sizes of a user's fields. An email address must fit into an SMTP path (RFC 5321
-// section 4.5.3.1). BCP 47 section 4.4.1 recommends the bound on a locale.
+// The largest sizes of a user's fields. The bounds on an email address are those of an SMTP path (RFC
+// 5321 section 4.5.3.1). The bound on a locale is the one that BCP 47 section 4.4.1 recommends.
 const (
 	maxNameRunes  = 200
 	maxEmailBytes = 254
@@ -82,8 +82,8 @@ func (u Update) Normalize() (Update, error) {
 	return normal, nil
 }
 
-// normalizeName also rejects characters that could change the meaning of a mail header or of the
-// text around the name.
+// normalizeName returns the name without surrounding space. It rejects an invalid name, and text
+// that could change the meaning of a mail header or of the text around the name.
 func normalizeName(s string) (string, error) {
 	name := strings.TrimSpace(s)
 	switch {

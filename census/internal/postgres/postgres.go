@@ -1,8 +1,7 @@
-// Package postgres keeps the users of Census in PostgreSQL.
+// Package postgres stores the users of Census in PostgreSQL.
 //
-// No operation can be had without an actor: each decides in the very statement
-// that reads or writes whether the actor may, so that what was true a moment ago,
-// in a check of its own, opens nothing.
+// Each operation has an actor. The SQL statement that reads or writes also checks whether the actor
+// may do so. A separate check before it could be outdated when the statement runs.
 package postgres
 
 import (
@@ -20,16 +19,16 @@ import (
 	"example.com/micromachine/pkg/database"
 )
 
-// MaxConns is the size that a pool may grow to unless pool_max_conns says otherwise.
-// The default of pgx, four, makes calls wait for each other on a small machine.
+// MaxConns is the default of pool_max_conns. The default of pgx, four on a small machine, makes calls
+// wait for each other.
 const MaxConns = 16
 
-// LeastConns is the smallest pool_max_conns that works. No operation needs a second
-// connection while it holds one, but the look for a pooler takes two.
+// LeastConns is the smallest pool_max_conns that works. No operation needs a second connection while
+// it holds one, but the check for a connection pooler uses two.
 const LeastConns = 2
 
-// Connect returns a pool of connections to the database. It does not wait for the
-// database to be there.
+// Connect returns a pool of connections to the database. It does not wait until the database is
+// available.
 func Connect(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	config, err := database.Parse(databaseURL)
 	if err != nil {
@@ -44,16 +43,15 @@ type Store struct {
 	reads *batch.Group[userRead, *census.User]
 }
 
-// New returns a store in the pool's database, which migrations.Up has brought
-// up.
+// New returns a store in the pool's database, which migrations.Up must have migrated.
 func New(pool *pgxpool.Pool) *Store {
 	s := &Store{pool: pool}
 	s.reads = batch.New(batch.Config[userRead, *census.User]{Run: s.readUsers})
 	return s
 }
 
-// Ready returns nil when the database has its schema and can be written. It reads
-// the tables, and writes the one that every writing request writes to.
+// Ready returns nil when the database has its schema and can be written. It reads all tables, and
+// writes to the table that every writing request writes to.
 func (s *Store) Ready(ctx context.Context) error {
 	id := rand.Text()
 	var batch pgx.Batch
@@ -71,8 +69,8 @@ type querier interface {
 // userColumns are the columns of census.User, from users as u.
 const userColumns = `u.id, u.name, u.email, u.locale, u.admin`
 
-// What an actor may do, as conditions on users as u. Their parameters come from
-// actorArgs. An actor who is no user meets none of them.
+// The rights of an actor, as SQL conditions on users as u. Their parameters come from actorArgs. They
+// are false for an actor that does not exist.
 const (
 	isAdmin = `(@operator::boolean or
 		@admin::boolean and exists (select from users a where a.id = @actor and a.admin))`
@@ -85,9 +83,9 @@ func actorArgs(actor census.Actor) pgx.NamedArgs {
 	return pgx.NamedArgs{"actor": actor.ID, "admin": actor.Admin, "operator": actor.IsOperator()}
 }
 
-// refusal says why a statement has found nobody: an actor who may see everybody
-// is told that there is nobody to be found. To all others the answer is the same,
-// whether the user exists or not.
+// refusal returns the error of a statement that found no user. It is census.ErrNotFound for an actor
+// who may see every user. Other actors get census.ErrForbidden, so that the error does not reveal
+// whether the user exists.
 func (s *Store) refusal(ctx context.Context, actor census.Actor) error {
 	var seesAll bool
 	err := s.pool.QueryRow(ctx, `select `+isAdmin, actorArgs(actor)).Scan(&seesAll)
@@ -100,7 +98,7 @@ func (s *Store) refusal(ctx context.Context, actor census.Actor) error {
 	return census.ErrForbidden
 }
 
-// violated returns the name of the constraint that err is a violation of, or "".
+// violated returns the name of the constraint that err violates, or "".
 func violated(err error) string {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pgErr.ConstraintName

@@ -65,16 +65,16 @@ func wantErr(tb testing.TB, what string, got, want error) {
 	}
 }
 
-// Each operation on one user by each kind of actor. An actor whose power was not
-// granted to the caller, who was deleted, or who never was, gets what a stranger
-// gets; and none of them learns from the answer whether a user exists.
+// Each operation on one user by each kind of actor. An actor that does not exist, or whose
+// administrator rights the call may not use, gets the same error as a stranger. The error does not
+// reveal whether the user exists.
 func TestAuthorisation(t *testing.T) {
 	t.Parallel()
 	forbidden, notFound := census.ErrForbidden, census.ErrNotFound
 	for _, row := range []struct {
-		actor                    census.Actor
-		id                       int64
-		see, change, grant, gone error
+		actor                      census.Actor
+		id                         int64
+		see, change, grant, delete error
 	}{
 		{actor: census.Actor{ID: subject}, id: subject},
 		{actor: census.Actor{ID: subject, Admin: true}, id: subject},
@@ -109,12 +109,12 @@ func TestAuthorisation(t *testing.T) {
 			}
 			wantErr(t, "AddViewer", store.AddViewer(ctx, row.actor, row.id, stranger), row.grant)
 			wantErr(t, "RemoveViewer", store.RemoveViewer(ctx, row.actor, row.id, stranger), row.grant)
-			wantErr(t, "DeleteUser", store.DeleteUser(ctx, row.actor, row.id), row.gone)
+			wantErr(t, "DeleteUser", store.DeleteUser(ctx, row.actor, row.id), row.delete)
 		})
 	}
 }
 
-// Making and listing users is for administrators whose power the caller may use.
+// Only administrators whose rights the call may use, and the operator, create and list users.
 func TestAdministration(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -151,7 +151,7 @@ func TestAdministration(t *testing.T) {
 	}
 }
 
-// Grants and what can be seen by them end with either user.
+// A grant ends when it is removed or when the user who gave it is deleted.
 func TestGrantsEnd(t *testing.T) {
 	t.Parallel()
 	store, ctx := newStore(t), t.Context()
@@ -168,7 +168,7 @@ func TestGrantsEnd(t *testing.T) {
 	_, err := store.User(ctx, census.Actor{ID: stranger}, subject)
 	wantErr(t, "User after RemoveViewer", err, census.ErrForbidden)
 	if _, err := store.User(ctx, census.Actor{ID: reader}, subject); err != nil {
-		t.Errorf("another's grant went with it: %v", err)
+		t.Errorf("RemoveViewer also removed another user's grant: %v", err)
 	}
 	wantErr(t, "AddViewer of nobody", store.AddViewer(ctx, own, subject, absent), census.ErrViewerNotFound)
 	wantErr(t, "AddViewer of nobody to nobody", store.AddViewer(ctx, census.Operator(), absent, absent), census.ErrNotFound)

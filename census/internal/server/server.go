@@ -1,6 +1,5 @@
-// Package server is Census's API over HTTP, as openapi.yaml describes it. It
-// settles for whom a call is made and puts it into the terms of package census;
-// what that actor may do is the storage's to decide.
+// Package server is Census's API over HTTP, as openapi.yaml describes it. It finds the acting user of
+// a call. The storage checks the rights of this user.
 package server
 
 import (
@@ -20,11 +19,11 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// maxBody is the size in bytes that a request's body may have.
+// maxBody is the largest size of a request's body, in bytes.
 const maxBody = 16 << 10
 
-// How many requests are answered at a time. One Herald alone may ask about 256 notifications that
-// it accepts and 100 that it delivers.
+// The bounds of the limit on concurrent requests. A single Herald may have 356 requests in flight:
+// 256 for notifications that it accepts and 100 for those that it delivers.
 const (
 	minInFlight = 384
 	maxInFlight = 512
