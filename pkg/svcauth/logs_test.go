@@ -12,9 +12,9 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// What a caller puts into a token or a request reaches the log bounded, escaped, and without mail
-// addresses, whatever check refuses it.
-func TestRefusalsFitALog(t *testing.T) {
+// The log lines of refused calls are short, have escaped control characters and contain no mail
+// addresses, whatever the caller puts into the token or the request.
+func TestLogIsSafe(t *testing.T) {
 	w := newWorld(t)
 	for _, address := range []string{
 		"jane.doe@example.com", "jane.doe%40example.com", "jane.doe%2540example.com", "jane.doe＠example.com",
@@ -48,8 +48,9 @@ func TestRefusalsFitALog(t *testing.T) {
 	}
 }
 
-// A trusted issuer's key set, too, is text that others chose.
-func TestKeySetsFitALog(t *testing.T) {
+// A trusted issuer's key set is untrusted text, too. Its log lines are short and contain no mail
+// addresses.
+func TestKeySetLogIsSafe(t *testing.T) {
 	t.Parallel()
 	var keys []string
 	for i := range 20 {

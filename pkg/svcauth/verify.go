@@ -173,7 +173,7 @@ func (v *verification) checkSignature() error {
 		v.provedBy = v.key.Thumbprint()
 		return nil
 	default:
-		return errors.New("the key that proved it is no longer the issuer's")
+		return errors.New("the key that verified this token was removed")
 	}
 }
 
@@ -217,7 +217,8 @@ func (v *verification) held(ctx context.Context) *heldBody {
 	}}
 }
 
-// expected asks the Admission whether to verify the signature. One that was verified costs nothing.
+// expected asks the Admission whether to verify the signature. An already verified signature needs no
+// room.
 func (v *verification) expected(ctx context.Context) error {
 	admission := v.verifier.config.Admission
 	if admission == nil || v.provedBy != "" || admission.Expect(ctx, v.caller()) {

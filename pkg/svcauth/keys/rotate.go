@@ -90,7 +90,7 @@ func (c *RotateConfig) complete() error {
 	case c.Algorithm != "" && !c.Algorithm.Valid():
 		return fmt.Errorf("unknown algorithm %q: must be %s, %s or %s", c.Algorithm, EdDSA, ES256, RS256)
 	case c.PublishAhead < 0 || c.KeepRetired < 0 || c.MinAge < 0:
-		return errors.New("a rotation with a time under zero")
+		return errors.New("PublishAhead, KeepRetired and MinAge must not be negative")
 	}
 	return nil
 }

@@ -226,7 +226,7 @@ func TestRotateFaults(t *testing.T) {
 		{"no key", map[string]string{"20260101T000000Z.pem": "x"}, keys.RotateConfig{}, "20260101T000000Z.pem: no PEM block"},
 		{"no time", map[string]string{"key.pem": "x"}, keys.RotateConfig{}, "key.pem is not named for a time"},
 		{"algorithm", nil, keys.RotateConfig{Algorithm: "HS256"}, `unknown algorithm "HS256"`},
-		{"time under zero", nil, keys.RotateConfig{PublishAhead: -1}, "under zero"},
+		{"negative time", nil, keys.RotateConfig{PublishAhead: -1}, "must not be negative"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

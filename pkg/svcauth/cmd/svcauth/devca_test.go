@@ -39,7 +39,7 @@ func TestDevCAJSON(t *testing.T) {
 		{"file": filepath.Join(dir, "a.service-key.pem"), "action": "kept"},
 		{
 			"file": filepath.Join(dir, "a.service.pem"), "action": "replaced",
-			"reason": "it was not for the key in " + filepath.Join(dir, "a.service-key.pem"),
+			"reason": "it does not match the key in " + filepath.Join(dir, "a.service-key.pem"),
 		},
 	}
 	if !slices.EqualFunc(files, want, maps.Equal) {

@@ -8,7 +8,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// A pool keeps connections to the mail server open. It has as many as there were concurrent mails.
+// A pool keeps connections to the mail server open. It dials a new one only if none is idle.
 type pool struct {
 	host    string
 	options []gomail.Option
