@@ -39,13 +39,13 @@ func openAuthority(d *directory) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	fault := func(cert *x509.Certificate) string {
+	unusable := func(cert *x509.Certificate) string {
 		if !cert.IsCA {
-			return "it was not that of an authority"
+			return "it is not a CA certificate"
 		}
-		return d.fault(cert, key, caKeyFile)
+		return d.keyFault(cert, key, caKeyFile)
 	}
-	cert, err := d.certificate(caCertFile, fault, func() ([]byte, error) {
+	cert, err := d.certificate(caCertFile, unusable, func() ([]byte, error) {
 		template := authorityTemplate(d.now)
 		return x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	})

@@ -13,16 +13,17 @@ import (
 	"example.com/micromachine/pkg/atomicfile"
 )
 
-// certificate reads the certificate in the file called name. If there is no such file, or fault
-// returns a reason against the certificate, it issues a certificate and writes it.
+// certificate reads the certificate in the file called name. If there is no such file, or unusable
+// returns a reason against the certificate, it issues a certificate and writes it. unusable returns
+// an empty text for a certificate to keep.
 func (d *directory) certificate(
-	name string, fault func(*x509.Certificate) string, issue func() ([]byte, error),
+	name string, unusable func(*x509.Certificate) string, issue func() ([]byte, error),
 ) (*x509.Certificate, error) {
 	action, reason := Made, ""
 	old, err := readCertificate(d.file(name))
 	switch {
 	case err == nil:
-		if reason = fault(old); reason == "" {
+		if reason = unusable(old); reason == "" {
 			d.note(name, Kept, "")
 			return old, nil
 		}
@@ -41,12 +42,12 @@ func (d *directory) certificate(
 	return x509.ParseCertificate(der)
 }
 
-// fault returns why cert cannot be a certificate for key; empty if it can.
-func (d *directory) fault(cert *x509.Certificate, key crypto.Signer, keyFile string) string {
+// keyFault returns why cert is not a valid certificate for key, or an empty text.
+func (d *directory) keyFault(cert *x509.Certificate, key crypto.Signer, keyFile string) string {
 	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
 	switch {
 	case !ok || !public.Equal(cert.PublicKey):
-		return "it was not for the key in " + d.file(keyFile)
+		return "it does not match the key in " + d.file(keyFile)
 	case d.now.After(cert.NotAfter):
 		return "it expired on " + cert.NotAfter.UTC().Format(time.DateOnly)
 	}
@@ -61,7 +62,7 @@ func readCertificate(file string) (*x509.Certificate, error) {
 	return parseCertificate(file, data)
 }
 
-// writeCertificate writes a certificate, and replaces nothing but one.
+// writeCertificate writes a certificate. It overwrites a file only if it holds a certificate.
 func writeCertificate(file string, der []byte) error {
 	data := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	return atomicfile.Replace(file, data, func(old []byte) error {
@@ -70,8 +71,8 @@ func writeCertificate(file string, der []byte) error {
 	})
 }
 
-// parseCertificate parses the content of a file that is one certificate and nothing else: a file
-// with a key beside the certificate must not be replaced.
+// parseCertificate parses the content of a file that holds exactly one certificate. A file that also
+// holds a key is an error, because it must not be replaced.
 func parseCertificate(file string, data []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(data)
 	if block == nil || block.Type != "CERTIFICATE" {

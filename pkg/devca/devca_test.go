@@ -150,12 +150,12 @@ func TestMakeReplacesCertificates(t *testing.T) {
 	}{
 		"expired":           {madeYearsAgo(2), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it expired on "}},
 		"expired authority": {madeYearsAgo(11), map[string]string{"ca.pem": "replaced: it expired on ", "a.service.pem": "replaced: it expired on "}},
-		"foreign":           {overwrite("a.service.pem"), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it was not for the key in "}},
-		"other key":         {overwrite("a.service-key.pem"), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it was not for the key in "}},
-		"other authority":   {overwrite("ca.pem"), map[string]string{"ca.pem": "replaced: it was not for the key in ", "a.service.pem": "kept"}},
-		"no authority":      {copyPair("a.service", "ca"), map[string]string{"ca.pem": "replaced: it was not that of an authority", "a.service.pem": "replaced: it was not signed by "}},
-		"other host":        {copyPair("b.service", "a.service"), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it was not for a.service"}},
-		"other signer":      {overwrite("ca-key.pem"), map[string]string{"ca.pem": "replaced: ", "a.service.pem": "replaced: it was not signed by "}},
+		"foreign":           {overwrite("a.service.pem"), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it does not match the key in "}},
+		"other key":         {overwrite("a.service-key.pem"), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it does not match the key in "}},
+		"other authority":   {overwrite("ca.pem"), map[string]string{"ca.pem": "replaced: it does not match the key in ", "a.service.pem": "kept"}},
+		"no authority":      {copyPair("a.service", "ca"), map[string]string{"ca.pem": "replaced: it is not a CA certificate", "a.service.pem": "replaced: it is not signed by "}},
+		"other host":        {copyPair("b.service", "a.service"), map[string]string{"ca.pem": "kept", "a.service.pem": "replaced: it is not for a.service"}},
+		"other signer":      {overwrite("ca-key.pem"), map[string]string{"ca.pem": "replaced: ", "a.service.pem": "replaced: it is not signed by "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,19 +15,19 @@ func makeServer(d *directory, ca *authority, host string) error {
 	if err != nil {
 		return err
 	}
-	fault := func(cert *x509.Certificate) string {
-		switch reason := d.fault(cert, key, keyFile); {
+	unusable := func(cert *x509.Certificate) string {
+		switch reason := d.keyFault(cert, key, keyFile); {
 		case reason != "":
 			return reason
 		case cert.CheckSignatureFrom(ca.cert) != nil:
-			return "it was not signed by " + d.file(caCertFile)
+			return "it is not signed by " + d.file(caCertFile)
 		case cert.VerifyHostname(host) != nil:
-			return "it was not for " + host
+			return "it is not for " + host
 		default:
 			return ""
 		}
 	}
-	_, err = d.certificate(certFile, fault, func() ([]byte, error) {
+	_, err = d.certificate(certFile, unusable, func() ([]byte, error) {
 		return x509.CreateCertificate(rand.Reader, serverTemplate(host, ca.cert, d.now), ca.cert, key.Public(), ca.key)
 	})
 	return err

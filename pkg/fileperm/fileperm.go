@@ -16,7 +16,7 @@ func Secret(file string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return nil
 	}
-	return secret(file, info)
+	return checkSecret(file, info)
 }
 
 // OwnKey returns an error unless a file with a private key is a regular file that belongs to this
@@ -25,13 +25,13 @@ func OwnKey(file string, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is not a regular file", file)
 	}
-	return own(file, info, 0o077, "600")
+	return checkOwner(file, info, 0o077, "600")
 }
 
 // OwnDir returns an error when a directory belongs to another user, or other users can create or
 // remove files in it.
 func OwnDir(dir string, info fs.FileInfo) error {
-	return own(dir, info, 0o022, "go-w")
+	return checkOwner(dir, info, 0o022, "go-w")
 }
 
 func modeError(file string, info fs.FileInfo, chmod string) error {

@@ -9,16 +9,16 @@ import (
 )
 
 var warn = sync.OnceFunc(func() {
-	slog.Warn("file permissions cannot be checked on this platform: " +
-		"make sure that no other user can access the private keys")
+	slog.Warn("cannot check file permissions on this platform: " +
+		"make sure that only this user can read private keys")
 })
 
-func secret(string, fs.FileInfo) error {
+func checkSecret(string, fs.FileInfo) error {
 	warn()
 	return nil
 }
 
-func own(string, fs.FileInfo, fs.FileMode, string) error {
+func checkOwner(string, fs.FileInfo, fs.FileMode, string) error {
 	warn()
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-func secret(file string, info fs.FileInfo) error {
+func checkSecret(file string, info fs.FileInfo) error {
 	forbidden := fs.FileMode(0o077)
 	if owner, ok := ownerOf(info); ok && owner == 0 && os.Geteuid() != 0 {
 		forbidden = 0o037
@@ -20,7 +20,7 @@ func secret(file string, info fs.FileInfo) error {
 	return nil
 }
 
-func own(file string, info fs.FileInfo, forbidden fs.FileMode, chmod string) error {
+func checkOwner(file string, info fs.FileInfo, forbidden fs.FileMode, chmod string) error {
 	if owner, ok := ownerOf(info); ok && owner != os.Geteuid() {
 		return fmt.Errorf("%s belongs to another user, of UID %d", file, owner)
 	}

@@ -8,29 +8,29 @@ import (
 	"time"
 )
 
-// acceptLimit is how long a draining listener is kept open at most, where clients
-// connect faster than their connections are accepted.
-const acceptLimit = time.Second
+// maxDrainTime is the longest time for which a draining listener accepts connections. Without it, a
+// listener would stay open while clients connect faster than it accepts.
+const maxDrainTime = time.Second
 
-// A listener is a TCP listener that is closed when its queue is empty. The kernel
-// completes handshakes on its own and queues the connections. Those in the queue
-// when the listener is closed are reset, though their clients may have sent a
-// request. Between the last look at the queue and the close are microseconds.
+// A listener is a TCP listener that drain closes when its accept queue is empty. The kernel completes
+// handshakes and queues the connections. It resets the connections that are in the queue when the
+// listener is closed, although their clients may have sent a request. A connection that arrives in
+// the microseconds between check and close is lost.
 type listener struct {
 	*net.TCPListener
 	open *connections
 
-	limit    time.Time // of the drain
-	draining atomic.Bool
+	drainDeadline time.Time
+	draining      atomic.Bool
 }
 
-// drain has Accept close the listener as soon as the queue is empty.
+// drain makes Accept close the listener as soon as the queue is empty.
 func (l *listener) drain() error {
-	l.limit = time.Now().Add(acceptLimit)
+	l.drainDeadline = time.Now().Add(maxDrainTime)
 	l.draining.Store(true)
 	err := l.SetDeadline(time.Now()) // wakes Accept
 	if errors.Is(err, net.ErrClosed) {
-		return nil // Accept was quicker
+		return nil // Accept has already closed the listener
 	}
 	return err
 }
@@ -39,10 +39,10 @@ func (l *listener) drain() error {
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		if l.draining.Load() {
-			if time.Now().After(l.limit) || !queued(l.TCPListener) {
+			if time.Now().After(l.drainDeadline) || !queued(l.TCPListener) {
 				return nil, errors.Join(net.ErrClosed, l.Close())
 			}
-			if err := l.SetDeadline(l.limit); err != nil {
+			if err := l.SetDeadline(l.drainDeadline); err != nil {
 				return nil, err
 			}
 		}

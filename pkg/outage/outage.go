@@ -31,7 +31,7 @@ func NewLog(log *slog.Logger, check string) *Log {
 	return &Log{log: slog.New(logsafe.NewHandler(log.Handler())).With(slog.String("check", check))}
 }
 
-// Observe records a result of the check: an error during an outage, otherwise nil.
+// Observe records a check result. A nil error means that the check passed.
 func (l *Log) Observe(ctx context.Context, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

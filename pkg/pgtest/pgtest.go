@@ -25,8 +25,9 @@ import (
 	"time"
 )
 
-// patience bounds what goes on behind a test, on a machine that may be busy.
-const patience = 2 * time.Minute
+// cleanupTimeout bounds the work on databases before and after a test. It is long because the machine
+// may be busy.
+const cleanupTimeout = 2 * time.Minute
 
 // process is what the tests of one process share; Main makes it.
 var process *session
@@ -59,14 +60,14 @@ func New(tb testing.TB, migrate func(ctx context.Context, databaseURL string) er
 	if process == nil {
 		tb.Fatal("pgtest.New: TestMain must call pgtest.Main")
 	}
-	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	ctx, cancel := context.WithTimeout(tb.Context(), cleanupTimeout)
 	defer cancel()
 	name, databaseURL, err := process.database(ctx, migrate)
 	if err != nil {
 		tb.Fatalf("pgtest.New: %v", err)
 	}
 	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 		defer cancel()
 		if err := process.drop(ctx, name); err != nil {
 			tb.Errorf("pgtest.New: %v", err)
@@ -122,7 +123,7 @@ func (s *session) template(migrate migration) func() (string, error) {
 // makeTemplate does not depend on the test that happens to ask first. It lets
 // nobody connect afterwards: a database can only be copied while nobody is.
 func (s *session) makeTemplate(migrate migration) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
 	name := TempName("template")
 	databaseURL, err := s.create(ctx, name, "template1")
@@ -173,7 +174,7 @@ func (s *session) close() {
 	if err != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
