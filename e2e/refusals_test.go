@@ -58,14 +58,14 @@ var refusals = []refusal{
 		return shop.RequestFor(ctx, http.MethodPost, notifications, welcome, stack.Reader.Subject(), stack.CensusURL)
 	}},
 	{"unknown issuer", 401, "token", func(ctx context.Context, shop *stack.Caller) (*http.Request, error) {
-		unknown, err := shop.Stranger("https://stranger.service/")
+		unknown, err := shop.UnknownIssuer("https://unknown.service/")
 		if err != nil {
 			return nil, err
 		}
 		return postBody(welcome)(ctx, unknown)
 	}},
-	{"another's name", 401, "token", func(ctx context.Context, shop *stack.Caller) (*http.Request, error) {
-		impostor, err := shop.Stranger("https://shop.service/")
+	{"issuer name of another service", 401, "token", func(ctx context.Context, shop *stack.Caller) (*http.Request, error) {
+		impostor, err := shop.UnknownIssuer("https://shop.service/")
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +97,7 @@ var refusals = []refusal{
 		return r, err
 	}},
 	{"user at another host", 422, "/user", postUser("https://evil.service/user/42/")},
-	{"user at a longer host", 422, "/user", postUser("https://census.service.evil/user/42/")},
+	{"host with our host as prefix", 422, "/user", postUser("https://census.service.evil/user/42/")},
 	{"user at another port", 422, "/user", postUser("https://census.service:8443/user/42/")},
 	{"user without TLS", 422, "/user", postUser("http://census.service/user/42/")},
 	{"user with dots", 422, "/user", postUser("https://census.service/user/21/../42/")},

@@ -116,7 +116,7 @@ func refusedHeralds(t *testing.T) (refused []string) {
 // with an unknown key. It returns the caller that signed it.
 func forceRefresh(t *testing.T, caller *stack.Caller) (impostor *stack.Caller) {
 	t.Helper()
-	impostor, err := caller.Stranger(stack.HeraldURL)
+	impostor, err := caller.UnknownIssuer(stack.HeraldURL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,12 +15,12 @@ import (
 	"example.com/micromachine/pkg/devca"
 )
 
-// trustFiles are the two services' trust files, in the demo and in compose alike.
+// trustFiles are the trust files of the two services, for the demo and for compose.
 //
 //go:embed trust/census.yaml trust/herald.yaml
 var trustFiles embed.FS
 
-// callers are the services that only call; the names of their files.
+// callers are the names of the client-only services, and also of their files.
 var callers = []string{"another", "shop", "office"}
 
 // Prepare makes the keys, the development CA and its certificates, and puts them and the trust
@@ -40,7 +40,7 @@ func Prepare(ctx context.Context, binDir, dir string) error {
 	}
 	for _, service := range []string{"census", "herald"} {
 		keys := filepath.Join(dir, service, "keys")
-		// It makes the first key, and no further one.
+		// The minimum age of ten years makes rotate create only the first key.
 		if err := run(ctx, svcauth, "rotate", "--min-age", "87600h", keys); err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func keygen(ctx context.Context, svcauth, file string) error {
 	return run(ctx, svcauth, "keygen", "--out", file)
 }
 
-// layOut copies to a service's directory what is made elsewhere.
+// layOut copies the certificate, the public keys and the trust file of a service to its directory.
 func layOut(dir, service string) error {
 	to := filepath.Join(dir, service)
 	from := filepath.Join(dir, "callers")
@@ -100,11 +100,12 @@ func copyFile(from, to string, mode os.FileMode) error {
 	if err := os.WriteFile(to, data, mode); err != nil {
 		return err
 	}
-	return os.Chmod(to, mode) // it may have been there with another one
+	return os.Chmod(to, mode) // the file may have existed with another mode
 }
 
-// environ is the environment of a program with these settings. With any, the services' settings in
-// our own environment, which are meant for others, are left out.
+// environ returns the environment of a program: this process's environment and the given settings.
+// If settings are given, it leaves out the settings of the services in this process's environment,
+// which are not for this program.
 func environ(settings []string) []string {
 	own := os.Environ()
 	if len(settings) > 0 {
@@ -115,7 +116,7 @@ func environ(settings []string) []string {
 	return append(own, settings...)
 }
 
-// run runs a program to its end; what it printed is part of the error.
+// run runs a program to its end. The error contains the program's output.
 func run(ctx context.Context, program string, args ...string) error {
 	return runEnv(ctx, nil, program, args...)
 }

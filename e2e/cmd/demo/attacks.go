@@ -79,7 +79,7 @@ func otherAudience(ctx context.Context, s *story) (*stack.Response, error) {
 }
 
 func unknownIssuer(ctx context.Context, s *story) (*stack.Response, error) {
-	unknown, err := s.Shop.Stranger("https://stranger.service/")
+	unknown, err := s.Shop.UnknownIssuer("https://unknown.service/")
 	if err != nil {
 		return nil, err
 	}
