@@ -14,8 +14,9 @@ import (
 // DefaultLocale is the locale of a user created without one.
 const DefaultLocale = "en"
 
-// The largest sizes of a user's fields. The bounds on an email address are those of an SMTP path (RFC
-// 5321 section 4.5.3.1). The bound on a locale is the one that BCP 47 section 4.4.1 recommends.
+// The largest sizes of a user's fields. The bounds on an email address are those of an SMTP path
+// (RFC 5321 section 4.5.3.1). The bound on a locale is the one that BCP 47 section 4.4.1
+// recommends.
 const (
 	maxNameRunes  = 200
 	maxEmailBytes = 254

@@ -64,13 +64,16 @@ var refusals = []refusal{
 		}
 		return postBody(welcome)(ctx, unknown)
 	}},
-	{"issuer name of another service", 401, "token", func(ctx context.Context, shop *stack.Caller) (*http.Request, error) {
-		impostor, err := shop.UnknownIssuer("https://shop.service/")
-		if err != nil {
-			return nil, err
-		}
-		return postBody(welcome)(ctx, impostor)
-	}},
+	{
+		"issuer name of another service", 401, "token",
+		func(ctx context.Context, shop *stack.Caller) (*http.Request, error) {
+			impostor, err := shop.UnknownIssuer("https://shop.service/")
+			if err != nil {
+				return nil, err
+			}
+			return postBody(welcome)(ctx, impostor)
+		},
+	},
 	{
 		"a user of another service as subject", 403, "",
 		func(ctx context.Context, shop *stack.Caller) (*http.Request, error) {

@@ -78,7 +78,8 @@ func newCaller(url string, key *keys.Private, profile trust.Profile, client *htt
 	return &Caller{URL: url, key: key, signer: signer, client: client}, nil
 }
 
-// UnknownIssuer returns a caller with a new key, which no trust file contains. It connects as c does.
+// UnknownIssuer returns a caller with a new key, which no trust file contains. It connects as c
+// does.
 func (c *Caller) UnknownIssuer(url string) (*Caller, error) {
 	key, err := keys.Generate(keys.EdDSA)
 	if err != nil {

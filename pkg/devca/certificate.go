@@ -71,8 +71,8 @@ func writeCertificate(file string, der []byte) error {
 	})
 }
 
-// parseCertificate parses the content of a file that holds exactly one certificate. A file that also
-// holds a key is an error, because it must not be replaced.
+// parseCertificate parses the content of a file that holds exactly one certificate. A file that
+// also holds a key is an error, because it must not be replaced.
 func parseCertificate(file string, data []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(data)
 	if block == nil || block.Type != "CERTIFICATE" {

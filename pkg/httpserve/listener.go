@@ -12,10 +12,10 @@ import (
 // listener would stay open while clients connect faster than it accepts.
 const maxDrainTime = time.Second
 
-// A listener is a TCP listener that drain closes when its accept queue is empty. The kernel completes
-// handshakes and queues the connections. It resets the connections that are in the queue when the
-// listener is closed, although their clients may have sent a request. A connection that arrives in
-// the microseconds between check and close is lost.
+// A listener is a TCP listener that drain closes when its accept queue is empty. The kernel
+// completes handshakes and queues the connections. It resets the connections that are in the queue
+// when the listener is closed, although their clients may have sent a request. A connection that
+// arrives in the microseconds between check and close is lost.
 type listener struct {
 	*net.TCPListener
 	open *connections

@@ -25,8 +25,8 @@ import (
 	"time"
 )
 
-// cleanupTimeout bounds the work on databases before and after a test. It is long because the machine
-// may be busy.
+// cleanupTimeout bounds the work on databases before and after a test. It is long because the
+// machine may be busy.
 const cleanupTimeout = 2 * time.Minute
 
 // process is what the tests of one process share; Main makes it.

@@ -217,8 +217,8 @@ func (v *verification) held(ctx context.Context) *heldBody {
 	}}
 }
 
-// expected asks the Admission whether to verify the signature. An already verified signature needs no
-// room.
+// expected asks the Admission whether to verify the signature. An already verified signature needs
+// no room.
 func (v *verification) expected(ctx context.Context) error {
 	admission := v.verifier.config.Admission
 	if admission == nil || v.provedBy != "" || admission.Expect(ctx, v.caller()) {

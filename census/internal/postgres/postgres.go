@@ -19,12 +19,12 @@ import (
 	"example.com/micromachine/pkg/database"
 )
 
-// MaxConns is the default of pool_max_conns. The default of pgx, four on a small machine, makes calls
-// wait for each other.
+// MaxConns is the default of pool_max_conns. The default of pgx, four on a small machine, makes
+// calls wait for each other.
 const MaxConns = 16
 
-// LeastConns is the smallest pool_max_conns that works. No operation needs a second connection while
-// it holds one, but the check for a connection pooler uses two.
+// LeastConns is the smallest pool_max_conns that works. No operation needs a second connection
+// while it holds one, but the check for a connection pooler uses two.
 const LeastConns = 2
 
 // Connect returns a pool of connections to the database. It does not wait until the database is
@@ -69,8 +69,8 @@ type querier interface {
 // userColumns are the columns of census.User, from users as u.
 const userColumns = `u.id, u.name, u.email, u.locale, u.admin`
 
-// The rights of an actor, as SQL conditions on users as u. Their parameters come from actorArgs. They
-// are false for an actor that does not exist.
+// The rights of an actor, as SQL conditions on users as u. Their parameters come from actorArgs.
+// They are false for an actor that does not exist.
 const (
 	isAdmin = `(@operator::boolean or
 		@admin::boolean and exists (select from users a where a.id = @actor and a.admin))`
@@ -83,9 +83,9 @@ func actorArgs(actor census.Actor) pgx.NamedArgs {
 	return pgx.NamedArgs{"actor": actor.ID, "admin": actor.Admin, "operator": actor.IsOperator()}
 }
 
-// refusal returns the error of a statement that found no user. It is census.ErrNotFound for an actor
-// who may see every user. Other actors get census.ErrForbidden, so that the error does not reveal
-// whether the user exists.
+// refusal returns the error of a statement that found no user. It is census.ErrNotFound for an
+// actor who may see every user. Other actors get census.ErrForbidden, so that the error does not
+// reveal whether the user exists.
 func (s *Store) refusal(ctx context.Context, actor census.Actor) error {
 	var seesAll bool
 	err := s.pool.QueryRow(ctx, `select `+isAdmin, actorArgs(actor)).Scan(&seesAll)

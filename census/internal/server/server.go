@@ -1,5 +1,5 @@
-// Package server is Census's API over HTTP, as openapi.yaml describes it. It finds the acting user of
-// a call. The storage checks the rights of this user.
+// Package server is Census's API over HTTP, as openapi.yaml describes it. It finds the acting user
+// of a call. The storage checks the rights of this user.
 package server
 
 import (

@@ -79,7 +79,8 @@ type Config struct {
 	// FirstProbe is the first backoff of the circuit breaker. The backoff doubles up to a minute.
 	// The default is 1 s.
 	FirstProbe time.Duration
-	// RecoveryInterval is the interval of the search for jobs of dead processes. The default is 2 s.
+	// RecoveryInterval is the time between two searches for jobs of dead processes. The default is
+	// 2 s.
 	RecoveryInterval time.Duration
 	// DeadAfter is how long a process must be absent until it counts as dead. The default is 4 s.
 	DeadAfter time.Duration

@@ -5,8 +5,8 @@
 //	store := postgres.New(pool, postgres.NewProcess())
 //	notification, err := store.Create(ctx, herald.Claim{Request: request})
 //
-// Each notification has one job, at least until its status is final. The job's state and the notification's
-// change together:
+// Each notification has one job, at least until its status is final. The job's state and the
+// notification's change together:
 //
 //	     fetch, CreateStarted           Conclude: accepted
 //	queued ─────────────▶ sending ───────────────────────▶ sent
@@ -45,8 +45,8 @@ import (
 	"example.com/micromachine/pkg/database"
 )
 
-// MaxConns is the default of pool_max_conns. The default of pgx, four on a small machine, makes calls
-// wait for each other.
+// MaxConns is the default of pool_max_conns. The default of pgx, four on a small machine, makes
+// calls wait for each other.
 const MaxConns = 16
 
 // maxAttempts is the bound of River on a job's executions. It is so high that River never gives up;
@@ -71,8 +71,9 @@ type Store struct {
 	conclusions *batch.Group[Conclusion, Concluded]
 }
 
-// New returns a store in the pool's database, which migrations.Up must have migrated. process is the
-// name under which the store claims jobs and keys. No other process may ever have the same name.
+// New returns a store in the pool's database, which migrations.Up must have migrated. process is
+// the name under which the store claims jobs and keys. No other process may ever have the same
+// name.
 func New(pool *pgxpool.Pool, process string) *Store {
 	s := &Store{pool: pool, process: process}
 	s.accepts = batch.New(batch.Config[acceptance, accepted]{Run: s.accept, Rejected: isRowError})

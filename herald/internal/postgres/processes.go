@@ -78,7 +78,8 @@ func (s *Store) Unclaimed(ctx context.Context, age time.Duration) ([]Execution, 
 	rows, err := s.pool.Query(ctx, `
 		select j.id as job, j.attempt as number, $1::text as process, j.attempted_at as started_at
 		from river_job j
-		where j.state = 'running' and `+lastFetcherSQL+` = $1 and j.attempted_at < now() - $2::interval`, s.process, age)
+		where j.state = 'running' and `+lastFetcherSQL+` = $1 and j.attempted_at < now() - $2::interval`,
+		s.process, age)
 	if err != nil {
 		return nil, fmt.Errorf("looking for lost jobs: %w", err)
 	}
