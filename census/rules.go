@@ -118,7 +118,8 @@ var (
 
 // NormalizeEmail returns a mail address with its domain in lower case. It accepts an ASCII address
 // without a display name, comment, quotes or space, whose domain has a dot. It rejects an address
-// that looks like an encoded word (RFC 2047).
+// that looks like an encoded word (RFC 2047). Herald applies its own rule, which accepts more
+// addresses, before it sends a mail: recipientAddress in herald/internal/mail.
 func NormalizeEmail(s string) (string, error) {
 	if len(s) > maxEmailBytes {
 		return "", errors.New("must have at most 254 characters")

@@ -33,13 +33,13 @@ type Runtime struct {
 
 	// Pool is the pool of database connections for requests. It does not wait for the database.
 	Pool *pgxpool.Pool
-	// HTTPClient is for calls to other services, by CA_FILE and CONNECT_TO.
+	// HTTPClient is for calls to other services. It is configured by CA_FILE and CONNECT_TO.
 	HTTPClient *http.Client
 	// Keys are the service's own keys, from KEY_FILE. They are not set yet in Definition.Open.
 	Keys keys.Signing
 	// Signer signs the service's calls with its keys. It is not set yet in Definition.Open.
 	Signer *svcauth.Signer
-	// Verifier verifies calls by TRUST_FILE. It is not set yet in Definition.Open.
+	// Verifier verifies calls. It is configured by TRUST_FILE. It is not set yet in Definition.Open.
 	Verifier *svcauth.Verifier
 
 	definition *Definition

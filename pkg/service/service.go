@@ -1,6 +1,6 @@
 // Package service is what the programs of all services have in common: settings from the
-// environment, the commands serve, migrate, healthcheck and help, the keys and the trust of the
-// service, its database, its two listeners, and an ordered stop. A service's own program is a
+// environment, the commands serve, migrate, healthcheck and help, its keys and its trust file, its
+// database, its two listeners, and graceful shutdown. A service's own program is a
 // [Definition]:
 //
 //	func main() { os.Exit(service.Main(definition())) }

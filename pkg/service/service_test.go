@@ -158,8 +158,7 @@ func TestUsage(t *testing.T) {
 	for _, want := range []string{
 		"\n  show color    print a color\n                  --color COLOR    the COLOR; required\n",
 		"\n  X_DATABASE_URL          serve, migrate; secret; PostgreSQL 15 or later, also through PgBouncer in\n" +
-			"                          session mode; pool_max_conns in it is 16 by default and 2 at least;\n" +
-			"                          required\n",
+			"                          session mode (pool_max_conns: default 16, minimum 2); required\n",
 		"\n  X_URL                   serve, show url; the service's own name (default https://x.service/)\n",
 		"\n  X_ADMIN_LISTEN          serve, healthcheck; address for",
 		"\nand, for serve alone,\n  X_LISTEN                address for the API (default :8443)\n",
@@ -177,7 +176,7 @@ func TestUsage(t *testing.T) {
 	table := service.Markdown(definition(&settings{}))
 	for _, want := range []string{
 		"\n| `X_URL` | the service's own name | `https://x.service/` |\n",
-		"\n| `X_KEY_FILE` | key that signs: PKCS #8 in PEM, or a directory of svcauth rotate | required |\n",
+		"\n| `X_KEY_FILE` | key that signs: PKCS #8 in PEM, or a directory made by svcauth rotate | required |\n",
 		"\n| `X_COUNT` | a number | `3` |\n",
 		"\n| `X_TOKEN` or `X_TOKEN_FILE` | a token |  |\n",
 	} {

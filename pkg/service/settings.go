@@ -18,8 +18,8 @@ type Settings struct {
 	Listen      string `env:"LISTEN" envDefault:":8443" help:"address for the API"`
 	TLSCertFile string `env:"TLS_CERT_FILE,notEmpty" help:"certificate chain in PEM; read again on change"`
 	TLSKeyFile  string `env:"TLS_KEY_FILE,notEmpty" help:"key of the certificate in PEM; read again on change"`
-	KeyFile     string `env:"KEY_FILE,notEmpty" help:"key that signs: PKCS #8 in PEM, or a directory of svcauth rotate"`
-	TrustFile   string `env:"TRUST_FILE,notEmpty" help:"whose calls are accepted, and which; read again on change"`
+	KeyFile     string `env:"KEY_FILE,notEmpty" help:"key that signs: PKCS #8 in PEM, or a directory made by svcauth rotate"`
+	TrustFile   string `env:"TRUST_FILE,notEmpty" help:"trust file: which services may call, and which calls; read again on change"`
 	DatabaseURL Secret `env:"DATABASE_URL,notEmpty" help:"PostgreSQL 15 or later, also through PgBouncer in session mode"`
 	URL         string `env:"URL" help:"the service's own name"`
 	AdminListen string `env:"ADMIN_LISTEN" help:"address for /healthz, /readyz, /metrics and /debug/pprof/"`

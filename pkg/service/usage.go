@@ -57,7 +57,7 @@ func (d *Definition) documentation() (shared, rest []setting) {
 	commands := d.commands()
 	for _, s := range fields(&common) {
 		if s.variable == "DATABASE_URL" {
-			s.help += fmt.Sprintf("; pool_max_conns in it is %d by default and %d at least", d.Conns.Default, d.Conns.Least)
+			s.help += fmt.Sprintf(" (pool_max_conns: default %d, minimum %d)", d.Conns.Default, d.Conns.Least)
 		}
 		for _, c := range commands {
 			if c.reads(s.variable) {

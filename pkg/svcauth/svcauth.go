@@ -21,6 +21,8 @@
 //	})
 //	mux.Handle("/user/", verifier.Require(64<<10)(handler))
 //
+// A service with one replica can use [NewMemoryReplay] in place of pgreplay.New.
+//
 // Handlers ask [CallerFrom] and [SubjectFrom] who calls, and for whom. [Signer.SignCall] and
 // [Verifier.VerifyCall] are for calls that are not HTTP requests.
 package svcauth

@@ -38,16 +38,6 @@ func (s Schedule) Pause(failures int) time.Duration {
 	return pause + time.Duration(rand.Float64()*jitter*float64(pause)) //nolint:gosec // jitter is not secret
 }
 
-// Next returns the time of the next attempt for a notification that was created at created and has
-// failed failures times. It returns nil when the notification is to be given up.
-func (s Schedule) Next(created, now time.Time, failures int) *time.Time {
-	next := now.Add(s.Pause(failures)).UTC().Truncate(time.Microsecond)
-	if next.After(created.Add(s.GiveUp)) {
-		return nil
-	}
-	return &next
-}
-
 // NextRetry implements [river.ClientRetryPolicy]. It applies to failures that could not be recorded
 // with the notification.
 func (s Schedule) NextRetry(job *rivertype.JobRow) time.Time {
