@@ -104,9 +104,8 @@ func ExampleTransport() {
 	if _, err = client.Do(req); err != nil {
 		fmt.Println(err)
 	}
-	// Output: 200 OK {"name":"New User"} for https://census.service/user/21/ Get
-	// "https://elsewhere.service/": svcauth: the request goes to https://elsewhere.service/, not to
-	// https://census.service/
+	// Output: 200 OK {"name":"New User"} for https://census.service/user/21/
+	// Get "https://elsewhere.service/": svcauth: the request goes to https://elsewhere.service/, not to https://census.service/
 }
 
 // Herald receives calls from another.service, which signs as the article prints it. The profile is
