@@ -130,11 +130,12 @@ func TestAcceptAtStop(t *testing.T) {
 	g.await(t)
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }()
-	time.Sleep(200 * time.Millisecond)
-	late := accept(t, service, 0)
-	if n := w.await(t, late, always); n.Status != herald.Queued {
-		t.Errorf("a stopping service has started to deliver %+v", n)
-	}
+	var late uuid.UUID
+	awaitTrue(t, "a stopping service starts no delivery", func() bool {
+		time.Sleep(100 * time.Millisecond)
+		late = accept(t, service, 0)
+		return w.await(t, late, always).Status == herald.Queued
+	})
 	g.release()
 	<-stopped
 	w.work(t, quick)
