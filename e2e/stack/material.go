@@ -26,7 +26,8 @@ var callers = []string{"another", "shop", "office"}
 // Prepare makes the keys, the development CA and its certificates, and puts them and the trust
 // files below dir, for each service only the files that it needs:
 //
-//	census/, herald/  keys/ to be rotated, tls.pem, tls-key.pem, ca.pem, trust.yaml and the callers' public keys
+//	census/, herald/  keys/ to be rotated, tls.pem, tls-key.pem, ca.pem, trust.yaml and the
+//	                  callers' public keys
 //	mail/             tls.pem, tls-key.pem
 //	callers/          another.pem, shop.pem, office.pem, ca.pem; ca/ with the development CA
 //

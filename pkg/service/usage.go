@@ -3,6 +3,7 @@ package service
 import (
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -98,10 +99,8 @@ func writeFlags(b *strings.Builder, c *Command) {
 		if f.DefValue != "" && f.DefValue != "false" {
 			text += " (default " + f.DefValue + ")"
 		}
-		for _, name := range c.Required {
-			if name == f.Name {
-				text += "; required"
-			}
+		if slices.Contains(c.Required, f.Name) {
+			text += "; required"
 		}
 		writeEntry(b, 18, 17, strings.TrimSpace("--"+f.Name+" "+argument), text)
 	})

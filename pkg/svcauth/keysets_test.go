@@ -145,21 +145,21 @@ func TestFloodHasOneBudget(t *testing.T) {
 	}
 }
 
-// Through an outage strangers do not put off the scheduled fetches either.
+// During an outage, calls with forged tokens do not delay the scheduled fetches either.
 func TestFloodKeepsSchedule(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
 		n := &network{answer: down}
 		r := startDiscovery(t, n, s)
-		var strangers sync.WaitGroup
-		strangers.Go(func() { r.flood(t, 10*time.Second) })
+		var flood sync.WaitGroup
+		flood.Go(func() { r.flood(t, 10*time.Second) })
 		<-time.After(6 * time.Second)
 		n.publish("", h)
 		<-time.After(1100 * time.Millisecond) // the fourth scheduled fetch is due 7 s after the first
 		if set := r.verifier.Stats().KeySets[0]; set.Keys != 1 {
 			t.Errorf("key set %+v", set)
 		}
-		strangers.Wait()
+		flood.Wait()
 	})
 }
 

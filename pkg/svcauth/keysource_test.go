@@ -186,14 +186,14 @@ func TestNoFetch(t *testing.T) {
 	<-time.After(1100 * time.Millisecond) // by now an unknown key would be worth a fetch
 	fetched := p.fetches.Load()
 
-	strangers := forgedKids(t, "https://evil.service/", 20)
+	forged := forgedKids(t, "https://evil.service/", 20)
 	for range 20 {
 		bad := good.Clone(t.Context())
 		compact := good.Header.Get(svcauth.Header)
 		bad.Header.Set(svcauth.Header, compact[:len(compact)-8]+"AAAAAAAA")
-		strangers = append(strangers, bad)
+		forged = append(forged, bad)
 	}
-	for _, req := range strangers {
+	for _, req := range forged {
 		if status := statusOf(verifier, req); status != http.StatusUnauthorized {
 			t.Errorf("status %d", status)
 		}

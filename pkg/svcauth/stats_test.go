@@ -17,7 +17,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// Calls are counted by issuer and check. What strangers call themselves makes no entry of its own.
+// Calls are counted by issuer and check. An issuer that the trust file does not name has no entry.
 func TestStats(t *testing.T) {
 	t.Parallel()
 	h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)

@@ -40,10 +40,10 @@ var usersSQL = strings.NewReplacer("@actor", "r.actor", "@admin", "r.admin", "@o
 
 // readUsers reads a batch of users. The result is nil for a user who does not exist or whom the
 // actor may not see.
-func (s *Store) readUsers(ctx context.Context, batch []userRead) ([]*census.User, error) {
-	n := len(batch)
+func (s *Store) readUsers(ctx context.Context, reads []userRead) ([]*census.User, error) {
+	n := len(reads)
 	ids, actors, admins, operators := make([]int64, n), make([]int64, n), make([]bool, n), make([]bool, n)
-	for i, r := range batch {
+	for i, r := range reads {
 		ids[i], actors[i], admins[i], operators[i] = r.id, r.actor.ID, r.actor.Admin, r.actor.IsOperator()
 	}
 	rows, err := s.pool.Query(ctx, usersSQL, ids, actors, admins, operators)

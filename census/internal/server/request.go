@@ -79,9 +79,9 @@ func badParameter(detail string) error {
 	return httpjson.NewProblem(http.StatusBadRequest, "invalid-parameter", detail)
 }
 
-// tellInvalid converts a [*census.InvalidError] of next into a problem that lists the invalid
+// renderInvalid converts a [*census.InvalidError] of next into a problem that lists the invalid
 // members of the request's body. The members have the same names as the fields.
-func tellInvalid(next httpjson.Handler) httpjson.Handler {
+func renderInvalid(next httpjson.Handler) httpjson.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		err := next(w, r)
 		invalid, ok := errors.AsType[*census.InvalidError](err)

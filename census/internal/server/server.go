@@ -64,7 +64,7 @@ type server struct {
 func New(c Config) *chi.Mux {
 	s := &server{url: c.URL, store: c.Store}
 	api := httpjson.NewAdapter(c.Logger, statuses)
-	handle := func(h httpjson.Handler) http.HandlerFunc { return api.Handle(tellInvalid(h)) }
+	handle := func(h httpjson.Handler) http.HandlerFunc { return api.Handle(renderInvalid(h)) }
 
 	r := chi.NewRouter()
 	r.NotFound(api.NotFound)

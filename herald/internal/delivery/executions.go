@@ -7,8 +7,8 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// maxGivenUp limits the number of executions that are remembered as given up. Each fetch whose
-// reply is late adds at most as many as there are workers.
+// maxGivenUp limits the number of executions that are remembered as given up. Each late reply of
+// the database to a fetch adds at most as many as there are workers, and to an acceptance one.
 const maxGivenUp = 1 << 14
 
 // executions tracks the executions that run in this process, and those that it gave up before they
@@ -20,7 +20,7 @@ type executions struct {
 	givenUp *lru.Cache[execution, struct{}]
 }
 
-// An execution identifies an execution by its job and the time of its fetch.
+// An execution identifies an execution by its job and the time of its start.
 type execution struct {
 	job       int64
 	startedAt int64 // in microseconds, the database's precision
@@ -54,7 +54,7 @@ func (e *executions) end(job int64, startedAt time.Time) {
 }
 
 // giveUp gives an execution up, unless it is running. It reports whether it did. The execution then
-// never runs in this process, even if the reply to its fetch arrives later.
+// never runs in this process, even if the reply to its fetch or acceptance arrives later.
 func (e *executions) giveUp(job int64, startedAt time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

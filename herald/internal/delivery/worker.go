@@ -66,7 +66,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[herald.Delivery]) erro
 // zero.
 func (w *worker) execute(ctx context.Context, e postgres.Execution, l lookup) {
 	if !w.executions.begin(e.Job, e.StartedAt) {
-		return // given up, as the reply to the fetch was late
+		return // given up, as the database replied late
 	}
 	defer w.executions.end(e.Job, e.StartedAt)
 	defer w.Backlog.JobFinished()

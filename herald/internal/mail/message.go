@@ -125,8 +125,9 @@ func endsLine(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicod
 func singleSpaced(name string) string { return strings.Join(strings.Fields(name), " ") }
 
 // recipientAddress returns the address in the form in which it is sent. It accepts only a plain
-// address without name, comment, quotes or spaces, and with an ASCII local part. It accepts domains that census.NormalizeEmail rejects, such as one without
-// a dot, because Herald does not depend on Census's rule.
+// address without name, comment, quotes or spaces, and with an ASCII local part. It accepts domains
+// that census.NormalizeEmail rejects, such as one without a dot, because Herald does not depend on
+// Census's rule.
 func recipientAddress(address string) (string, bool) {
 	parsed, err := mail.ParseAddress(address)
 	if err != nil || parsed.Address != address || strings.Contains(address, "=?") {

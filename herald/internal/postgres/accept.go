@@ -101,13 +101,13 @@ select place, job_id, now() from valid`
 const notifySQL = `select pg_notify(current_schema() || '.river_insert', json_build_object('queue', $1::text)::text)`
 
 // accept stores a batch of notifications in one transaction and one round trip.
-func (s *Store) accept(ctx context.Context, batch []acceptance) ([]accepted, error) {
-	n := len(batch)
+func (s *Store) accept(ctx context.Context, acceptances []acceptance) ([]accepted, error) {
+	n := len(acceptances)
 	ids, creators, users := make([]uuid.UUID, n), make([]string, n), make([]int64, n)
 	types, keys := make([]herald.Type, n), make([]string, n)
 	claimedAt, started := make([]time.Time, n), make([]bool, n)
 	queued := false
-	for i, a := range batch {
+	for i, a := range acceptances {
 		ids[i], creators[i], users[i], types[i] = a.id, a.claim.Creator, a.claim.UserID, a.claim.Type
 		keys[i], claimedAt[i], started[i] = a.claim.Key, a.claim.At, a.started
 		queued = queued || !a.started

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"crypto/sha256"
+	"maps"
 	"slices"
 )
 
@@ -16,9 +17,8 @@ func (p *Policy) Entry(issuer string) *Entry { return p.entries[issuer] }
 
 // Issuers returns what the policy says of each issuer, sorted by name.
 func (p *Policy) Issuers() []Issuer {
-	names := p.names()
-	issuers := make([]Issuer, 0, len(names))
-	for _, name := range names {
+	issuers := make([]Issuer, 0, len(p.entries))
+	for _, name := range slices.Sorted(maps.Keys(p.entries)) {
 		issuers = append(issuers, p.entries[name].issuer.clone())
 	}
 	return issuers
@@ -26,19 +26,9 @@ func (p *Policy) Issuers() []Issuer {
 
 // Entries returns the entries, sorted by the issuer's name.
 func (p *Policy) Entries() []*Entry {
-	names := p.names()
-	entries := make([]*Entry, 0, len(names))
-	for _, name := range names {
+	entries := make([]*Entry, 0, len(p.entries))
+	for _, name := range slices.Sorted(maps.Keys(p.entries)) {
 		entries = append(entries, p.entries[name])
 	}
 	return entries
-}
-
-func (p *Policy) names() []string {
-	names := make([]string, 0, len(p.entries))
-	for name := range p.entries {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
