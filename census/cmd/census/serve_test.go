@@ -23,6 +23,7 @@ func TestServe(t *testing.T) {
 	}
 	addAdmin(t, databaseURL)
 	s := newWorld(t, databaseURL).Start(t)
+	s.AwaitReady(t)
 	execute(t, s.Admin(), "healthcheck").MustSucceed(t)
 
 	res, body := s.Send(t, http.MethodGet, "user/1/", "")

@@ -19,6 +19,7 @@ func TestServe(t *testing.T) {
 		execute(t, []string{"HERALD_DATABASE_URL=" + w.service.DatabaseURL}, "migrate").MustSucceed(t)
 	}
 	s := w.service.Start(t)
+	s.AwaitReady(t)
 	execute(t, s.Admin(), "healthcheck").MustSucceed(t)
 
 	path := create(t, s)
@@ -61,10 +62,15 @@ func TestEndWithARequestInFlight(t *testing.T) {
 	answered := make(chan int, 1)
 	r := s.NewRequest(t, http.MethodPost, "notification/", welcome)
 	go func() {
+		defer close(answered) // Do ends this goroutine when the request fails
 		res, _ := s.Do(t, r)
 		answered <- res.StatusCode
 	}()
-	<-reached
+	select {
+	case <-reached:
+	case status := <-answered:
+		t.Fatalf("answered %d before Census was asked", status)
+	}
 	s.Stop()
 	for execute(t, s.Admin(), "healthcheck").Err == nil {
 		continue // until it says that it drains
