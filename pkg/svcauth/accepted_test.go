@@ -18,7 +18,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// The edges from the inside: what looks like an attack of the table and is let in on purpose.
+// Calls that resemble an attack of the table, but are valid, are accepted.
 func TestAccepted(t *testing.T) {
 	w := newWorld(t)
 	for _, tt := range []struct {
@@ -28,24 +28,24 @@ func TestAccepted(t *testing.T) {
 	}{
 		{"token of 8 KiB", boundRead, padded8K(0)},
 		{"header name in lower case", boundRead, wire(func(c *call) { c.lines, c.token = append(c.lines, "jwt:"+c.token), "" })},
-		{"foreign claims of every type", boundRead, addClaim("x", `{"a":[1e9,-0,1.50,null,true,"😀\ud83d\ude00"]}`)},
+		{"further claims of every type", boundRead, addClaim("x", `{"a":[1e9,-0,1.50,null,true,"😀\ud83d\ude00"]}`)},
 		{"depth of 8", boundRead, addClaim("x", strings.Repeat("[", 7)+strings.Repeat("]", 7))},
 		{"white space around the claims", boundRead, claimsText(func(s string) string { return "\r\n\t " + s + " \n" })},
-		{"escapes in a claim", boundRead, as("sub", swap("user", `\u0075ser`))},
+		{"escapes in a claim", boundRead, rewrittenClaim("sub", swap("user", `\u0075ser`))},
 		{"escapes in a claim's name", boundRead, all(noClaim("sub"), addClaim(`s\u0075b`, quote(user21)))},
-		{"expired within the leeway", boundRead, all(at("iat", -60), at("exp", -9))},
-		{"issued in the future within the leeway", boundRead, at("iat", 10)},
-		{"not yet valid within the leeway", boundRead, at("nbf", 10)},
-		{"lifetime of 5 minutes", boundRead, at("exp", 300)},
-		{"session of 15 minutes", session, at("exp", 900)},
+		{"expired within the leeway", boundRead, all(timeClaim("iat", -60), timeClaim("exp", -9))},
+		{"issued in the future within the leeway", boundRead, timeClaim("iat", 10)},
+		{"not yet valid within the leeway", boundRead, timeClaim("nbf", 10)},
+		{"lifetime of 5 minutes", boundRead, timeClaim("exp", 300)},
+		{"session of 15 minutes", session, timeClaim("exp", 900)},
 		{"RS256", boundBy(shopRSA), all()},
 		{"ES256", boundBy(shopEC), all()},
 		{"article token without kid", articleRead, noHeader("kid")},
 		{"article token without typ", articleRead, noHeader("typ")},
 		{"article token as the article prints it", articleWrite, all(noHeader("kid"), noHeader("typ"), noClaim("iat", "jti"))},
-		{"article token without iat that expires in 310 s", articleWrite, all(noClaim("iat"), at("exp", 310))},
+		{"article token without iat that expires in 310 s", articleWrite, all(noClaim("iat"), timeClaim("exp", 310))},
 		{"article token without jti, used again", articleWrite, all(noClaim("jti"), replayed)},
-		{"ageless token with an expiry", agelessWrite, at("exp", 60)},
+		{"no-expiry token with an expiry", noExpiryWrite, timeClaim("exp", 60)},
 		{"read token used again", boundRead, replayed},
 		{"session token used again", session, replayed},
 		{"session token on a write", sessionWrite, all()},
@@ -54,8 +54,8 @@ func TestAccepted(t *testing.T) {
 		{"user beyond ASCII", boundRead, to("GET", "/user/%C3%A9/")},
 		{"absolute form", boundRead, target("http://10.0.0.7:8443" + readPath)},
 		{"Host rewritten by a proxy", boundRead, wire(func(c *call) { c.host = "10.0.0.7:8443" })},
-		{"for itself", boundRead, says("sub", herald)},
-		{"subject without its last slash", boundRead, says("sub", "https://census.service/user/21")},
+		{"subject is the caller", boundRead, stringClaim("sub", herald)},
+		{"subject without its last slash", boundRead, stringClaim("sub", "https://census.service/user/21")},
 		{"empty body", boundWrite, signedBody("")},
 		{"chunked body", boundWrite, framed((*call).chunked)},
 		{"chunked empty body", boundWrite, all(signedBody(""), framed((*call).chunked))},
@@ -74,7 +74,7 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// The handler learns who calls and for whom, in two different types, and reads the body as it was
+// The handler gets the caller and the subject, in two different types, and reads the body as it was
 // sent.
 func TestIdentities(t *testing.T) {
 	w := newWorld(t)
@@ -106,8 +106,8 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
-// A used token is remembered for as long as it could pass again.
-func TestReplayIsRemembered(t *testing.T) {
+// The replay store keeps a used token for as long as a verifier could accept it again.
+func TestReplayRecordLifetime(t *testing.T) {
 	w := newWorld(t)
 	for _, tt := range []struct {
 		name  string
@@ -116,7 +116,7 @@ func TestReplayIsRemembered(t *testing.T) {
 	}{
 		{"bound", boundWrite, w.now.Add(60*time.Second + svcauth.Leeway)},
 		{"article", articleWrite, w.now.Add(60*time.Second + svcauth.Leeway)},
-		{"ageless", agelessWrite, time.Time{}},
+		{"no-expiry", noExpiryWrite, time.Time{}},
 	} {
 		c := tt.valid(t, w)
 		c.sign()
@@ -127,7 +127,7 @@ func TestReplayIsRemembered(t *testing.T) {
 	}
 }
 
-// A session token says nothing of the body, whose limit holds all the same.
+// A session token does not cover the body. The body limit applies all the same.
 func TestSessionBodyOverLimit(t *testing.T) {
 	w := newWorld(t)
 	c := sessionWrite(t, w)
@@ -138,8 +138,8 @@ func TestSessionBodyOverLimit(t *testing.T) {
 	}
 }
 
-// A client that asks for a go-ahead gets it for a good token alone, and a bad one is answered
-// without its body.
+// A client that sends Expect: 100-continue gets 100 for a good token only. A bad token is refused
+// before the body is read.
 func TestUnauthenticatedBodyIsNotRead(t *testing.T) {
 	w := newWorld(t)
 	const expect, bad = "Expect: 100-continue\r\n", "JWT: bad\r\n"
@@ -149,10 +149,10 @@ func TestUnauthenticatedBodyIsNotRead(t *testing.T) {
 		name, header string
 		want         string
 	}{
-		{"go-ahead, good token", expect + "JWT: " + good.token + "\r\n", "HTTP/1.1 100 Continue\r\n"},
-		{"go-ahead, bad token", expect + bad, "HTTP/1.1 401 Unauthorized\r\n"},
-		{"no go-ahead, bad token", bad, "HTTP/1.1 401 Unauthorized\r\n"},
-		{"no go-ahead, no token", "", "HTTP/1.1 401 Unauthorized\r\n"},
+		{"Expect, good token", expect + "JWT: " + good.token + "\r\n", "HTTP/1.1 100 Continue\r\n"},
+		{"Expect, bad token", expect + bad, "HTTP/1.1 401 Unauthorized\r\n"},
+		{"no Expect, bad token", bad, "HTTP/1.1 401 Unauthorized\r\n"},
+		{"no Expect, no token", "", "HTTP/1.1 401 Unauthorized\r\n"},
 	} {
 		for _, framing := range []string{fmt.Sprintf("Content-Length: %d", len(newUser)), "Transfer-Encoding: chunked"} {
 			t.Run(tt.name+", "+framing, func(t *testing.T) {
@@ -171,15 +171,16 @@ func TestUnauthenticatedBodyIsNotRead(t *testing.T) {
 					return
 				}
 				if _, err := io.Copy(io.Discard, conn); err != nil {
-					t.Errorf("the connection is not ended: %v", err)
+					t.Errorf("the connection is not closed: %v", err)
 				}
 			})
 		}
 	}
 }
 
-// What a stranger sends after a refusal is not read, and the refusal arrives all the same.
-func TestRefusedBodyIsLeft(t *testing.T) {
+// The body of a refused call is not read, and the client gets the refusal although it goes on
+// sending.
+func TestRefusedBodyIsNotRead(t *testing.T) {
 	w := newWorld(t)
 	server := httptest.NewUnstartedServer(w.verifier.Require(maxBody)(http.HandlerFunc(w.whoAmI)))
 	counted := &countingListener{Listener: server.Listener}
@@ -201,7 +202,7 @@ func TestRefusedBodyIsLeft(t *testing.T) {
 			t.Errorf("%q, %v", got, err)
 		}
 		_, _ = io.WriteString(conn, strings.Repeat("x", size))
-		_, _ = io.Copy(io.Discard, answer) // to the end of the connection, which may be cut off
+		_, _ = io.Copy(io.Discard, answer) // until the connection is closed or reset
 		conn.Close()
 		if read := counted.read.Load(); read > int64(len(head)) {
 			t.Errorf("%d bytes of the body were read", read-int64(len(head)))
@@ -209,8 +210,8 @@ func TestRefusedBodyIsLeft(t *testing.T) {
 	}
 }
 
-// A refusal reaches a client that sends its whole body before it looks for an answer, over TLS and
-// through other middleware, too.
+// A refusal reaches a client that sends its whole body before it reads the answer, also over TLS
+// and through other middleware.
 func TestRefusalArrives(t *testing.T) {
 	t.Parallel()
 	verifier := svcauthtest.NewVerifier(t, census, svcauthtest.Trust{Issuer: svcauthtest.NewIssuer(t, herald), Allow: []string{"POST /user/"}})
@@ -242,7 +243,7 @@ func TestRefusalArrives(t *testing.T) {
 	}
 }
 
-// A wrapped writer is one that other middleware has put round net/http's.
+// A wrapped is a response writer of net/http inside one of other middleware.
 type wrapped struct{ http.ResponseWriter }
 
 func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -269,8 +270,7 @@ func (c *countingConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Over HTTP/2, where one connection carries the calls of many, a refused body costs nobody the
-// connection.
+// Over HTTP/2 one connection carries many calls. A refused call with a body does not close it.
 func TestHTTP2(t *testing.T) {
 	w := newWorld(t)
 	server := httptest.NewUnstartedServer(w.verifier.Require(maxBody)(http.HandlerFunc(w.whoAmI)))
@@ -308,7 +308,7 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// A mail address in a path does not get into the log.
+// The log line of a refused call has no mail address, even if the path has one.
 func TestLogLineWithoutAddress(t *testing.T) {
 	w := newWorld(t)
 	c := boundRead(t, w)
@@ -320,18 +320,18 @@ func TestLogLineWithoutAddress(t *testing.T) {
 	}
 }
 
-// What a stranger sends does not fill the log.
+// The log line of a refused call is short, however long the values in the call are.
 func TestLogLineIsShort(t *testing.T) {
 	w := newWorld(t)
 	for _, change := range []mutation{
 		header(strings.Repeat("x", 5000), "1"),
 		all(addClaim(strings.Repeat("x", 2500), "1"), addClaim(strings.Repeat("x", 2500), "1")),
 		addClaim(strings.Repeat("<", 5000), "1e"),
-		says("iss", strings.Repeat("x", 5000)),
+		stringClaim("iss", strings.Repeat("x", 5000)),
 		header("kid", quote(strings.Repeat("x", 5000))),
 		header("typ", quote(strings.Repeat("x", 5000))),
-		says("htm", strings.Repeat("x", 5000)),
-		says("sub", strings.Repeat("x", 5000)),
+		stringClaim("htm", strings.Repeat("x", 5000)),
+		stringClaim("sub", strings.Repeat("x", 5000)),
 		to("GET", "/"+strings.Repeat("x", 4000)),
 	} {
 		c := boundRead(t, w)

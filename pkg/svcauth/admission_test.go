@@ -14,39 +14,40 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A door is an Admission that is told what to say, and remembers of whom it was asked.
-type door struct {
-	mu                 sync.Mutex
-	unexpected, closed bool
-	expected, admitted []svcauth.Caller
+// A fakeAdmission is an Admission that refuses what the test says, and records the callers that it
+// was asked about.
+type fakeAdmission struct {
+	mu                        sync.Mutex
+	refuseExpect, refuseAdmit bool
+	expected, admitted        []svcauth.Caller
 }
 
-func (d *door) set(unexpected, closed bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.unexpected, d.closed = unexpected, closed
+func (f *fakeAdmission) set(refuseExpect, refuseAdmit bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refuseExpect, f.refuseAdmit = refuseExpect, refuseAdmit
 }
 
-func (d *door) Expect(_ context.Context, claimed svcauth.Caller) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.expected = append(d.expected, claimed)
-	return !d.unexpected
+func (f *fakeAdmission) Expect(_ context.Context, claimed svcauth.Caller) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.expected = append(f.expected, claimed)
+	return !f.refuseExpect
 }
 
-func (d *door) Admit(_ context.Context, caller svcauth.Caller) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.admitted = append(d.admitted, caller)
-	return !d.closed
+func (f *fakeAdmission) Admit(_ context.Context, caller svcauth.Caller) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.admitted = append(f.admitted, caller)
+	return !f.refuseAdmit
 }
 
-// newDoor returns a verifier with an Admission, and an issuer that it trusts.
-func newDoor(t *testing.T, log *slog.Logger) (*door, *svcauth.Verifier, *svcauthtest.Issuer) {
+// newAdmissionVerifier returns a verifier with a fakeAdmission, and an issuer that it trusts.
+func newAdmissionVerifier(t *testing.T, log *slog.Logger) (*fakeAdmission, *svcauth.Verifier, *svcauthtest.Issuer) {
 	t.Helper()
-	d, issuer := &door{}, svcauthtest.NewIssuer(t, herald)
+	admission, issuer := &fakeAdmission{}, svcauthtest.NewIssuer(t, herald)
 	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
-		Audience: census, Replay: svcauth.NewMemoryReplay(), Admission: d, Logger: log,
+		Audience: census, Replay: svcauth.NewMemoryReplay(), Admission: admission, Logger: log,
 		TrustFile: svcauthtest.WriteTrustFile(t, svcauthtest.Trust{
 			Issuer: issuer, Allow: []string{"GET /user/*", "POST /user/"}, ActFor: []string{census + "user/*"},
 		}),
@@ -55,7 +56,7 @@ func newDoor(t *testing.T, log *slog.Logger) (*door, *svcauth.Verifier, *svcauth
 		t.Fatal(err)
 	}
 	t.Cleanup(verifier.Close)
-	return d, verifier, issuer
+	return admission, verifier, issuer
 }
 
 const smallBody = `{"name":"x"}`
@@ -67,33 +68,33 @@ func signedPost(t *testing.T, issuer *svcauthtest.Issuer) *http.Request {
 	return r
 }
 
-// resent is the request once more, with the same token.
+// resent returns a second request with the same token and body.
 func resent(r *http.Request) *http.Request {
 	sent := httptest.NewRequest(http.MethodPost, census+"user/", strings.NewReader(smallBody))
 	sent.Header = r.Header.Clone()
 	return sent
 }
 
-// A call that is not admitted, at either question, is answered 503 with Retry-After, and its token
-// works afterwards.
+// A call that Expect or Admit refuses is answered 503 with Retry-After, and its token can be used
+// afterwards.
 func TestAdmission(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
-	d, verifier, issuer := newDoor(t, slog.New(slog.NewTextHandler(&log, nil)))
+	admission, verifier, issuer := newAdmissionVerifier(t, slog.New(slog.NewTextHandler(&log, nil)))
 	handled := 0
 	handler := verifier.Require(1 << 10)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { handled++ }))
 	r := signedPost(t, issuer)
 	for _, step := range []struct {
-		name               string
-		unexpected, closed bool
-		status             int
+		name                      string
+		refuseExpect, refuseAdmit bool
+		status                    int
 	}{
 		{"not expected", true, false, http.StatusServiceUnavailable},
 		{"not admitted", false, true, http.StatusServiceUnavailable},
-		{"room", false, false, http.StatusOK},
+		{"admitted", false, false, http.StatusOK},
 		{"token used", false, false, http.StatusUnauthorized},
 	} {
-		d.set(step.unexpected, step.closed)
+		admission.set(step.refuseExpect, step.refuseAdmit)
 		res := httptest.NewRecorder()
 		handler.ServeHTTP(res, resent(r))
 		if res.Code != step.status {
@@ -127,11 +128,11 @@ func TestAdmission(t *testing.T) {
 	}
 }
 
-// Only a verified caller counts: a token with a forged signature reaches no further than the first
-// question, and a caller whom nobody expects costs no check of a signature.
+// Admit is asked about verified callers only: a token with a forged signature gets no further than
+// Expect. When Expect refuses the claimed caller, the signature is not verified.
 func TestAdmissionOfForged(t *testing.T) {
 	t.Parallel()
-	d, verifier, issuer := newDoor(t, slog.New(slog.DiscardHandler))
+	admission, verifier, issuer := newAdmissionVerifier(t, slog.New(slog.DiscardHandler))
 	handler := verifier.Require(1 << 10)(http.NotFoundHandler())
 	call := func(r *http.Request) int {
 		res := httptest.NewRecorder()
@@ -149,47 +150,46 @@ func TestAdmissionOfForged(t *testing.T) {
 	if status := call(resent(forged)); status != http.StatusUnauthorized {
 		t.Errorf("forged: status %d", status)
 	}
-	if len(d.expected) != 1 || d.expected[0].Issuer != herald || len(d.admitted) != 0 {
-		t.Errorf("asked to expect %v and to admit %v", d.expected, d.admitted)
+	if len(admission.expected) != 1 || admission.expected[0].Issuer != herald || len(admission.admitted) != 0 {
+		t.Errorf("asked to expect %v and to admit %v", admission.expected, admission.admitted)
 	}
-	d.set(true, true)
+	admission.set(true, true)
 	if status := call(resent(forged)); status != http.StatusServiceUnavailable {
 		t.Errorf("forged, and not expected: status %d", status)
 	}
-	d.set(false, false)
-	stranger := svcauthtest.NewIssuer(t, "https://evil.service/")
-	if status := call(signedPost(t, stranger)); status != http.StatusUnauthorized {
+	admission.set(false, false)
+	unknown := svcauthtest.NewIssuer(t, "https://evil.service/")
+	if status := call(signedPost(t, unknown)); status != http.StatusUnauthorized {
 		t.Errorf("unknown issuer: status %d", status)
 	}
-	if len(d.expected) != 2 {
-		t.Errorf("asked about an unknown issuer: %v", d.expected)
+	if len(admission.expected) != 2 {
+		t.Errorf("asked about an unknown issuer: %v", admission.expected)
 	}
 }
 
-// A read token that has been seen before is not admitted by itself.
-func TestAdmissionOfSeen(t *testing.T) {
+// Admit is asked about a call with a cached token, too.
+func TestAdmissionOfCachedToken(t *testing.T) {
 	t.Parallel()
-	d, verifier, issuer := newDoor(t, slog.New(slog.DiscardHandler))
+	admission, verifier, issuer := newAdmissionVerifier(t, slog.New(slog.DiscardHandler))
 	r := httptest.NewRequest(http.MethodGet, census+"user/42/", nil)
 	issuer.Sign(t, r, census, user21)
-	for _, closed := range []bool{false, true, false} {
-		d.set(false, closed)
+	for _, refused := range []bool{false, true, false} {
+		admission.set(false, refused)
 		want := http.StatusOK
-		if closed {
+		if refused {
 			want = http.StatusServiceUnavailable
 		}
 		if status := statusOf(verifier, r); status != want {
-			t.Errorf("closed %t: status %d", closed, status)
+			t.Errorf("refused by Admit %t: status %d", refused, status)
 		}
 	}
 }
 
-// The connection of a call that was not admitted stays open, unless its body is larger than any
-// that is accepted.
+// The connection of a call that was not admitted stays open, unless the body is over the limit.
 func TestAdmissionKeepsConnection(t *testing.T) {
 	t.Parallel()
-	d, verifier, issuer := newDoor(t, slog.New(slog.DiscardHandler))
-	d.set(true, true)
+	admission, verifier, issuer := newAdmissionVerifier(t, slog.New(slog.DiscardHandler))
+	admission.set(true, true)
 	server := httptest.NewServer(verifier.Require(1 << 10)(http.NotFoundHandler()))
 	t.Cleanup(server.Close)
 	for _, c := range []struct {

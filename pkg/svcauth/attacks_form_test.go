@@ -11,7 +11,7 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// formAttacks are attacks on the form of the token, all refused before its issuer is looked at.
+// formAttacks are attacks on the form of the token. They are refused before the issuer is checked.
 func formAttacks() []group {
 	return []group{
 		{svcauth.CheckHeader, http.StatusUnauthorized, []attack{
@@ -19,8 +19,8 @@ func formAttacks() []group {
 			{name: "token in Authorization", source: "design §4", valid: boundRead, change: moved("Authorization: Bearer ")},
 			{name: "token in a cookie", source: "design §4", valid: boundRead, change: moved("Cookie: JWT=")},
 			{name: "token in the trailer", source: "design §5.1, RFC 9110 §6.5.1", valid: boundWrite, change: inTrailer},
-			{name: "two JWT headers", source: "design §5.1", valid: boundRead, change: again("JWT: ")},
-			{name: "two JWT headers in different case", source: "design §5.1", valid: boundRead, change: again("jwt: ")},
+			{name: "two JWT headers", source: "design §5.1", valid: boundRead, change: repeated("JWT: ")},
+			{name: "two JWT headers in different case", source: "design §5.1", valid: boundRead, change: repeated("jwt: ")},
 			{name: "second JWT header is empty", source: "design §5.1", valid: boundRead, change: line("JWT:")},
 			{name: "token over 8 KiB", source: "design §5.1", valid: boundRead, change: padded8K(1)},
 		}},
@@ -38,7 +38,7 @@ func formAttacks() []group {
 			{name: "padded claims", source: "RFC 7515 §2", valid: boundRead, change: token(padded(1))},
 			{name: "padded signature", source: "RFC 7515 §2", valid: boundRead, change: token(padded(2))},
 			{name: "spare bits in the signature", source: "RFC 4648 §3.5", valid: boundRead, change: token(spareBits)},
-			{name: "standard base64 alphabet", source: "RFC 4648 §5", valid: boundRead, change: all(says("jti", strings.Repeat("?~", 20)), token(standardAlphabet))},
+			{name: "standard base64 alphabet", source: "RFC 4648 §5", valid: boundRead, change: all(stringClaim("jti", strings.Repeat("?~", 20)), token(standardAlphabet))},
 			{name: "space in the token", source: "RFC 7515 §2", valid: boundRead, change: token(swap(".", ". "))},
 			{name: "tab in the token", source: "RFC 7515 §2", valid: boundRead, change: token(swap(".", ".\t"))},
 			{name: "folded header line", source: "RFC 9112 §5.2", valid: boundRead, change: token(swap(".", ".\r\n "))},
@@ -68,8 +68,8 @@ func headerJSONAttacks() []attack {
 		{name: "claims repeated in the header", source: "RFC 7519 §5.3", valid: boundRead, change: addHeader("iss", quote(shop))},
 		{name: "header alg twice", source: "RFC 7515 §4", valid: boundRead, change: addHeader("alg", `"none"`)},
 		{name: "header kid twice, once escaped", source: "RFC 7515 §4", valid: boundRead, change: addHeader(`k\u0069d`, `"other"`)},
-		{name: "header alg in other case beside", source: "RFC 7515 §5.3", valid: boundRead, change: addHeader("Alg", `"none"`)},
-		{name: "header kid with the Kelvin sign beside", source: "design §5.2", valid: boundRead, change: addHeader("\u212aid", `"other"`)},
+		{name: "header alg, and again in other case", source: "RFC 7515 §5.3", valid: boundRead, change: addHeader("Alg", `"none"`)},
+		{name: "header kid, and again with the Kelvin sign", source: "design §5.2", valid: boundRead, change: addHeader("\u212aid", `"other"`)},
 		{name: "header alg is a list", source: "RFC 7515 §4.1.1", valid: boundRead, change: header("alg", `["EdDSA"]`)},
 		{name: "header alg is null", source: "RFC 7515 §4.1.1", valid: boundRead, change: header("alg", `null`)},
 		{name: "header kid is a number", source: "RFC 7515 §4.1.4", valid: boundRead, change: header("kid", `0`)},
@@ -87,12 +87,12 @@ func claimsJSONAttacks() []attack {
 	return []attack{
 		{name: "sub twice", source: "RFC 7519 §4, RFC 8725 §2.4", valid: boundRead, change: addClaim("sub", quote(census+"user/1/"))},
 		{name: "sub twice, once escaped", source: "RFC 7519 §4", valid: boundRead, change: addClaim(`s\u0075b`, quote(census+"user/1/"))},
-		{name: "duplicate name inside a foreign claim", source: "RFC 8725 §2.4", valid: boundRead, change: addClaim("x", `[{"a":1,"a":2}]`)},
-		{name: "sub in other case beside", source: "RFC 7519 §7.3, design §5.2", valid: boundRead, change: addClaim("Sub", quote(census+"user/1/"))},
-		{name: "EXP in other case beside", source: "RFC 7519 §7.3", valid: boundRead, change: addClaim("EXP", "9999999999")},
-		{name: "sub with a long s beside", source: "design §5.2", valid: boundRead, change: addClaim("ſub", quote(census+"user/1/"))},
-		{name: "iss with an escaped long s beside", source: "design §5.2", valid: boundRead, change: addClaim(`is\u017f`, quote(shop))},
-		{name: "session's sub in other case beside", source: "RFC 7519 §7.3", valid: session, change: addClaim("SUB", quote(login+"user/1/"))},
+		{name: "duplicate name inside a further claim", source: "RFC 8725 §2.4", valid: boundRead, change: addClaim("x", `[{"a":1,"a":2}]`)},
+		{name: "sub, and again in other case", source: "RFC 7519 §7.3, design §5.2", valid: boundRead, change: addClaim("Sub", quote(census+"user/1/"))},
+		{name: "exp, and again as EXP", source: "RFC 7519 §7.3", valid: boundRead, change: addClaim("EXP", "9999999999")},
+		{name: "sub, and again with a long s", source: "design §5.2", valid: boundRead, change: addClaim("ſub", quote(census+"user/1/"))},
+		{name: "iss, and again with an escaped long s", source: "design §5.2", valid: boundRead, change: addClaim(`is\u017f`, quote(shop))},
+		{name: "session's sub, and again in other case", source: "RFC 7519 §7.3", valid: session, change: addClaim("SUB", quote(login+"user/1/"))},
 		{name: "invalid UTF-8", source: "RFC 8725 §3.7", valid: boundRead, change: followedBy("sub", ",\"x\":\"\xff\"")},
 		{name: "overlong UTF-8", source: "RFC 8725 §3.7, RFC 3629 §3", valid: boundRead, change: addClaim("x", "\"\xc0\xaf\"")},
 		{name: "surrogates as UTF-8", source: "RFC 8725 §3.7, RFC 3629 §3", valid: boundRead, change: addClaim("x", "\"\xed\xa0\x80\"")},
@@ -107,7 +107,7 @@ func claimsJSONAttacks() []attack {
 		{name: "hundreds of objects in objects", source: "design §5.2", valid: boundRead, change: addClaim("x", "["+strings.Repeat(`{"a":{"b":{"c":0}}},`, 100)+"0]")},
 		{name: "hundreds of numbers", source: "design §5.2", valid: boundRead, change: addClaim("x", "["+strings.Repeat("0,", 300)+"0]")},
 		{name: "hundreds of lists in the header", source: "design §5.2", valid: boundRead, change: addHeader("x", "["+strings.Repeat("[],", 300)+"0]")},
-		{name: "65 names inside a foreign claim", source: "design §5.2", valid: boundRead, change: addClaim("x", manyNames())},
+		{name: "65 names inside a further claim", source: "design §5.2", valid: boundRead, change: addClaim("x", manyNames())},
 		{name: "65 claims", source: "design §5.2", valid: boundRead, change: manyClaims},
 		{name: "second object after the claims", source: "design §5.2", valid: boundRead, change: claimsText(suffixed(`{"sub":"x"}`))},
 		{name: "NUL after the claims", source: "design §5.2", valid: boundRead, change: claimsText(suffixed("\x00"))},
@@ -134,10 +134,10 @@ func claimTypeAttacks() []attack {
 		{name: "nbf is negative", source: "design §4", valid: boundRead, change: claim("nbf", "-1")},
 		{name: "exp is 2^53", source: "RFC 8259 §6", valid: boundRead, change: claim("exp", "9007199254740992")},
 		{name: "exp overflows 64 bits", source: "RFC 8259 §6", valid: boundRead, change: claim("exp", "18446744073709551617")},
-		{name: "exp with a leading zero", source: "RFC 8259 §6", valid: boundRead, change: as("exp", prefixed("0"))},
-		{name: "exp with a plus sign", source: "RFC 8259 §6", valid: boundRead, change: as("exp", prefixed("+"))},
-		{name: "exp is a string", source: "RFC 7519 §4.1.4", valid: boundRead, change: as("exp", quote)},
-		{name: "exp is null", source: "RFC 7519 §4.1.4", valid: agelessWrite, change: claim("exp", "null")},
+		{name: "exp with a leading zero", source: "RFC 8259 §6", valid: boundRead, change: rewrittenClaim("exp", prefixed("0"))},
+		{name: "exp with a plus sign", source: "RFC 8259 §6", valid: boundRead, change: rewrittenClaim("exp", prefixed("+"))},
+		{name: "exp is a string", source: "RFC 7519 §4.1.4", valid: boundRead, change: rewrittenClaim("exp", quote)},
+		{name: "exp is null", source: "RFC 7519 §4.1.4", valid: noExpiryWrite, change: claim("exp", "null")},
 		{name: "exp is a list", source: "RFC 7519 §4.1.4", valid: boundRead, change: claim("exp", "[9999999999]")},
 		{name: "iat is true", source: "RFC 7519 §4.1.6", valid: boundRead, change: claim("iat", "true")},
 		{name: "aud is a list of one", source: "design §4", valid: boundRead, change: claim("aud", `["`+census+`"]`)},
@@ -160,13 +160,13 @@ func always(text string) func(string) string { return func(string) string { retu
 func prefixed(p string) func(string) string  { return func(s string) string { return p + s } }
 func suffixed(p string) func(string) string  { return func(s string) string { return s + p } }
 
-// moved sends the token in another header line.
+// moved sends the token in another header line, which begins with to.
 func moved(to string) mutation {
 	return wire(func(c *call) { c.lines, c.token = append(c.lines, to+c.token), "" })
 }
 
-// again sends the token in one more header line.
-func again(name string) mutation {
+// repeated sends the token in a second header line, which begins with name.
+func repeated(name string) mutation {
 	return wire(func(c *call) { c.lines = append(c.lines, name+c.token) })
 }
 
@@ -191,8 +191,7 @@ func padded(n int) func(string) string {
 	}
 }
 
-// spareBits sets a bit of the last character of a signature of 64 bytes that stands for none of its
-// bits.
+// spareBits changes an unused bit of the last base64 character of a signature of 64 bytes.
 func spareBits(compact string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(compact) - 1
@@ -229,7 +228,7 @@ func manyClaims(c *call) {
 	}
 }
 
-// manyNames returns an object with one name too many.
+// manyNames returns an object with one name more than is accepted.
 func manyNames() string {
 	var o object
 	for i := range 65 {
@@ -238,7 +237,7 @@ func manyNames() string {
 	return o.String()
 }
 
-// nested wraps one valid token in another, as RFC 7519 section 5.2 has it.
+// nested puts a valid token in the place of the claims, as RFC 7519 section 5.2 describes.
 func nested(c *call) {
 	inner := boundRead(c.tb, c.w)
 	inner.sign()

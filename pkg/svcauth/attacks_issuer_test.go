@@ -20,19 +20,19 @@ func shopEC(w *world) *forger    { return w.shopEC }
 func shopEd(w *world) *forger    { return w.shopEd }
 func loginKey(w *world) *forger  { return w.login }
 
-// issuerAttacks are attacks on who signed the token, what kind it is, and with which key.
+// issuerAttacks are attacks on the token's issuer, type, key and signature.
 func issuerAttacks() []group {
 	return []group{
 		{svcauth.CheckIssuer, http.StatusUnauthorized, []attack{
-			{name: "unknown issuer", source: "RFC 8725 §3.8", valid: boundRead, change: says("iss", "https://evil.service/")},
+			{name: "unknown issuer", source: "RFC 8725 §3.8", valid: boundRead, change: stringClaim("iss", "https://evil.service/")},
 			{name: "no iss", source: "RFC 8725 §3.8", valid: boundRead, change: noClaim("iss")},
-			{name: "iss without its slash", source: "RFC 8725 §3.8", valid: boundRead, change: says("iss", "https://herald.service")},
-			{name: "iss in other case", source: "RFC 8725 §3.8", valid: boundRead, change: says("iss", "https://HERALD.service/")},
-			{name: "iss over http", source: "RFC 8725 §3.8", valid: boundRead, change: says("iss", "http://herald.service/")},
-			{name: "iss with a port", source: "RFC 8725 §3.8", valid: boundRead, change: says("iss", "https://herald.service:443/")},
-			{name: "iss with a path", source: "RFC 8725 §3.8", valid: boundRead, change: says("iss", herald+"user/")},
-			{name: "iss with a space after it", source: "RFC 8725 §3.8", valid: boundRead, change: says("iss", herald+" ")},
-			{name: "receiver as issuer", source: "RFC 8725 §3.8", valid: boundRead, change: says("iss", census)},
+			{name: "iss without its slash", source: "RFC 8725 §3.8", valid: boundRead, change: stringClaim("iss", "https://herald.service")},
+			{name: "iss in other case", source: "RFC 8725 §3.8", valid: boundRead, change: stringClaim("iss", "https://HERALD.service/")},
+			{name: "iss over http", source: "RFC 8725 §3.8", valid: boundRead, change: stringClaim("iss", "http://herald.service/")},
+			{name: "iss with a port", source: "RFC 8725 §3.8", valid: boundRead, change: stringClaim("iss", "https://herald.service:443/")},
+			{name: "iss with a path", source: "RFC 8725 §3.8", valid: boundRead, change: stringClaim("iss", herald+"user/")},
+			{name: "iss with a space after it", source: "RFC 8725 §3.8", valid: boundRead, change: stringClaim("iss", herald+" ")},
+			{name: "receiver as issuer", source: "RFC 8725 §3.8", valid: boundRead, change: stringClaim("iss", census)},
 		}},
 		{svcauth.CheckType, http.StatusUnauthorized, []attack{
 			{name: "bound token without typ", source: "RFC 8725 §3.11", valid: boundRead, change: noHeader("typ")},
@@ -48,8 +48,8 @@ func issuerAttacks() []group {
 			{name: "session token typed as bound", source: "RFC 8725 §3.12, design §4", valid: session, change: header("typ", `"svcauth+jwt"`)},
 			{name: "session token typed as article", source: "RFC 8725 §3.12, design §4", valid: session, change: header("typ", `"JWT"`)},
 			{name: "session token without typ", source: "RFC 8725 §3.12, design §4", valid: session, change: noHeader("typ")},
-			{name: "bound token from an issuer of sessions", source: "RFC 8725 §3.12, design §4", valid: boundRead, change: all(says("iss", login), by(loginKey))},
-			{name: "session token from an issuer of calls", source: "RFC 8725 §3.12, design §4", valid: session, change: all(says("iss", herald), says("sub", herald+"user/21/"), by(heraldKey))},
+			{name: "bound token from an issuer of sessions", source: "RFC 8725 §3.12, design §4", valid: boundRead, change: all(stringClaim("iss", login), withKey(loginKey))},
+			{name: "session token from an issuer of calls", source: "RFC 8725 §3.12, design §4", valid: session, change: all(stringClaim("iss", herald), stringClaim("sub", herald+"user/21/"), withKey(heraldKey))},
 		}},
 		{svcauth.CheckKey, http.StatusUnauthorized, algorithmAttacks()},
 		{svcauth.CheckKey, http.StatusUnauthorized, keyAttacks()},
@@ -96,20 +96,20 @@ func keyAttacks() []attack {
 		{name: "kid with a NUL after it", source: "RFC 8725 §3.10", valid: boundRead, change: func(c *call) { c.header.set("kid", `"`+c.signer.kid+`\u0000"`) }},
 		{name: "kid in other case", source: "RFC 7515 §4.1.4", valid: boundRead, change: func(c *call) { c.header.set("kid", quote(strings.ToUpper(c.signer.kid))) }},
 		{name: "article kid that is made up", source: "design §4", valid: articleRead, change: header("kid", `"x"`)},
-		{name: "key of another issuer", source: "RFC 8725 §3.8, design §5.3", valid: boundRead, change: by(shopEd)},
-		{name: "own key in the name of another issuer", source: "RFC 8725 §3.8, design §5.3", valid: boundRead, change: says("iss", shop)},
-		{name: "key of an issuer of sessions", source: "design §5.3", valid: boundRead, change: by(loginKey)},
-		{name: "service's key on a session token", source: "design §5.3", valid: session, change: by(heraldKey)},
+		{name: "key of another issuer", source: "RFC 8725 §3.8, design §5.3", valid: boundRead, change: withKey(shopEd)},
+		{name: "another issuer's name with the own key", source: "RFC 8725 §3.8, design §5.3", valid: boundRead, change: stringClaim("iss", shop)},
+		{name: "key of an issuer of sessions", source: "design §5.3", valid: boundRead, change: withKey(loginKey)},
+		{name: "service's key on a session token", source: "design §5.3", valid: session, change: withKey(heraldKey)},
 	}
 }
 
 func publishedKeyAttacks() []attack {
 	return []attack{
-		{name: "key of another issuer, published as its own", source: "RFC 8725 §3.8, design §4", valid: vaultRead, change: by(heraldKey)},
-		{name: "key that the last set, which is empty, has no more", source: "design §5", valid: boundRead, change: removedKey},
-		{name: "RSA key whose modulus is even", source: "SP 800-89 §5.3.3", valid: vaultRead, change: by(func(w *world) *forger { return w.vaultEven })},
-		{name: "RSA key whose modulus is a prime", source: "SP 800-89 §5.3.3", valid: vaultRead, change: by(func(w *world) *forger { return w.vaultPrime })},
-		{name: "RSA key whose modulus has a small factor", source: "SP 800-89 §5.3.3", valid: vaultRead, change: by(func(w *world) *forger { return w.vault11 })},
+		{name: "key of another issuer, published as its own", source: "RFC 8725 §3.8, design §4", valid: vaultRead, change: withKey(heraldKey)},
+		{name: "key that was removed from the published set, which is now empty", source: "design §5", valid: boundRead, change: removedKey},
+		{name: "RSA key whose modulus is even", source: "SP 800-89 §5.3.3", valid: vaultRead, change: withKey(func(w *world) *forger { return w.vaultEven })},
+		{name: "RSA key whose modulus is a prime", source: "SP 800-89 §5.3.3", valid: vaultRead, change: withKey(func(w *world) *forger { return w.vaultPrime })},
+		{name: "RSA key whose modulus has a small factor", source: "SP 800-89 §5.3.3", valid: vaultRead, change: withKey(func(w *world) *forger { return w.vault11 })},
 	}
 }
 
@@ -129,8 +129,8 @@ func signatureAttacks() []attack {
 		{name: "space in the claims", source: "RFC 7515 §5.2", valid: boundRead, change: part(1, bytesOf(swap(`,"sub"`, `, "sub"`)))},
 		{name: "space in the header", source: "RFC 7515 §5.2", valid: boundRead, change: part(0, bytesOf(swap(`,"kid"`, `, "kid"`)))},
 		{name: "kid changed to the issuer's other key", source: "RFC 7515 §4.1.4", valid: pairRead, change: func(c *call) { c.header.set("kid", quote(c.w.pairB.kid)) }},
-		{name: "article token without kid, by a stranger", source: "design §4", valid: articleRead, change: all(noHeader("kid"), signedBy(heraldKey))},
-		{name: "kid of the victim, own key", source: "RFC 8725 §3.8", valid: boundRead, change: signedBy(shopEd)},
+		{name: "article token without kid, signed by another issuer", source: "design §4", valid: articleRead, change: all(noHeader("kid"), signedBy(heraldKey))},
+		{name: "another issuer's kid, signed with the own key", source: "RFC 8725 §3.8", valid: boundRead, change: signedBy(shopEd)},
 		{name: "session signed by a service", source: "design §5.3", valid: session, change: signedBy(heraldKey)},
 		{name: "service token signed by the issuer of sessions", source: "design §5.3", valid: boundRead, change: signedBy(loginKey)},
 		{name: "article token signed by a bound issuer", source: "design §5.3", valid: articleWrite, change: signedBy(shopEd)},
@@ -157,8 +157,8 @@ func publicBytes(f *forger) any {
 	return []byte(f.key.(ed25519.PrivateKey).Public().(ed25519.PublicKey))
 }
 
-// plusOrder makes another signature that a verifier without the check of RFC 8032 section 5.1.7
-// takes for the same.
+// plusOrder adds the group's order to S. A verifier without the check of RFC 8032 section 5.1.7
+// accepts the result.
 func plusOrder(signature []byte) []byte {
 	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
 	s := new(big.Int).SetBytes(reversed(signature[32:]))
@@ -194,7 +194,7 @@ func groupOrder([]byte) []byte {
 	return append(n, n...)
 }
 
-// inASN1 writes an ECDSA signature as X.509 does.
+// inASN1 encodes an ECDSA signature in ASN.1, as X.509 does.
 func inASN1(signature []byte) []byte {
 	der, err := asn1.Marshal(struct{ R, S *big.Int }{
 		new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]),
@@ -205,7 +205,7 @@ func inASN1(signature []byte) []byte {
 	return der
 }
 
-// otherECDSA makes (r, n-s) of (r, s): as good a signature, and another token.
+// otherECDSA returns the signature (r, n-s) for (r, s). It is valid too, and makes another token.
 func otherECDSA(signature []byte) []byte {
 	s := new(big.Int).SetBytes(signature[32:])
 	s.Sub(elliptic.P256().Params().N, s)

@@ -12,11 +12,11 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// An attack is a small change to a call that is accepted without it, and what must come of it.
+// An attack is a small change to a valid call, and the refusal that it must cause.
 type attack struct {
 	name   string
 	source string // where the attack, or the rule that it breaks, is written down
-	valid  kind   // the call that it is made from
+	valid  kind   // makes the valid call
 	change mutation
 	check  svcauth.Check // the one check that must refuse it
 	status int
@@ -41,8 +41,8 @@ func attacks() []attack {
 	return table
 }
 
-// Each attack is refused by the check that is there for it and by no other, over HTTP, and the call
-// that it was made from passes: so no row is refused for a reason that it does not mean.
+// Over HTTP each attack is refused by the check that the table names, and the valid call that it
+// was made from is accepted. So no attack is refused for another reason.
 func TestAttacks(t *testing.T) {
 	w := newWorld(t)
 	table := attacks()
@@ -73,7 +73,8 @@ func TestAttacks(t *testing.T) {
 	t.Logf("%d attacks", len(table))
 }
 
-// The table keeps the size and the shape that the documentation promises.
+// The table has at least 80 attacks. Each has a source and a name of its own, and each check
+// refuses at least one.
 func TestAttackTable(t *testing.T) {
 	table := attacks()
 	if len(table) < 80 {
@@ -101,7 +102,7 @@ func TestAttackTable(t *testing.T) {
 	}
 }
 
-// refusals are the answers that a refused client may see: one for each status, and not a word more.
+// refusals are the complete answers to refused calls, by status.
 var refusals = map[int]struct{ problem, header, value string }{
 	http.StatusUnauthorized: {
 		`{"type":"urn:svcauth:problem:invalid-token","title":"Unauthorized","status":401,` +
@@ -125,8 +126,8 @@ var refusals = map[int]struct{ problem, header, value string }{
 	},
 }
 
-// checkAnswer checks that the client learns the class of the fault alone, and the log everything
-// but the token.
+// checkAnswer checks that the answer tells only the class of the fault, and that the log names the
+// check and does not have the token.
 func checkAnswer(t *testing.T, c *call, got answer) {
 	t.Helper()
 	want := refusals[got.status]
@@ -151,27 +152,27 @@ func checkAnswer(t *testing.T, c *call, got answer) {
 	}
 }
 
-// Of several faults the first in the order of verification counts: a stranger learns nothing of
-// what comes later, and costs nothing of it.
+// Of several faults the first in the order of verification decides. So the caller of a refused call
+// learns nothing of later checks, and causes none of their work.
 func TestOrderOfChecks(t *testing.T) {
 	w := newWorld(t)
 	faults := []struct {
 		check  svcauth.Check
 		change mutation
 	}{
-		{svcauth.CheckHeader, again("JWT: ")},
+		{svcauth.CheckHeader, repeated("JWT: ")},
 		{svcauth.CheckEncoding, token(suffixed("="))},
 		{svcauth.CheckJSON, addHeader("crit", `["exp"]`)},
-		{svcauth.CheckIssuer, says("iss", "https://evil.service/")},
+		{svcauth.CheckIssuer, stringClaim("iss", "https://evil.service/")},
 		{svcauth.CheckType, header("typ", `"session+jwt"`)},
 		{svcauth.CheckKey, header("kid", `"x"`)},
 		{svcauth.CheckSignature, signedBy(shopEd)},
-		{svcauth.CheckAudience, says("aud", shop)},
-		{svcauth.CheckTime, at("exp", 301)},
+		{svcauth.CheckAudience, stringClaim("aud", shop)},
+		{svcauth.CheckTime, timeClaim("exp", 301)},
 		{svcauth.CheckClaims, noClaim("jti")},
-		{svcauth.CheckRequest, says("htm", "DELETE")},
+		{svcauth.CheckRequest, stringClaim("htm", "DELETE")},
 		{svcauth.CheckAllow, unboundTo("POST", "/admin/")},
-		{svcauth.CheckSubject, says("sub", shop)},
+		{svcauth.CheckSubject, stringClaim("sub", shop)},
 		{svcauth.CheckBody, body("changed")},
 		{svcauth.CheckReplay, storeDown},
 	}
@@ -192,8 +193,8 @@ func TestOrderOfChecks(t *testing.T) {
 	}
 }
 
-// A server that hands on what net/http would not is no way round the encoding: a line break is no
-// part of a token.
+// A token with a line break is refused, also when it comes from a server that, unlike net/http's,
+// accepts such a header.
 func TestLineBreakInToken(t *testing.T) {
 	w := newWorld(t)
 	c := boundRead(t, w)
@@ -239,8 +240,9 @@ func TestConcurrentReplay(t *testing.T) {
 	}
 }
 
-// A token that was not burnt, because the store was down, can be used when the store is back.
-func TestReplayStoreBack(t *testing.T) {
+// A token that was refused because the replay store was down can be used once the store works
+// again.
+func TestReplayStoreRecovers(t *testing.T) {
 	w := newWorld(t)
 	c := boundWrite(t, w)
 	c.sign()

@@ -28,9 +28,9 @@ type regular struct {
 
 // The trust entries of herald that the tests start from; %s is where its keys are.
 const (
-	boundHerald   = "issuers: [{issuer: https://herald.service/, keys: %s, allow: [GET /user/*], act_for: ['https://census.service/user/*']}]"
-	agelessHerald = "issuers: [{issuer: https://herald.service/, keys: %s, profile: article, insecure_no_expiry: true, allow: [GET /user/*], act_for: ['https://census.service/user/*']}]"
-	sessionHerald = "issuers: [{issuer: https://herald.service/, keys: %s, sessions: true, allow: [GET /user/*]}]"
+	boundHerald    = "issuers: [{issuer: https://herald.service/, keys: %s, allow: [GET /user/*], act_for: ['https://census.service/user/*']}]"
+	noExpiryHerald = "issuers: [{issuer: https://herald.service/, keys: %s, profile: article, insecure_no_expiry: true, allow: [GET /user/*], act_for: ['https://census.service/user/*']}]"
+	sessionHerald  = "issuers: [{issuer: https://herald.service/, keys: %s, sessions: true, allow: [GET /user/*]}]"
 )
 
 // newRegular has a token of herald let in under the trust entry.
@@ -57,7 +57,7 @@ func tokenFor(t *testing.T, entry string, f *forger) string {
 	switch entry {
 	case boundHerald:
 		to(http.MethodGet, "/user/42/")(c)
-	case agelessHerald:
+	case noExpiryHerald:
 		c.header.set("typ", quote("JWT"))
 		c.claims.remove("exp")
 	case sessionHerald:
@@ -110,7 +110,7 @@ func TestSeenTokenIsChecked(t *testing.T) {
 	}{
 		{"expired", boundHerald, func(*testing.T, *regular) { <-time.After(70 * time.Second) }, 401, svcauth.CheckTime},
 		{"expired session", sessionHerald, func(*testing.T, *regular) { <-time.After(16 * time.Minute) }, 401, svcauth.CheckTime},
-		{"no expiry is no longer allowed", agelessHerald, edit("insecure_no_expiry: true, ", ""), 401, svcauth.CheckTime},
+		{"no expiry is no longer allowed", noExpiryHerald, edit("insecure_no_expiry: true, ", ""), 401, svcauth.CheckTime},
 		{"issuer is gone", boundHerald, edit(herald, "https://other.service/"), 401, svcauth.CheckIssuer},
 		{"another profile", boundHerald, edit("allow:", "profile: article, allow:"), 401, svcauth.CheckType},
 		{"sessions are no longer believed", sessionHerald, edit("sessions: true, ", ""), 401, svcauth.CheckType},
@@ -118,15 +118,15 @@ func TestSeenTokenIsChecked(t *testing.T) {
 		{"subject is no longer allowed", boundHerald, edit("service/user/*'", "service/admin/*'"), 403, svcauth.CheckSubject},
 		{"key is gone", boundHerald, func(t *testing.T, r *regular) { r.trusts(t, boundHerald, generateKey(t, keys.EdDSA)) }, 401, svcauth.CheckKey},
 		{"the kid is another key's", boundHerald, underSameKid(boundHerald), 401, svcauth.CheckSignature},
-		{"the one key is another", agelessHerald, underSameKid(agelessHerald), 401, svcauth.CheckSignature},
+		{"the one key is another", noExpiryHerald, underSameKid(noExpiryHerald), 401, svcauth.CheckSignature},
 		{"another method", boundHerald, send(func(r *http.Request) { r.Method = http.MethodHead }), 401, svcauth.CheckRequest},
 		{"another path", boundHerald, send(func(r *http.Request) { r.RequestURI = "/user/43/" }), 401, svcauth.CheckRequest},
 		{"a query", boundHerald, send(func(r *http.Request) { r.RequestURI += "?a=b" }), 401, svcauth.CheckRequest},
 		{"an empty query", boundHerald, send(func(r *http.Request) { r.RequestURI += "?" }), 401, svcauth.CheckRequest},
 		{"another spelling of the path", boundHerald, send(func(r *http.Request) { r.RequestURI = "/user/%34%32/" }), 401, svcauth.CheckRequest},
 		{"a body", boundHerald, send(func(r *http.Request) { r.ContentLength = 1 }), 401, svcauth.CheckClaims},
-		{"article token for another path", agelessHerald, send(func(r *http.Request) { r.RequestURI = "/admin/" }), 403, svcauth.CheckAllow},
-		{"article token for a write", agelessHerald, send(func(r *http.Request) { r.Method = http.MethodPost }), 401, svcauth.CheckClaims},
+		{"article token for another path", noExpiryHerald, send(func(r *http.Request) { r.RequestURI = "/admin/" }), 403, svcauth.CheckAllow},
+		{"article token for a write", noExpiryHerald, send(func(r *http.Request) { r.Method = http.MethodPost }), 401, svcauth.CheckClaims},
 		{"two tokens", boundHerald, send(func(r *http.Request) { r.Header.Add(svcauth.Header, "x") }), 401, svcauth.CheckHeader},
 		{"nothing", boundHerald, func(*testing.T, *regular) {}, 200, ""},
 		{"a session at another path", sessionHerald, send(func(r *http.Request) { r.RequestURI = "/user/" }), 200, ""},

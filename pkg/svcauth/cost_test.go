@@ -95,7 +95,7 @@ func readings(tb testing.TB) (costly map[string]reading, forged reading) {
 	tb.Helper()
 	w := &world{now: time.Now(), herald: newForger(tb, keys.EdDSA)}
 	other := newForger(tb, keys.EdDSA)
-	for _, f := range []**forger{&w.shopRSA, &w.shopEC, &w.shopEd, &w.another, &w.pairA, &w.ageless, &w.login} {
+	for _, f := range []**forger{&w.shopRSA, &w.shopEC, &w.shopEd, &w.another, &w.pairA, &w.noExpiry, &w.login} {
 		*f = newForger(tb, keys.EdDSA)
 	}
 	w.pairB = other

@@ -58,8 +58,8 @@ func vaultRead(tb testing.TB, w *world) *call {
 // last set has none.
 func removedKey(c *call) {
 	c.tb.Helper()
-	says("iss", emptied)(c)
-	by(func(w *world) *forger { return w.emptied })(c)
+	stringClaim("iss", emptied)(c)
+	withKey(func(w *world) *forger { return w.emptied })(c)
 	status := func(kid string) int {
 		probe := newCall(c.tb, c.w, emptied, c.w.emptied, "svcauth+jwt")
 		to(http.MethodGet, "/user/42/")(probe)

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// A mutation changes one thing about a valid call. Those that change what is signed come before
-// those that tamper with what was signed, whatever the order in which they are listed.
+// A mutation changes one thing about a valid call. Those that change what is signed are applied
+// before those that tamper with what was signed, whatever the order in which they are listed.
 type mutation func(*call)
 
-// all makes several mutations one.
+// all combines several mutations.
 func all(mutations ...mutation) mutation {
 	return func(c *call) {
 		for _, mutate := range mutations {
@@ -27,7 +27,7 @@ func header(name, raw string) mutation { return func(c *call) { c.header.set(nam
 // noHeader leaves a header member out.
 func noHeader(name string) mutation { return func(c *call) { c.header.remove(name) } }
 
-// addHeader adds a header member, even one that is there.
+// addHeader adds a header member, even if there is one of that name.
 func addHeader(name, raw string) mutation {
 	return func(c *call) { c.header = append(c.header, field{name, raw}) }
 }
@@ -35,8 +35,8 @@ func addHeader(name, raw string) mutation {
 // claim sets a claim to a JSON text.
 func claim(name, raw string) mutation { return func(c *call) { c.claims.set(name, raw) } }
 
-// says sets a claim to a string.
-func says(name, value string) mutation { return claim(name, quote(value)) }
+// stringClaim sets a claim to a string.
+func stringClaim(name, value string) mutation { return claim(name, quote(value)) }
 
 // noClaim leaves claims out.
 func noClaim(names ...string) mutation {
@@ -47,23 +47,23 @@ func noClaim(names ...string) mutation {
 	}
 }
 
-// addClaim adds a claim, even one that is there.
+// addClaim adds a claim, even if there is one of that name.
 func addClaim(name, raw string) mutation {
 	return func(c *call) { c.claims = append(c.claims, field{name, raw}) }
 }
 
-// as writes a claim's own value in another way.
-func as(name string, rewrite func(raw string) string) mutation {
+// rewrittenClaim changes the JSON text of a claim.
+func rewrittenClaim(name string, rewrite func(raw string) string) mutation {
 	return func(c *call) { c.claims.set(name, rewrite(c.claims.get(name))) }
 }
 
-// followedBy appends to a claim's own value, as it stands in the JSON.
+// followedBy appends to the JSON text of a claim.
 func followedBy(name, suffix string) mutation {
-	return as(name, func(raw string) string { return raw + suffix })
+	return rewrittenClaim(name, func(raw string) string { return raw + suffix })
 }
 
-// at sets a claim to a time so many seconds from now.
-func at(name string, offset int64) mutation {
+// timeClaim sets a claim to a time so many seconds from now.
+func timeClaim(name string, offset int64) mutation {
 	return func(c *call) { c.claims.set(name, seconds(c.w.now.Unix()+offset)) }
 }
 
@@ -75,11 +75,11 @@ func headerText(change func(string) string) mutation {
 	return func(c *call) { c.encodeHeader = change }
 }
 
-// signedBy has somebody else sign; the token goes on naming the first key.
+// signedBy signs with another key. The token still names the first key.
 func signedBy(key func(*world) *forger) mutation { return func(c *call) { c.signer = key(c.w) } }
 
-// by has the token name somebody's key, and signs with it.
-func by(key func(*world) *forger) mutation {
+// withKey signs with another key, which the token names.
+func withKey(key func(*world) *forger) mutation {
 	return func(c *call) {
 		c.signer = key(c.w)
 		c.header.set("alg", quote(c.signer.alg))
@@ -87,8 +87,8 @@ func by(key func(*world) *forger) mutation {
 	}
 }
 
-// signedWith signs by another algorithm, which the header says, with a key that is made of the
-// caller's own.
+// signedWith signs by another algorithm, which the header names, with a key that is made from the
+// signer's own.
 func signedWith(alg string, key func(*forger) any) mutation {
 	return func(c *call) {
 		c.header.set("alg", quote(alg))
@@ -96,7 +96,7 @@ func signedWith(alg string, key func(*forger) any) mutation {
 	}
 }
 
-// to directs a call, before it is signed, at another resource of the same service.
+// to changes the method and the target of a call, and the claims that name them.
 func to(method, target string) mutation {
 	return func(c *call) {
 		c.method, c.target = method, target
@@ -106,7 +106,7 @@ func to(method, target string) mutation {
 }
 
 // padded8K lengthens the URL of a bound read until a token with an EdDSA signature takes 8 KiB, and
-// some bytes more.
+// then by more bytes.
 func padded8K(more int) mutation {
 	return func(c *call) {
 		size := func(pad int) int {
@@ -121,7 +121,7 @@ func padded8K(more int) mutation {
 	}
 }
 
-// unboundTo directs a call elsewhere whose token says nothing of it.
+// unboundTo changes the method and the target of a call whose token does not name them.
 func unboundTo(method, target string) mutation {
 	return func(c *call) { c.method, c.target = method, target }
 }
@@ -152,17 +152,17 @@ func host(h string) mutation   { return wire(func(c *call) { c.host = h }) }
 func line(l string) mutation   { return wire(func(c *call) { c.lines = append(c.lines, l) }) }
 func body(b string) mutation   { return wire(func(c *call) { c.body = b }) }
 
-// held puts the clock forward while the server waits for the body.
-func held(by time.Duration) mutation {
+// lateBody moves the clock forward while the server waits for the body.
+func lateBody(by time.Duration) mutation {
 	return wire(func(c *call) {
 		c.tb.Cleanup(func() { c.w.ahead.Store(0) })
-		c.meanwhile = func() { c.w.ahead.Store(int64(by)) }
+		c.beforeBody = func() { c.w.ahead.Store(int64(by)) }
 	})
 }
 
 func framed(frame func(*call) string) mutation { return func(c *call) { c.frame = frame } }
 
-// rawFrame ends the request with these bytes.
+// rawFrame replaces the end of the header and the body with these bytes.
 func rawFrame(text string) mutation {
 	return framed(func(*call) string { return strings.ReplaceAll(text, "\n", "\r\n") })
 }
@@ -177,7 +177,7 @@ func decode64(part string) []byte {
 	return data
 }
 
-// swap replaces text in JSON that is to be signed, or in bytes that were.
+// swap replaces text in JSON before it is signed, or in decoded bytes after that.
 func swap(old, replacement string) func(string) string {
 	return func(text string) string {
 		if !strings.Contains(text, old) {
@@ -187,7 +187,7 @@ func swap(old, replacement string) func(string) string {
 	}
 }
 
-// bytesOf makes a change of text one of bytes.
+// bytesOf turns a change of text into a change of bytes.
 func bytesOf(change func(string) string) func([]byte) []byte {
 	return func(data []byte) []byte { return []byte(change(string(data))) }
 }

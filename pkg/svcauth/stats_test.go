@@ -130,8 +130,8 @@ func TestWrongClockIsTold(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := boundRead(t, w)
-			at("iat", tt.offset)(c)
-			at("exp", tt.offset+60)(c)
+			timeClaim("iat", tt.offset)(c)
+			timeClaim("exp", tt.offset+60)(c)
 			c.sign()
 			w.log.Reset()
 			if got := c.send(); got.refusal == nil || got.refusal.Check != svcauth.CheckTime {

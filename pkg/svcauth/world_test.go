@@ -25,15 +25,15 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// The services of the tests' world, by what Census trusts them with.
+// The services of the tests, with what Census's trust file allows them.
 const (
-	census  = "https://census.service/"  // the receiver
-	herald  = "https://herald.service/"  // bound tokens, one EdDSA key
-	shop    = "https://shop.service/"    // bound tokens and session tokens, a key of each algorithm, trusted with admin power
-	another = "https://another.service/" // article tokens, one key
-	pair    = "https://pair.service/"    // article tokens, two keys
-	ageless = "https://ageless.service/" // article tokens that need not expire, and session tokens
-	login   = "https://login.service/"   // session tokens and no other
+	census   = "https://census.service/"    // the receiver
+	herald   = "https://herald.service/"    // bound tokens, one EdDSA key
+	shop     = "https://shop.service/"      // bound tokens and session tokens, a key of each algorithm, trusted with admin power
+	another  = "https://another.service/"   // article tokens, one key
+	pair     = "https://pair.service/"      // article tokens, two keys
+	noExpiry = "https://no-expiry.service/" // article tokens that need not expire, and session tokens
+	login    = "https://login.service/"     // session tokens and no other
 )
 
 const (
@@ -44,15 +44,15 @@ const (
 	mounted  = "/mounted" // below it the same resources are reached through http.StripPrefix
 )
 
-// A world is Census behind the real middleware on a real listener, and the keys of everybody who
-// may call it.
+// A world is the service Census with a verifier and a real listener, and the keys of all its
+// callers.
 type world struct {
 	verifier *svcauth.Verifier
 	address  string
-	now      time.Time    // where the verifier's clock stands still
-	ahead    atomic.Int64 // nanoseconds that it is put forward
+	now      time.Time    // the verifier's clock, which stands still
+	ahead    atomic.Int64 // nanoseconds by which the clock is moved forward
 
-	herald, shopRSA, shopEC, shopEd, another, pairA, pairB, ageless, login *forger
+	herald, shopRSA, shopEC, shopEd, another, pairA, pairB, noExpiry, login *forger
 
 	sets                                           publishedSets
 	vault, emptied, vaultEven, vaultPrime, vault11 *forger
@@ -60,7 +60,7 @@ type world struct {
 	replay   *breakableReplay
 	refusals chan *refusal
 	log      logBuffer
-	reached  atomic.Int32 // how many requests got to the handler
+	reached  atomic.Int32 // number of requests that the handler got
 }
 
 func newWorld(tb testing.TB) *world {
@@ -68,7 +68,7 @@ func newWorld(tb testing.TB) *world {
 	w := &world{
 		now:    time.Now().Truncate(time.Second),
 		herald: newForger(tb, keys.EdDSA), another: newForger(tb, keys.EdDSA), login: newForger(tb, keys.EdDSA),
-		pairA: newForger(tb, keys.EdDSA), pairB: newForger(tb, keys.EdDSA), ageless: newForger(tb, keys.EdDSA),
+		pairA: newForger(tb, keys.EdDSA), pairB: newForger(tb, keys.EdDSA), noExpiry: newForger(tb, keys.EdDSA),
 		shopRSA: newForger(tb, keys.RS256), shopEC: newForger(tb, keys.ES256), shopEd: newForger(tb, keys.EdDSA),
 		vault: newForger(tb, keys.EdDSA), emptied: newForger(tb, keys.EdDSA),
 		vaultEven:  newFactored(tb, "even", 2, mersenne(2203)),
@@ -91,7 +91,7 @@ func newWorld(tb testing.TB) *world {
 	tb.Cleanup(verifier.Close)
 	w.verifier = verifier
 	for slices.ContainsFunc(verifier.Stats().KeySets, func(s svcauth.KeySetStats) bool { return s.Fetched.IsZero() }) {
-		time.Sleep(time.Millisecond) // the clock is the test's to set once nothing in the background reads it
+		time.Sleep(time.Millisecond) // a test may set the clock only when no fetch reads it in the background
 	}
 	protected := verifier.Require(maxBody)(http.HandlerFunc(w.whoAmI))
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -106,7 +106,7 @@ func newWorld(tb testing.TB) *world {
 	return w
 }
 
-// A refusal is a [svcauth.Refusal] as the log has it.
+// A refusal is a [svcauth.Refusal] as it is logged.
 type refusal struct {
 	Check  svcauth.Check
 	Reason string
@@ -157,7 +157,7 @@ func (w *world) trustFile(tb testing.TB) string {
 	entry(shop, calls+"    sessions: true\n    admin: true\n", w.shopRSA, w.shopEC, w.shopEd)
 	entry(another, calls+"    profile: article\n", w.another)
 	entry(pair, calls+"    profile: article\n", w.pairA, w.pairB)
-	entry(ageless, calls+"    profile: article\n    insecure_no_expiry: true\n    sessions: true\n", w.ageless)
+	entry(noExpiry, calls+"    profile: article\n    insecure_no_expiry: true\n    sessions: true\n", w.noExpiry)
 	entry(login, "    sessions: true\n", w.login)
 	for _, issuer := range []string{vault, emptied} {
 		fmt.Fprintf(&yaml, "  - issuer: %s\n    keys: discover\n%s", issuer, calls)
@@ -167,7 +167,8 @@ func (w *world) trustFile(tb testing.TB) string {
 	return file
 }
 
-// whoAmI answers with whom the middleware let in, and with the body as the handler reads it.
+// whoAmI answers with the identity that the verifier put into the context, and the body as the
+// handler reads it.
 func (w *world) whoAmI(rw http.ResponseWriter, r *http.Request) {
 	w.reached.Add(1)
 	caller, _ := svcauth.CallerFrom(r.Context())
@@ -186,11 +187,11 @@ type identity struct {
 	Body    string
 }
 
-// A breakableReplay is a replay store that can be down.
+// A breakableReplay is a replay store that returns an error when the test says so.
 type breakableReplay struct {
 	svcauth.ReplayStore
 	fault  error
-	before func() // is called before a token is burnt
+	before func() // called before a token is burnt
 	mu     sync.Mutex
 	until  time.Time // of the last token
 }
@@ -208,7 +209,7 @@ func (b *breakableReplay) Burn(ctx context.Context, issuer, id string, until tim
 	return b.ReplayStore.Burn(ctx, issuer, id, until)
 }
 
-// A keySet is signing keys that are all published. The first one signs.
+// A keySet is keys that are all published. The first one signs.
 type keySet []*keys.Private
 
 func (s keySet) SigningKey() *keys.Private      { return s[0] }
@@ -221,20 +222,20 @@ type call struct {
 	w              *world
 	method, target string
 	host           string
-	lines          []string            // header lines beside the token's and the body's
+	lines          []string            // header lines other than the token's and the body's
 	frame          func(*call) string  // the end of the header and the body, as sent
 	body           string              // as signed, and as sent unless frame does otherwise
 	header, claims object              // of the token
 	signer         *forger             // signs it
-	encode         func(string) string // the claims' JSON to what is signed, where that differs
+	encode         func(string) string // changes the claims' JSON before it is signed, unless nil
 	encodeHeader   func(string) string
 	token          string        // finished
-	onWire         []func(*call) // what happens after signing
-	meanwhile      func()        // what happens between the go-ahead for the body and the body
+	onWire         []func(*call) // changes to be made after signing
+	beforeBody     func()        // called between 100 Continue and the body
 }
 
-// newCall returns a call that the world accepts as it is: a token of issuer with everything that
-// its kind needs.
+// newCall returns a call that the world accepts: a token of issuer with everything that its type
+// needs.
 func newCall(tb testing.TB, w *world, issuer string, signer *forger, typ string) *call {
 	tb.Helper()
 	now := w.now.Unix()
@@ -253,7 +254,7 @@ func newCall(tb testing.TB, w *world, issuer string, signer *forger, typ string)
 	}
 }
 
-// A kind makes a valid call, which an attack is then made from.
+// A kind makes a valid call, which an attack then changes.
 type kind func(testing.TB, *world) *call
 
 func boundRead(tb testing.TB, w *world) *call {
@@ -297,17 +298,17 @@ func pairRead(tb testing.TB, w *world) *call {
 	return newCall(tb, w, pair, w.pairA, "JWT")
 }
 
-func agelessWrite(tb testing.TB, w *world) *call {
+func noExpiryWrite(tb testing.TB, w *world) *call {
 	tb.Helper()
-	c := asArticleWrite(newCall(tb, w, ageless, w.ageless, "JWT"))
+	c := asArticleWrite(newCall(tb, w, noExpiry, w.noExpiry, "JWT"))
 	c.claims.remove("exp")
 	return c
 }
 
-func agelessSession(tb testing.TB, w *world) *call {
+func noExpirySession(tb testing.TB, w *world) *call {
 	tb.Helper()
-	c := newCall(tb, w, ageless, w.ageless, "session+jwt")
-	c.claims.set("sub", quote(ageless+"user/21/"))
+	c := newCall(tb, w, noExpiry, w.noExpiry, "session+jwt")
+	c.claims.set("sub", quote(noExpiry+"user/21/"))
 	return c
 }
 
@@ -338,7 +339,7 @@ func sessionWrite(tb testing.TB, w *world) *call {
 	return c
 }
 
-// sign makes the token and then does what was to be done after signing.
+// sign makes the token and then the changes that were to be made after signing.
 func (c *call) sign() {
 	c.tb.Helper()
 	header, claims := c.header.String(), c.claims.String()
@@ -359,7 +360,7 @@ func (c *call) sign() {
 	}
 }
 
-// text returns the request as it goes over the wire.
+// text returns the request in the form in which it is sent.
 func (c *call) text() string {
 	lines := append([]string{c.method + " " + c.target + " HTTP/1.1", "Host: " + c.host, "Connection: close"}, c.lines...)
 	if c.token != "" {
@@ -382,7 +383,7 @@ func (c *call) chunked() string {
 	return fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(c.body), c.body)
 }
 
-// An answer is what came of a call: over the wire, and in the log if it was refused.
+// An answer is the response to a call, and the logged refusal if it was refused.
 type answer struct {
 	status  int
 	header  http.Header
@@ -390,8 +391,7 @@ type answer struct {
 	refusal *refusal
 }
 
-// send sends the call over a connection of its own. net/http's client would refuse to send half of
-// these.
+// send sends the call over a new connection. net/http's client refuses to send many of these calls.
 func (c *call) send() answer {
 	c.tb.Helper()
 	conn, err := net.Dial("tcp", c.w.address)
@@ -402,7 +402,7 @@ func (c *call) send() answer {
 	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	answers := bufio.NewReader(conn)
 	text := c.text()
-	if c.meanwhile != nil {
+	if c.beforeBody != nil {
 		text = c.holdBody(conn, answers)
 	}
 	if _, err := io.WriteString(conn, text); err != nil {
@@ -425,8 +425,8 @@ func (c *call) send() answer {
 	return a
 }
 
-// holdBody sends the head of the request, waits for the go-ahead, lets happen what happens
-// meanwhile, and returns the body.
+// holdBody sends the head of the request, waits for 100 Continue, calls beforeBody and returns the
+// body.
 func (c *call) holdBody(conn net.Conn, answers *bufio.Reader) (body string) {
 	c.tb.Helper()
 	c.lines = append(c.lines, "Expect: 100-continue")
@@ -435,9 +435,9 @@ func (c *call) holdBody(conn net.Conn, answers *bufio.Reader) (body string) {
 		c.tb.Fatal(err)
 	}
 	if res, err := http.ReadResponse(answers, nil); err != nil || res.StatusCode != http.StatusContinue {
-		c.tb.Fatalf("no go-ahead: %v, %v", res, err)
+		c.tb.Fatalf("no 100 Continue: %v, %v", res, err)
 	}
-	c.meanwhile()
+	c.beforeBody()
 	return body
 }
 
@@ -446,7 +446,7 @@ func (c *call) mustPass() identity {
 	c.tb.Helper()
 	a := c.send()
 	if a.status != http.StatusOK {
-		c.tb.Fatalf("status %d, %v, where the call must pass:\n%s", a.status, a.refusal, c.text())
+		c.tb.Fatalf("status %d, %v for a call that must pass:\n%s", a.status, a.refusal, c.text())
 	}
 	var who identity
 	if err := json.Unmarshal([]byte(a.body), &who); err != nil && c.method != http.MethodHead {

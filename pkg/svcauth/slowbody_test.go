@@ -36,9 +36,9 @@ func (b *slowBody) Read(p []byte) (int, error) {
 
 // The trust entries of herald that the tests of held calls start from; %s is where its keys are.
 const (
-	boundWriter   = "issuers: [{issuer: https://herald.service/, keys: %s, allow: [POST /user/, GET /user/*], act_for: ['https://census.service/user/*']}]"
-	articleWriter = "issuers: [{issuer: https://herald.service/, keys: %s, profile: article, allow: [POST /user/], act_for: ['https://census.service/user/*']}]"
-	agelessWriter = "issuers: [{issuer: https://herald.service/, keys: %s, profile: article, insecure_no_expiry: true, allow: [POST /user/], act_for: ['https://census.service/user/*']}]"
+	boundWriter    = "issuers: [{issuer: https://herald.service/, keys: %s, allow: [POST /user/, GET /user/*], act_for: ['https://census.service/user/*']}]"
+	articleWriter  = "issuers: [{issuer: https://herald.service/, keys: %s, profile: article, allow: [POST /user/], act_for: ['https://census.service/user/*']}]"
+	noExpiryWriter = "issuers: [{issuer: https://herald.service/, keys: %s, profile: article, insecure_no_expiry: true, allow: [POST /user/], act_for: ['https://census.service/user/*']}]"
 )
 
 // newHeld returns a verifier that trusts herald under the entry, and a maker of requests that all
@@ -62,7 +62,7 @@ func newHeld(t *testing.T, entry string) (r *regular, request func(before func()
 		to(http.MethodPost, "/user/")(c)
 		c.claims.set("bdy", quote(sha256Body(newUser)))
 	}
-	if entry == agelessWriter {
+	if entry == noExpiryWriter {
 		c.claims.remove("exp")
 	}
 	c.sign()
@@ -113,7 +113,7 @@ func TestHeldCallIsCheckedAgain(t *testing.T) {
 		{"another profile", boundWriter, edit("allow:", "profile: article, allow:"), 401, svcauth.CheckType},
 		{"article is no longer accepted", articleWriter, edit("profile: article, ", ""), 401, svcauth.CheckType},
 		{"sessions alone", boundWriter, edit("allow: [POST /user/, GET /user/*], act_for: ['https://census.service/user/*']", "sessions: true"), 401, svcauth.CheckType},
-		{"no expiry is no longer allowed", agelessWriter, edit("insecure_no_expiry: true, ", ""), 401, svcauth.CheckTime},
+		{"no expiry is no longer allowed", noExpiryWriter, edit("insecure_no_expiry: true, ", ""), 401, svcauth.CheckTime},
 		{"call is no longer allowed", boundWriter, edit("POST /user/, ", ""), 403, svcauth.CheckAllow},
 		{"subject is no longer allowed", boundWriter, edit("service/user/*'", "service/admin/*'"), 403, svcauth.CheckSubject},
 		{"key is gone", boundWriter, func(t *testing.T, r *regular) { r.trusts(t, boundWriter, generateKey(t, keys.EdDSA)) }, 401, svcauth.CheckKey},

@@ -66,7 +66,7 @@ func TestOpenStream(t *testing.T) {
 			}
 		}
 	}
-	for _, tampered := range []mutation{token(always("")), token(always("bad")), signedBy(shopEd), at("exp", -10), noClaim("jti"), says("sub", shop), to("GET", "/admin/")} {
+	for _, tampered := range []mutation{token(always("")), token(always("bad")), signedBy(shopEd), timeClaim("exp", -10), noClaim("jti"), stringClaim("sub", shop), to("GET", "/admin/")} {
 		c := boundRead(t, w)
 		tampered(c)
 		c.sign()
