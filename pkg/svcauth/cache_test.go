@@ -18,32 +18,33 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A regular is a caller whose token the verifier has let in before.
-type regular struct {
-	*reload
+// A heraldTest is a verifier that trusts herald, with a key and a token of herald.
+type heraldTest struct {
+	*runningVerifier
 	key   *keys.Private
 	req   *http.Request
 	check svcauth.Check // of the last refusal
 }
 
-// The trust entries of herald that the tests start from; %s is where its keys are.
+// The trust entries of herald at the start of the tests; %s stands for its keys.
 const (
 	boundHerald    = "issuers: [{issuer: https://herald.service/, keys: %s, allow: [GET /user/*], act_for: ['https://census.service/user/*']}]"
 	noExpiryHerald = "issuers: [{issuer: https://herald.service/, keys: %s, profile: article, insecure_no_expiry: true, allow: [GET /user/*], act_for: ['https://census.service/user/*']}]"
 	sessionHerald  = "issuers: [{issuer: https://herald.service/, keys: %s, sessions: true, allow: [GET /user/*]}]"
 )
 
-// newRegular has a token of herald let in under the trust entry.
-func newRegular(t *testing.T, entry string) *regular {
+// newHeraldTest trusts herald by the entry, and has a token of herald accepted twice, so that it is
+// cached.
+func newHeraldTest(t *testing.T, entry string) *heraldTest {
 	t.Helper()
 	f := newForger(t, keys.EdDSA)
-	r := &regular{reload: &reload{file: filepath.Join(t.TempDir(), "trust.yaml")}, key: loadKey(t, f.key.(crypto.Signer))}
-	r.trusts(t, entry, r.key)
-	r.reload = startReload(t, r.file)
+	r := &heraldTest{runningVerifier: &runningVerifier{file: filepath.Join(t.TempDir(), "trust.yaml")}, key: loadKey(t, f.key.(crypto.Signer))}
+	r.writeEntry(t, entry, r.key)
+	r.runningVerifier = startVerifier(t, r.file)
 	r.req = httptest.NewRequest(http.MethodGet, census+"user/42/", nil)
 	r.req.Header.Set(svcauth.Header, tokenFor(t, entry, f))
 	for range 2 {
-		if status := r.again(r.req); status != http.StatusOK {
+		if status := r.verify(r.req); status != http.StatusOK {
 			t.Fatalf("status %d for a good token: %s", status, r.log.String())
 		}
 	}
@@ -68,17 +69,18 @@ func tokenFor(t *testing.T, entry string, f *forger) string {
 	return c.token
 }
 
-// trusts writes the trust file anew; the verifier has to look.
-func (r *regular) trusts(t *testing.T, entry string, key *keys.Private) {
+// writeEntry writes the trust file with an entry for herald that has one key.
+func (r *heraldTest) writeEntry(t *testing.T, entry string, key *keys.Private) {
 	t.Helper()
 	set, err := keys.MarshalJWKS(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.publishes(t, entry, set)
+	r.writeEntryWithSet(t, entry, set)
 }
 
-func (r *regular) publishes(t *testing.T, entry string, set []byte) {
+// writeEntryWithSet writes the trust file with an entry for herald that has a JWK Set.
+func (r *heraldTest) writeEntryWithSet(t *testing.T, entry string, set []byte) {
 	t.Helper()
 	replaceFile(t, filepath.Join(filepath.Dir(r.file), "herald.json"), set)
 	if strings.Contains(entry, "%s") {
@@ -87,8 +89,8 @@ func (r *regular) publishes(t *testing.T, entry string, set []byte) {
 	replaceFile(t, r.file, []byte(entry))
 }
 
-// again sends the token once more.
-func (r *regular) again(req *http.Request) int {
+// verify returns the status of a request, and notes the check that refused it.
+func (r *heraldTest) verify(req *http.Request) int {
 	_, err := r.verifier.Verify(req, 1<<10)
 	if refusal, ok := errors.AsType[*svcauth.Refusal](err); ok {
 		r.check = refusal.Check
@@ -97,46 +99,46 @@ func (r *regular) again(req *http.Request) int {
 	return http.StatusOK
 }
 
-// A token that was let in is checked anew at every use, against the clock, the trust file, the keys
-// and the request, as they are now.
-func TestSeenTokenIsChecked(t *testing.T) {
+// A cached token is checked at every use, against the clock, the trust file, the keys and the
+// request as they are then.
+func TestCachedTokenIsChecked(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		entry  string
-		change func(*testing.T, *regular)
+		change func(*testing.T, *heraldTest)
 		status int
 		check  svcauth.Check
 	}{
-		{"expired", boundHerald, func(*testing.T, *regular) { <-time.After(70 * time.Second) }, 401, svcauth.CheckTime},
-		{"expired session", sessionHerald, func(*testing.T, *regular) { <-time.After(16 * time.Minute) }, 401, svcauth.CheckTime},
+		{"expired", boundHerald, func(*testing.T, *heraldTest) { <-time.After(70 * time.Second) }, 401, svcauth.CheckTime},
+		{"expired session", sessionHerald, func(*testing.T, *heraldTest) { <-time.After(16 * time.Minute) }, 401, svcauth.CheckTime},
 		{"no expiry is no longer allowed", noExpiryHerald, edit("insecure_no_expiry: true, ", ""), 401, svcauth.CheckTime},
 		{"issuer is gone", boundHerald, edit(herald, "https://other.service/"), 401, svcauth.CheckIssuer},
 		{"another profile", boundHerald, edit("allow:", "profile: article, allow:"), 401, svcauth.CheckType},
-		{"sessions are no longer believed", sessionHerald, edit("sessions: true, ", ""), 401, svcauth.CheckType},
+		{"sessions are no longer accepted", sessionHerald, edit("sessions: true, ", ""), 401, svcauth.CheckType},
 		{"call is no longer allowed", boundHerald, edit("/user/*]", "/users/*]"), 403, svcauth.CheckAllow},
 		{"subject is no longer allowed", boundHerald, edit("service/user/*'", "service/admin/*'"), 403, svcauth.CheckSubject},
-		{"key is gone", boundHerald, func(t *testing.T, r *regular) { r.trusts(t, boundHerald, generateKey(t, keys.EdDSA)) }, 401, svcauth.CheckKey},
-		{"the kid is another key's", boundHerald, underSameKid(boundHerald), 401, svcauth.CheckSignature},
-		{"the one key is another", noExpiryHerald, underSameKid(noExpiryHerald), 401, svcauth.CheckSignature},
-		{"another method", boundHerald, send(func(r *http.Request) { r.Method = http.MethodHead }), 401, svcauth.CheckRequest},
-		{"another path", boundHerald, send(func(r *http.Request) { r.RequestURI = "/user/43/" }), 401, svcauth.CheckRequest},
-		{"a query", boundHerald, send(func(r *http.Request) { r.RequestURI += "?a=b" }), 401, svcauth.CheckRequest},
-		{"an empty query", boundHerald, send(func(r *http.Request) { r.RequestURI += "?" }), 401, svcauth.CheckRequest},
-		{"another spelling of the path", boundHerald, send(func(r *http.Request) { r.RequestURI = "/user/%34%32/" }), 401, svcauth.CheckRequest},
-		{"a body", boundHerald, send(func(r *http.Request) { r.ContentLength = 1 }), 401, svcauth.CheckClaims},
-		{"article token for another path", noExpiryHerald, send(func(r *http.Request) { r.RequestURI = "/admin/" }), 403, svcauth.CheckAllow},
-		{"article token for a write", noExpiryHerald, send(func(r *http.Request) { r.Method = http.MethodPost }), 401, svcauth.CheckClaims},
-		{"two tokens", boundHerald, send(func(r *http.Request) { r.Header.Add(svcauth.Header, "x") }), 401, svcauth.CheckHeader},
-		{"nothing", boundHerald, func(*testing.T, *regular) {}, 200, ""},
-		{"a session at another path", sessionHerald, send(func(r *http.Request) { r.RequestURI = "/user/" }), 200, ""},
+		{"key is gone", boundHerald, func(t *testing.T, r *heraldTest) { r.writeEntry(t, boundHerald, generateKey(t, keys.EdDSA)) }, 401, svcauth.CheckKey},
+		{"another key has the kid", boundHerald, underSameKid(boundHerald), 401, svcauth.CheckSignature},
+		{"the only key was replaced", noExpiryHerald, underSameKid(noExpiryHerald), 401, svcauth.CheckSignature},
+		{"another method", boundHerald, changeRequest(func(r *http.Request) { r.Method = http.MethodHead }), 401, svcauth.CheckRequest},
+		{"another path", boundHerald, changeRequest(func(r *http.Request) { r.RequestURI = "/user/43/" }), 401, svcauth.CheckRequest},
+		{"a query", boundHerald, changeRequest(func(r *http.Request) { r.RequestURI += "?a=b" }), 401, svcauth.CheckRequest},
+		{"an empty query", boundHerald, changeRequest(func(r *http.Request) { r.RequestURI += "?" }), 401, svcauth.CheckRequest},
+		{"another spelling of the path", boundHerald, changeRequest(func(r *http.Request) { r.RequestURI = "/user/%34%32/" }), 401, svcauth.CheckRequest},
+		{"a body", boundHerald, changeRequest(func(r *http.Request) { r.ContentLength = 1 }), 401, svcauth.CheckClaims},
+		{"article token for another path", noExpiryHerald, changeRequest(func(r *http.Request) { r.RequestURI = "/admin/" }), 403, svcauth.CheckAllow},
+		{"article token for a write", noExpiryHerald, changeRequest(func(r *http.Request) { r.Method = http.MethodPost }), 401, svcauth.CheckClaims},
+		{"two tokens", boundHerald, changeRequest(func(r *http.Request) { r.Header.Add(svcauth.Header, "x") }), 401, svcauth.CheckHeader},
+		{"no change", boundHerald, func(*testing.T, *heraldTest) {}, 200, ""},
+		{"a session at another path", sessionHerald, changeRequest(func(r *http.Request) { r.RequestURI = "/user/" }), 200, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				r := newRegular(t, tt.entry)
+				r := newHeraldTest(t, tt.entry)
 				tt.change(t, r)
-				r.look()
-				if status := r.again(r.req); status != tt.status || r.check != tt.check {
+				r.awaitReload()
+				if status := r.verify(r.req); status != tt.status || r.check != tt.check {
 					t.Errorf("status %d by check %q, want %d by %q", status, r.check, tt.status, tt.check)
 				}
 			})
@@ -145,8 +147,8 @@ func TestSeenTokenIsChecked(t *testing.T) {
 }
 
 // edit replaces a text in the trust file.
-func edit(from, to string) func(*testing.T, *regular) {
-	return func(t *testing.T, r *regular) {
+func edit(from, to string) func(*testing.T, *heraldTest) {
+	return func(t *testing.T, r *heraldTest) {
 		t.Helper()
 		text, err := os.ReadFile(r.file)
 		if err != nil {
@@ -159,30 +161,30 @@ func edit(from, to string) func(*testing.T, *regular) {
 	}
 }
 
-// underSameKid publishes another key under the first one's kid.
-func underSameKid(entry string) func(*testing.T, *regular) {
-	return func(t *testing.T, r *regular) {
+// underSameKid replaces the key by another one with the same kid.
+func underSameKid(entry string) func(*testing.T, *heraldTest) {
+	return func(t *testing.T, r *heraldTest) {
 		t.Helper()
 		other := generateKey(t, keys.EdDSA)
 		set, err := keys.MarshalJWKS(other)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.publishes(t, entry, bytes.ReplaceAll(set, []byte(other.ID()), []byte(r.key.ID())))
+		r.writeEntryWithSet(t, entry, bytes.ReplaceAll(set, []byte(other.ID()), []byte(r.key.ID())))
 	}
 }
 
-// send changes the request that carries the token.
-func send(change func(*http.Request)) func(*testing.T, *regular) {
-	return func(_ *testing.T, r *regular) { change(r.req) }
+// changeRequest changes the request that carries the token.
+func changeRequest(change func(*http.Request)) func(*testing.T, *heraldTest) {
+	return func(_ *testing.T, r *heraldTest) { change(r.req) }
 }
 
-// What the trust file grants later holds for tokens seen before.
-func TestSeenTokenGetsNewPower(t *testing.T) {
+// Rights that the trust file grants later apply to cached tokens, too.
+func TestCachedTokenGetsAdmin(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		r := newRegular(t, boundHerald)
+		r := newHeraldTest(t, boundHerald)
 		edit("allow:", "admin: true, allow:")(t, r)
-		r.look()
+		r.awaitReload()
 		passed, err := r.verifier.Verify(r.req, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -193,8 +195,8 @@ func TestSeenTokenGetsNewPower(t *testing.T) {
 	})
 }
 
-// A token that was seen costs at most two allocations: what its request carries on.
-func TestSeenTokenAllocations(t *testing.T) {
+// Verifying a cached token takes at most two allocations, both for the request that is passed on.
+func TestCachedTokenAllocations(t *testing.T) {
 	shop := svcauthtest.NewIssuer(t, shop)
 	verifier := svcauthtest.NewVerifier(t, census, svcauthtest.Trust{Issuer: shop, Allow: []string{"GET /user/*"}, ActFor: []string{census + "user/*"}})
 	req := httptest.NewRequest(http.MethodGet, census+"user/42/?expand=viewer", http.NoBody)
@@ -210,8 +212,8 @@ func TestSeenTokenAllocations(t *testing.T) {
 	}
 }
 
-// However many tokens come by, the verifier remembers a limited number.
-func TestSeenTokensAreBounded(t *testing.T) {
+// A verifier caches a limited number of tokens.
+func TestCachedTokensAreBounded(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("signs many tokens")
@@ -225,7 +227,7 @@ func TestSeenTokensAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if seen := verifier.CachedTokens(); seen != svcauth.MaxCachedTokens {
-		t.Errorf("%d tokens are remembered, want %d", seen, svcauth.MaxCachedTokens)
+	if cached := verifier.CachedTokens(); cached != svcauth.MaxCachedTokens {
+		t.Errorf("%d tokens are cached, want %d", cached, svcauth.MaxCachedTokens)
 	}
 }

@@ -21,9 +21,9 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// newQueue returns a signer of herald and a verifier of census, which trusts it by a policy made in
-// Go.
-func newQueue(t *testing.T, profile trust.Profile) (*svcauth.Signer, *svcauth.Verifier) {
+// newSignerAndVerifier returns a signer of herald and a verifier of census that trusts it. The
+// trust policy is made in Go.
+func newSignerAndVerifier(t *testing.T, profile trust.Profile) (*svcauth.Signer, *svcauth.Verifier) {
 	t.Helper()
 	key := generateKey(t, keys.EdDSA)
 	policy, err := trust.New(trust.Issuer{
@@ -54,11 +54,12 @@ func refusedBy(err error) svcauth.Check {
 	return ""
 }
 
-// A call without HTTP passes all checks of a request: body, method, URL and replay included.
+// A call that is not an HTTP request is subject to all checks of a request: body, method, URL and
+// replay included.
 func TestCall(t *testing.T) {
 	t.Parallel()
 	for _, profile := range []trust.Profile{trust.Bound, trust.Article} {
-		signer, verifier := newQueue(t, profile)
+		signer, verifier := newSignerAndVerifier(t, profile)
 		sign := func() string {
 			token, err := signer.SignCall(t.Context(), census, job("work"))
 			if err != nil {
@@ -105,7 +106,7 @@ func TestCall(t *testing.T) {
 // A token that cannot be read is refused by the same checks as one in a header.
 func TestCallForm(t *testing.T) {
 	t.Parallel()
-	_, verifier := newQueue(t, trust.Bound)
+	_, verifier := newSignerAndVerifier(t, trust.Bound)
 	for token, want := range map[string]svcauth.Check{
 		"": svcauth.CheckEncoding, "a.b.c": svcauth.CheckEncoding, "e30.e30.AAAA": svcauth.CheckIssuer,
 		strings.Repeat("x", 8<<10+1): svcauth.CheckHeader,
@@ -119,7 +120,7 @@ func TestCallForm(t *testing.T) {
 // A call whose token no receiver would accept is an error.
 func TestSignCallRefuses(t *testing.T) {
 	t.Parallel()
-	signer, _ := newQueue(t, trust.Bound)
+	signer, _ := newSignerAndVerifier(t, trust.Bound)
 	for _, tt := range []struct {
 		want   string
 		change func(*svcauth.Call)
@@ -146,10 +147,10 @@ func TestSignCallRefuses(t *testing.T) {
 func raw(value string) json.RawMessage { return json.RawMessage(value) }
 
 // A caller's own claims reach the handler as they were signed: in a request, in a call and in a
-// session token, also when the token is cached.
+// session token, also if the token is cached.
 func TestClaims(t *testing.T) {
 	t.Parallel()
-	signer, verifier := newQueue(t, trust.Bound)
+	signer, verifier := newSignerAndVerifier(t, trust.Bound)
 	claims := svcauth.Claims{"tenant": raw(`"blue"`), "roles": raw(`["a", {"b":1}]`), "ünï\"": raw(`null`)}
 	check := func(got svcauth.Claims) {
 		t.Helper()
@@ -192,17 +193,17 @@ func TestClaims(t *testing.T) {
 		}
 		got := svcauth.ClaimsFrom(passed.Context())
 		check(got)
-		got["tenant"][1], got["other"] = 'X', raw("1") // which is the handler's own copy
+		got["tenant"][1], got["other"] = 'X', raw("1") // the claims are the handler's own copy
 	}
 	if got := svcauth.ClaimsFrom(t.Context()); got != nil {
-		t.Errorf("claims %s of no request", got)
+		t.Errorf("claims %s without a request", got)
 	}
 }
 
-// The claims of a context do not reach calls that the handler makes.
-func TestClaimsStayHere(t *testing.T) {
+// Claims in the context of a request are not signed into the calls that its handler makes.
+func TestClaimsAreNotForwarded(t *testing.T) {
 	t.Parallel()
-	signer, verifier := newQueue(t, trust.Bound)
+	signer, verifier := newSignerAndVerifier(t, trust.Bound)
 	ctx := svcauth.WithClaims(t.Context(), svcauth.Claims{"tenant": raw("1")})
 	first := httptest.NewRequest(http.MethodGet, census+"jobs/mail", nil).WithContext(ctx)
 	if err := signer.Sign(first, census, herald); err != nil {
@@ -223,11 +224,11 @@ func TestClaimsStayHere(t *testing.T) {
 	}
 }
 
-// Claims that could pass for others, or that receivers cannot read, are not signed. The error names
-// the claim.
+// Claims that could be taken for registered claims, or that receivers cannot read, are not signed.
+// The error names the claim.
 func TestClaimsRefused(t *testing.T) {
 	t.Parallel()
-	signer, _ := newQueue(t, trust.Bound)
+	signer, _ := newSignerAndVerifier(t, trust.Bound)
 	many := svcauth.Claims{}
 	for i := range svcauth.MaxClaims + 1 {
 		many[fmt.Sprint("claim", i)] = raw("1")
@@ -266,7 +267,7 @@ func TestClaimsRefused(t *testing.T) {
 	}
 }
 
-// A verifier refuses tokens with claims over the bounds.
+// A verifier refuses tokens with more claims, or longer ones, than the bounds.
 func TestClaimsBounds(t *testing.T) {
 	w := newWorld(t)
 	fill := func(n, size int) mutation {
@@ -281,9 +282,9 @@ func TestClaimsBounds(t *testing.T) {
 		change mutation
 		passes bool
 	}{
-		{"as many as may be", fill(svcauth.MaxClaims, 10), true},
-		{"one more", fill(svcauth.MaxClaims+1, 10), false},
-		{"as long as may be", fill(4, svcauth.MaxClaimsBytes/4), true},
+		{"maximum number", fill(svcauth.MaxClaims, 10), true},
+		{"one claim more", fill(svcauth.MaxClaims+1, 10), false},
+		{"maximum length", fill(4, svcauth.MaxClaimsBytes/4), true},
 		{"one byte more", all(fill(4, svcauth.MaxClaimsBytes/4), addClaim("", "1")), false},
 	} {
 		c := boundRead(t, w)
@@ -299,7 +300,7 @@ func TestClaimsBounds(t *testing.T) {
 // An hsm is a signer whose key is not one of the in-memory types.
 type hsm struct{ ed25519.PrivateKey }
 
-// A silentSigner answers when it is released.
+// A silentSigner does not answer until it is released.
 type silentSigner struct {
 	ed25519.PrivateKey
 	release chan struct{}
@@ -310,8 +311,8 @@ func (s *silentSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error
 	return nil, errors.New("too late")
 }
 
-// A token is signed by a key that is not in memory, and the signing ends with the call's context.
-func TestSignElsewhere(t *testing.T) {
+// A key that is not in memory signs tokens. Signing ends with the context of the call.
+func TestSignWithKeyNotInMemory(t *testing.T) {
 	t.Parallel()
 	_, private, err := ed25519.GenerateKey(nil)
 	if err != nil {

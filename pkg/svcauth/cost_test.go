@@ -16,8 +16,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// costlyClaims are claims of about 6 KB, as much as a token can hold, each made to take as much
-// time or memory to read as can be. Of each the issuer is nobody whom the trust file names.
+// costlyClaims returns claims of about 6 KB by name, the most that a token can hold. Each is made
+// to take as much time or memory to read as possible. The trust file names none of their issuers.
 func costlyClaims() map[string]string {
 	const size = 5900
 	fill := func(text string) string { return strings.Repeat(text, size/len(text)) }
@@ -30,13 +30,13 @@ func costlyClaims() map[string]string {
 		return strings.Join(all, ",")
 	}
 	objects := map[string]string{
-		"nothing":                     `""`,
+		"empty string":                `""`,
 		"one-member objects":          `[` + list(`{"":0}`) + `]`,
-		"objects in depth":            `[` + list(`{"":{"":{"":{"":{"":0}}}}}`) + `]`,
-		"objects and lists in depth":  `[` + list(`{"":[{"":[{"":0}]}]}`) + `]`,
+		"nested objects":              `[` + list(`{"":{"":{"":{"":{"":0}}}}}`) + `]`,
+		"nested objects and lists":    `[` + list(`{"":[{"":[{"":0}]}]}`) + `]`,
 		"empty objects":               `[` + list(`{}`) + `]`,
 		"empty lists":                 `[` + list(`[]`) + `]`,
-		"lists in depth":              `[` + list(`[[[[[]]]]]`) + `]`,
+		"nested lists":                `[` + list(`[[[[[]]]]]`) + `]`,
 		"numbers":                     `[` + list(`0`) + `]`,
 		"numbers with exponents":      `[` + list(`-0.0e-0`) + `]`,
 		"one long number":             fill("1"),
@@ -53,19 +53,19 @@ func costlyClaims() map[string]string {
 		"white space":                 `[` + fill(" ") + `]`,
 		"escapes, then a fault":       `"` + fill(`\n`) + `\x"`,
 		"64 names in one object":      `{` + members(64, `"%086d"`, `0`) + `}`,
-		"64 names many times":         `[{` + strings.Join(slicesOf(12, members(63, `"%02d"`, `0`)), `},{`) + `}]`,
-		"64 escaped names many times": `[{` + strings.Join(slicesOf(7, members(63, `"\u00e9%02d"`, `0`)), `},{`) + `}]`,
-		"32 names many times":         `[{` + strings.Join(slicesOf(24, members(31, `"%02d"`, `0`)), `},{`) + `}]`,
+		"64 names many times":         `[{` + strings.Join(copiesOf(12, members(63, `"%02d"`, `0`)), `},{`) + `}]`,
+		"64 escaped names many times": `[{` + strings.Join(copiesOf(7, members(63, `"\u00e9%02d"`, `0`)), `},{`) + `}]`,
+		"32 names many times":         `[{` + strings.Join(copiesOf(24, members(31, `"%02d"`, `0`)), `},{`) + `}]`,
 		"names as long as each other": `{` + members(50, `"`+strings.Repeat("a", 110)+`%02d"`, `0`) + `}`,
 		"one long name twice":         `{"` + fill("a")[:2900] + `":0,"` + fill("a")[:2900] + `":0}`,
 		"one long name with escapes":  `{"` + fill(`\n`) + `":0}`,
 	}
 	claims := map[string]string{
-		"long issuer":              `{"iss":"` + fill("a") + `"}`,
-		"issuer of escapes":        `{"iss":"` + fill(`\n`) + `"}`,
-		"many claims":              `{"iss":"x",` + members(60, `"%086d"`, `0`) + `}`,
-		"many claims with escapes": `{"iss":"x",` + members(60, `"\n%02d"`, `"`+strings.Repeat(`\n`, 40)+`"`) + `}`,
-		"many known claims' cases": `{"iss":"x",` + members(62, `"is%02d"`, `"\n"`) + `}`,
+		"long issuer":               `{"iss":"` + fill("a") + `"}`,
+		"issuer of escapes":         `{"iss":"` + fill(`\n`) + `"}`,
+		"many claims":               `{"iss":"x",` + members(60, `"%086d"`, `0`) + `}`,
+		"many claims with escapes":  `{"iss":"x",` + members(60, `"\n%02d"`, `"`+strings.Repeat(`\n`, 40)+`"`) + `}`,
+		"many names like a claim's": `{"iss":"x",` + members(62, `"is%02d"`, `"\n"`) + `}`,
 	}
 	for name, value := range objects {
 		claims[name] = `{"iss":"https://evil.service/","x":` + value + `}`
@@ -73,7 +73,7 @@ func costlyClaims() map[string]string {
 	return claims
 }
 
-func slicesOf(n int, text string) []string {
+func copiesOf(n int, text string) []string {
 	all := make([]string, n)
 	for i := range all {
 		all[i] = text
@@ -81,17 +81,17 @@ func slicesOf(n int, text string) []string {
 	return all
 }
 
-// A reading is a request whose token is refused, by a verifier that is quick to forget it.
-type reading struct {
+// A refusedCall is a request whose token is refused, and the verifier that refuses it.
+type refusedCall struct {
 	verifier *svcauth.Verifier
 	req      *http.Request
 }
 
-func (r reading) once() { _, _ = r.verifier.Verify(r.req, 0) }
+func (r refusedCall) verify() { _, _ = r.verifier.Verify(r.req, 0) }
 
-// readings returns requests with the costly tokens by their names, and one with a small token whose
+// refusedCalls returns calls with the costly tokens by name, and one with a small token whose
 // signature is forged.
-func readings(tb testing.TB) (costly map[string]reading, forged reading) {
+func refusedCalls(tb testing.TB) (costly map[string]refusedCall, forged refusedCall) {
 	tb.Helper()
 	w := &world{now: time.Now(), herald: newForger(tb, keys.EdDSA)}
 	other := newForger(tb, keys.EdDSA)
@@ -107,12 +107,12 @@ func readings(tb testing.TB) (costly map[string]reading, forged reading) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(verifier.Close)
-	of := func(token string) reading {
+	of := func(token string) refusedCall {
 		req := httptest.NewRequest(http.MethodGet, readPath, nil)
 		req.Header.Set(svcauth.Header, token)
-		return reading{verifier, req}
+		return refusedCall{verifier, req}
 	}
-	costly = map[string]reading{}
+	costly = map[string]refusedCall{}
 	header := base64URL([]byte(`{"alg":"EdDSA","kid":"x","typ":"svcauth+jwt"}`))
 	for name, claims := range costlyClaims() {
 		token := header + "." + base64URL([]byte(claims)) + "." + strings.Repeat("A", 86)
@@ -143,15 +143,15 @@ func readings(tb testing.TB) (costly map[string]reading, forged reading) {
 
 // Whatever a token holds, reading it allocates less than 64 KB.
 func TestReadingAllocatesLittle(t *testing.T) {
-	costly, _ := readings(t)
+	costly, _ := refusedCalls(t)
 	for name, r := range costly {
-		if bytes := allocated(r.once); bytes >= 64<<10 {
+		if bytes := allocated(r.verify); bytes >= 64<<10 {
 			t.Errorf("%s: %d bytes allocated", name, bytes)
 		}
 	}
 }
 
-// allocated returns how many bytes f allocates, at the least of some runs.
+// allocated returns the least number of bytes that f allocates in several runs.
 func allocated(f func()) uint64 {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	f()
@@ -166,17 +166,17 @@ func allocated(f func()) uint64 {
 	return least
 }
 
-// Whatever a token holds, it is refused in at most 1.5 times what a small token with a forged
-// signature takes. Both are timed in turns, and the least of many times is that which nothing has
-// disturbed.
+// Whatever a token holds, refusing it takes at most 1.5 times as long as refusing a small token
+// with a forged signature. Both are timed alternately and many times. The shortest times are
+// compared, because other load on the machine affects them least.
 func TestReadingTakesLittleTime(t *testing.T) {
-	costly, forged := readings(t)
+	costly, forged := refusedCalls(t)
 	base := time.Duration(math.MaxInt64)
 	least := map[string]time.Duration{}
 	for range 100 {
-		base = min(base, timeOf(forged.once))
+		base = min(base, timeOf(forged.verify))
 		for name, r := range costly {
-			took := timeOf(r.once)
+			took := timeOf(r.verify)
 			if before, ok := least[name]; !ok || took < before {
 				least[name] = took
 			}

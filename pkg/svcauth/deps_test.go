@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Who imports the package gets no router, no database driver and no metrics library with it.
+// The package imports no router, no database driver and no metrics library.
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").Output()

@@ -19,8 +19,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A network is where key sets are fetched from on a test's own clock, which a real one would hold
-// up.
+// A network is an HTTP transport that serves key sets from memory. A real connection would stop the
+// clock of a test in a bubble.
 type network struct {
 	mu      sync.Mutex
 	fetched []time.Time
@@ -36,13 +36,13 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer(r)
 }
 
-func (n *network) answers(answer func(*http.Request) (*http.Response, error)) {
+func (n *network) setAnswer(answer func(*http.Request) (*http.Response, error)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.answer = answer
 }
 
-// fetches returns how many fetches were begun since.
+// fetches returns the number of fetches that began at that time or later.
 func (n *network) fetches(since time.Time) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -55,13 +55,13 @@ func (n *network) fetches(since time.Time) int {
 	return count
 }
 
-// publish has the network answer with these keys, cacheable as said.
+// publish makes the network answer with these keys and that Cache-Control.
 func (n *network) publish(cacheControl string, issuers ...*svcauthtest.Issuer) {
 	published := make([]*keys.Private, 0, len(issuers))
 	for _, i := range issuers {
 		published = append(published, i.Key)
 	}
-	n.answers(func(r *http.Request) (*http.Response, error) {
+	n.setAnswer(func(r *http.Request) (*http.Response, error) {
 		recorder := httptest.NewRecorder()
 		keys.Handler(keySet(published)).ServeHTTP(recorder, r)
 		res := recorder.Result()
@@ -72,13 +72,13 @@ func (n *network) publish(cacheControl string, issuers ...*svcauthtest.Issuer) {
 
 func down(*http.Request) (*http.Response, error) { return nil, errors.New("no route to host") }
 
-// hang answers when the fetch has given up.
+// hang does not answer until the fetch is canceled.
 func hang(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
 }
 
-// trickle answers with a byte every ten seconds.
+// trickle answers with one byte every ten seconds.
 func trickle(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(slowReader{r.Context().Done()})}, nil
 }
@@ -96,18 +96,18 @@ func (s slowReader) Read(p []byte) (int, error) {
 }
 
 // startDiscovery returns a verifier that discovers herald's keys, and knows shop's from a file.
-func startDiscovery(t *testing.T, n *network, s *svcauthtest.Issuer) *reload {
+func startDiscovery(t *testing.T, n *network, s *svcauthtest.Issuer) *runningVerifier {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "trust.yaml")
 	writeTrust(t, file, s)
 	addDiscovery(t, file, herald)
-	return n.trusting(t, file)
+	return n.startVerifier(t, file)
 }
 
-// trusting returns a verifier with that trust file, which fetches from the network.
-func (n *network) trusting(t *testing.T, file string) *reload {
+// startVerifier returns a verifier with that trust file, which fetches key sets from the network.
+func (n *network) startVerifier(t *testing.T, file string) *runningVerifier {
 	t.Helper()
-	r := &reload{file: file}
+	r := &runningVerifier{file: file}
 	var err error
 	r.verifier, err = svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: census, TrustFile: file, Replay: svcauth.NewMemoryReplay(),
@@ -125,16 +125,16 @@ func addDiscovery(t *testing.T, file, issuer string) {
 	writeTrustText(t, file, "  - issuer: "+issuer+"\n    keys: discover\n    allow: [GET /user/*]\n    act_for: [https://census.service/user/*]\n")
 }
 
-// timed returns how long the verifier takes to answer, and what.
-func (r *reload) timed(t *testing.T, issuer *svcauthtest.Issuer) (time.Duration, int) {
+// timedStatus returns how long the verifier takes to answer a call by issuer, and the status.
+func (r *runningVerifier) timedStatus(t *testing.T, issuer *svcauthtest.Issuer) (time.Duration, int) {
 	t.Helper()
 	start := time.Now()
 	status := r.status(t, issuer)
 	return time.Since(start), status
 }
 
-// A key set that does not come holds up the first look-up for three seconds, and nobody else at
-// all.
+// A key set that does not arrive delays the first look-up by three seconds. It delays no later
+// look-up and no other issuer.
 func TestSlowKeySet(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(*http.Request) (*http.Response, error){"silent": hang, "slow": trickle} {
@@ -143,27 +143,27 @@ func TestSlowKeySet(t *testing.T) {
 				h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
 				n := &network{answer: answer}
 				r := startDiscovery(t, n, s)
-				if took, status := r.timed(t, h); took != 3*time.Second || status != http.StatusServiceUnavailable {
+				if took, status := r.timedStatus(t, h); took != 3*time.Second || status != http.StatusServiceUnavailable {
 					t.Errorf("first look-up: status %d after %v", status, took)
 				}
-				if took, status := r.timed(t, h); took != 0 || status != http.StatusServiceUnavailable {
+				if took, status := r.timedStatus(t, h); took != 0 || status != http.StatusServiceUnavailable {
 					t.Errorf("second look-up: status %d after %v", status, took)
 				}
-				if took, status := r.timed(t, s); took != 0 || status != http.StatusOK {
+				if took, status := r.timedStatus(t, s); took != 0 || status != http.StatusOK {
 					t.Errorf("another issuer: status %d after %v", status, took)
 				}
 				n.publish("", h)
 				<-time.After(time.Minute)
-				if took, status := r.timed(t, h); took != 0 || status != http.StatusOK {
-					t.Errorf("when it has come: status %d after %v", status, took)
+				if took, status := r.timedStatus(t, h); took != 0 || status != http.StatusOK {
+					t.Errorf("when the set has arrived: status %d after %v", status, took)
 				}
-				n.answers(answer)
+				n.setAnswer(answer)
 				for i := range 30 {
-					took, status := r.timed(t, next)
+					took, status := r.timedStatus(t, next)
 					if took != 0 || i < 9 && status != http.StatusUnauthorized || i > 11 && status != http.StatusServiceUnavailable {
-						t.Fatalf("unknown key after %d s: status %d after %v", i, status, took) // as long as the fetch is not given up
+						t.Fatalf("unknown key after %d s: status %d after %v", i, status, took) // 401 until the fetch times out, then 503
 					}
-					if took, status := r.timed(t, h); took != 0 || status != http.StatusOK {
+					if took, status := r.timedStatus(t, h); took != 0 || status != http.StatusOK {
 						t.Fatalf("known key: status %d after %v", status, took)
 					}
 					<-time.After(time.Second)
@@ -176,7 +176,7 @@ func TestSlowKeySet(t *testing.T) {
 	}
 }
 
-// A client that gives up waiting is not waited for.
+// A look-up ends with the context of its request.
 func TestFirstLookUpCancelled(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -192,27 +192,28 @@ func TestFirstLookUpCancelled(t *testing.T) {
 	})
 }
 
-// A verifier that is closed waits for no keys.
+// A closed verifier does not wait for keys.
 func TestFirstLookUpAfterClose(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
 		r := startDiscovery(t, &network{answer: hang}, s)
 		r.verifier.Close()
-		if took, status := r.timed(t, h); took != 0 || status != http.StatusServiceUnavailable {
+		if took, status := r.timedStatus(t, h); took != 0 || status != http.StatusServiceUnavailable {
 			t.Errorf("status %d after %v", status, took)
 		}
 	})
 }
 
-// Through an outage the keys go on serving for a day, and then fail closed until the set is back.
+// During an outage the known keys are used for a day. After that calls are refused with 503 until
+// the key set can be fetched again.
 func TestOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		key := generateKey(t, keys.EdDSA)
 		n := &network{}
 		n.publish("max-age=60", &svcauthtest.Issuer{Key: key})
 		var log logBuffer
-		var passed atomic.Int64 // of the day, beside what passes by itself
-		now := func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
+		var skipped atomic.Int64 // nanoseconds by which the clock is moved forward
+		now := func() time.Time { return time.Now().Add(time.Duration(skipped.Load())) }
 		file := filepath.Join(t.TempDir(), "trust.yaml")
 		writeFile(t, file, []byte("issuers: [{issuer: https://herald.service/, keys: discover, allow: [GET /user/*]}]"))
 		verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
@@ -236,17 +237,17 @@ func TestOutage(t *testing.T) {
 		}
 		expect(http.StatusOK)
 
-		n.answers(down)
+		n.setAnswer(down)
 		began := time.Now()
 		<-time.After(10 * time.Minute)
 		expect(http.StatusOK)
 		if tries := n.fetches(began); tries < 20 || tries > 32 {
 			t.Errorf("%d tries in 10 minutes, at most 30 s apart", tries)
 		}
-		passed.Add(int64(23 * time.Hour))
+		skipped.Add(int64(23 * time.Hour))
 		<-time.After(10 * time.Minute)
 		expect(http.StatusOK)
-		passed.Add(int64(time.Hour))
+		skipped.Add(int64(time.Hour))
 		expect(http.StatusServiceUnavailable)
 		if times := strings.Count(log.String(), "key set cannot be fetched"); times != 1 {
 			t.Errorf("the outage was logged %d times", times)
@@ -305,8 +306,8 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// An edit of the trust file keeps the key sets that it goes on naming, and stops fetching the
-// others.
+// A changed trust file keeps the key sets of the issuers that it still names. The others are no
+// longer fetched.
 func TestReloadKeepsKeySet(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s, a := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop), svcauthtest.NewIssuer(t, another)
@@ -315,23 +316,23 @@ func TestReloadKeepsKeySet(t *testing.T) {
 		r := startDiscovery(t, n, s)
 		r.expect(t, http.StatusOK, h)
 
-		n.answers(down)
+		n.setAnswer(down)
 		<-time.After(time.Second)
 		edited := time.Now()
 		writeTrust(t, r.file, s, a)
 		addDiscovery(t, r.file, herald)
-		r.look()
+		r.awaitReload()
 		r.expect(t, http.StatusOK, h, s, a)
 		if fetches := n.fetches(edited); fetches > 0 {
-			t.Errorf("%d fetches on account of an edit", fetches)
+			t.Errorf("%d fetches because of an edit", fetches)
 		}
 		removed := time.Now()
 		writeTrust(t, r.file, s)
-		r.look()
+		r.awaitReload()
 		<-time.After(20 * time.Minute)
 		r.expect(t, http.StatusUnauthorized, h)
 		if fetches := n.fetches(removed); fetches > 0 {
-			t.Errorf("%d fetches for an issuer that is gone", fetches)
+			t.Errorf("%d fetches for an issuer that was removed", fetches)
 		}
 		if strings.Contains(r.log.String(), "cannot be fetched") {
 			t.Errorf("log %s", r.log.String())

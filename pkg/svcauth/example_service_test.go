@@ -10,9 +10,9 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// newGreeter is a whole service: it lets in those whom its trust file names, knows whom it greets,
-// and publishes the keys with which it would sign calls of its own. In dir are its trust file and
-// the key directory that "svcauth rotate" keeps.
+// newGreeter returns the handler of a complete service. It accepts the calls that its trust file
+// allows, greets the subject, and publishes the public keys of the service. In dir are the trust
+// file and the key directory that "svcauth rotate" maintains.
 func newGreeter(dir string) (handler http.Handler, stop func(), err error) {
 	own, err := keys.Watch(filepath.Join(dir, "keys"), nil)
 	if err != nil {
@@ -37,7 +37,7 @@ func newGreeter(dir string) (handler http.Handler, stop func(), err error) {
 	return mux, verifier.Close, nil // to be served over TLS
 }
 
-// A service of one's own: a verifier before the handlers, the keys published, and that is all.
+// A complete service: a verifier before its handlers, and a handler that publishes its keys.
 func Example_service() {
 	shop, dir, remove := exampleFiles("shop.pub.pem", `
 issuers:

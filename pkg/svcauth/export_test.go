@@ -1,9 +1,9 @@
 package svcauth
 
-// What the fuzz targets reach for behind the package's surface.
+// This file exports parts of the package to its tests.
 
-// ReadToken reads a token as the first two steps of verification do, and returns what it says by
-// the names of header members and claims; strings and int64.
+// ReadToken reads a token as the first two steps of verification do. It returns the header members
+// and claims by name, as strings and int64; without those that are absent.
 func ReadToken(compact string) (header, claims map[string]any, err error) {
 	raw, err := decodeCompact(compact)
 	if err != nil {
@@ -13,19 +13,19 @@ func ReadToken(compact string) (header, claims map[string]any, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	header = said(map[string]any{"alg": t.header.alg, "kid": t.header.kid})
+	header = present(map[string]any{"alg": t.header.alg, "kid": t.header.kid})
 	if t.header.hasTyp {
 		header["typ"] = t.header.typ
 	}
 	c := t.claims
-	return header, said(map[string]any{
+	return header, present(map[string]any{
 		"iss": c.Issuer, "aud": c.Audience, "sub": c.Subject, "jti": c.ID, "htm": c.Method, "htu": c.URL, "bdy": c.Body,
 		"iat": c.IssuedAt, "nbf": c.NotBefore, "exp": c.ExpiresAt,
 	}), nil
 }
 
-// said leaves out what is absent.
-func said(all map[string]any) map[string]any {
+// present removes empty values.
+func present(all map[string]any) map[string]any {
 	for name, value := range all {
 		if value == "" || value == int64(0) {
 			delete(all, name)

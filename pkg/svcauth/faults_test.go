@@ -16,9 +16,9 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A flood of made-up kids that lasts is worth one fetch, and a real rotation in the midst of it is
-// picked up all the same.
-func TestFloodIsOneFetch(t *testing.T) {
+// A continuous flood of made-up kids causes one fetch. A rotation during the flood is picked up all
+// the same.
+func TestFloodCausesOneFetch(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
 		n := &network{}
@@ -28,7 +28,7 @@ func TestFloodIsOneFetch(t *testing.T) {
 		<-time.After(time.Minute)
 		began := time.Now()
 		flood := forgedKids(t, herald, 2000)
-		strike := func(n int) {
+		sendForged := func(n int) {
 			t.Helper()
 			for range n {
 				if status := statusOf(r.verifier, flood[0]); status != http.StatusUnauthorized {
@@ -38,7 +38,7 @@ func TestFloodIsOneFetch(t *testing.T) {
 			}
 		}
 		for range 95 {
-			strike(10)
+			sendForged(10)
 			<-time.After(100 * time.Millisecond)
 		}
 		if fetches := n.fetches(began); fetches != 1 {
@@ -47,7 +47,7 @@ func TestFloodIsOneFetch(t *testing.T) {
 		n.publish("max-age=900", h, next)
 		rotated := time.Now()
 		for r.status(t, next) != http.StatusOK {
-			strike(10)
+			sendForged(10)
 			<-time.After(100 * time.Millisecond)
 		}
 		if took := time.Since(rotated); took > time.Second {
@@ -56,8 +56,7 @@ func TestFloodIsOneFetch(t *testing.T) {
 	})
 }
 
-// A caller that asks again and again while a fetch is under way asks for one more, and not for all
-// there may be.
+// However many calls with an unknown kid come during a fetch, they cause one more fetch.
 func TestSlowFetchForKid(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -90,8 +89,8 @@ func TestSlowFetchForKid(t *testing.T) {
 	})
 }
 
-// Made-up kids that come twice, as those of a rotation do, are worth a few fetches more, and no
-// more than that.
+// Made-up kids that each come twice, as the kid of a rotation does, cause a few more fetches: at
+// most 12 in a minute.
 func TestFloodOfPairs(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -115,8 +114,7 @@ func TestFloodOfPairs(t *testing.T) {
 	})
 }
 
-// A caller that goes on with a key that is not published costs little: two fetches a minute in the
-// long run.
+// A caller that keeps using an unpublished key causes two fetches a minute in the long run.
 func TestMissingKid(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, next, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -146,9 +144,9 @@ func TestMissingKid(t *testing.T) {
 	})
 }
 
-// A fault is told once while it lasts, and so is each other fault, each bad key, and the end of all
-// that.
-func TestFaultsAreToldOnce(t *testing.T) {
+// A fault is logged once while it lasts. So are each different fault, each bad key, and the end of
+// each.
+func TestFaultsAreLoggedOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
 		set, err := keys.MarshalJWKS(h.Key)
@@ -157,7 +155,7 @@ func TestFaultsAreToldOnce(t *testing.T) {
 		}
 		n := &network{}
 		answer := func(status int, body string) {
-			n.answers(func(*http.Request) (*http.Response, error) {
+			n.setAnswer(func(*http.Request) (*http.Response, error) {
 				return &http.Response{StatusCode: status, Status: strconv.Itoa(status), Body: io.NopCloser(strings.NewReader(body))}, nil
 			})
 			<-time.After(10 * time.Minute)
@@ -169,40 +167,40 @@ func TestFaultsAreToldOnce(t *testing.T) {
 
 		answer(http.StatusOK, oneBad)
 		r.expect(t, http.StatusOK, h)
-		r.logged(t, 1, "key skipped")
+		r.expectLogged(t, 1, "key skipped")
 		answer(http.StatusOK, string(set))
-		r.logged(t, 1, "no key of the set is skipped any more")
+		r.expectLogged(t, 1, "no key of the set is skipped any more")
 		answer(http.StatusInternalServerError, "")
-		r.logged(t, 1, "key set cannot be fetched")
-		r.logged(t, 1, "status 500")
+		r.expectLogged(t, 1, "key set cannot be fetched")
+		r.expectLogged(t, 1, "status 500")
 		answer(http.StatusOK, "<!doctype html>")
-		r.logged(t, 2, "key set cannot be fetched")
+		r.expectLogged(t, 2, "key set cannot be fetched")
 		answer(http.StatusOK, `{"KEYS":[]}`)
-		r.logged(t, 2, "key set cannot be fetched")
+		r.expectLogged(t, 2, "key set cannot be fetched")
 		r.expect(t, http.StatusOK, h)
 		if sets := r.verifier.Stats().KeySets; len(sets) != 1 || sets[0].Fault == "" || sets[0].Keys != 1 || sets[0].Failures < 30 {
 			t.Errorf("key sets %+v", sets)
 		}
-		n.answers(down)
+		n.setAnswer(down)
 		<-time.After(10 * time.Minute)
-		r.logged(t, 3, "key set cannot be fetched")
-		n.answers(func(*http.Request) (*http.Response, error) {
+		r.expectLogged(t, 3, "key set cannot be fetched")
+		n.setAnswer(func(*http.Request) (*http.Response, error) {
 			return nil, &tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{}, Host: "herald.service"}}
 		})
 		<-time.After(10 * time.Minute)
-		r.logged(t, 4, "key set cannot be fetched")
+		r.expectLogged(t, 4, "key set cannot be fetched")
 		if cause := r.verifier.Stats().KeySets[0].Cause; cause != "certificate" {
 			t.Errorf("cause %q", cause)
 		}
 		answer(http.StatusOK, string(set))
-		r.logged(t, 1, "key set is fetched again")
+		r.expectLogged(t, 1, "key set is fetched again")
 		if sets := r.verifier.Stats().KeySets; sets[0].Fault != "" || time.Since(sets[0].Fetched) > time.Minute {
 			t.Errorf("key sets %+v", sets)
 		}
 	})
 }
 
-// While a set cannot be had, a flood of calls is worth about one fetch a second.
+// While a key set cannot be fetched, a flood of calls causes about one fetch a second.
 func TestFloodInOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)

@@ -26,8 +26,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// A forger signs whatever bytes it is given, as an attacker does who holds a key. It shares nothing
-// with the package's own signer.
+// A forger signs whatever bytes it is given, as an attacker who has a key could. It shares no code
+// with the package's signer.
 type forger struct {
 	alg    string
 	key    any // as golang-jwt's method for alg wants it
@@ -36,7 +36,8 @@ type forger struct {
 	jwk    string
 }
 
-// newForger returns a forger with a new key for alg, whose key ID is what the package says it is.
+// newForger returns a forger with a new key for alg. Its key ID is the one that package keys
+// derives.
 func newForger(tb testing.TB, alg keys.Algorithm) *forger {
 	tb.Helper()
 	var key crypto.Signer
@@ -65,7 +66,7 @@ func newForger(tb testing.TB, alg keys.Algorithm) *forger {
 	return &forger{alg: string(alg), key: key, kid: loaded.ID(), public: public, jwk: jwk}
 }
 
-// loadKey takes a key through a PEM file into the package.
+// loadKey writes a key to a PEM file and loads it with package keys.
 func loadKey(tb testing.TB, key crypto.Signer) *keys.Private {
 	tb.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
@@ -99,11 +100,10 @@ func (f *forger) sign(input string) ([]byte, error) {
 	return jwt.GetSigningMethod(f.alg).Sign(input, f.key)
 }
 
-// An object is a JSON object whose members are written down as they are: in this order, duplicates
-// and all.
+// An object is a JSON object that keeps the order of its members, and duplicates.
 type object []field
 
-// A field is a member of an object; both halves are JSON text, the name without its quotes.
+// A field is a member of an object. Both parts are JSON text, the name without its quotes.
 type field struct{ name, raw string }
 
 func (o object) get(name string) string {

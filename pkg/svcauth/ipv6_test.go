@@ -51,7 +51,8 @@ func TestIPv6ServiceName(t *testing.T) {
 	}
 }
 
-// An address has one form as a name, and no zone, which only one host understands.
+// An IPv6 address in a service name has one accepted form. It has no zone, which has a meaning on
+// one host only.
 func TestIPv6ServiceNameFaults(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{

@@ -21,7 +21,7 @@ const goodX = `"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMl
 
 // answerSet has the network answer with a set as it is, at every URL.
 func (n *network) answerSet(set string) {
-	n.answers(func(*http.Request) (*http.Response, error) {
+	n.setAnswer(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(set))}, nil
 	})
 }
@@ -52,15 +52,15 @@ func TestEmptySetReplaces(t *testing.T) {
 				if set.Keys != 0 || set.Skipped != tt.skipped || set.Cause != "" || set.Failures != 0 || time.Since(set.Fetched) > time.Minute {
 					t.Errorf("key set %+v", set)
 				}
-				r.logged(t, 1, "key set has no usable key")
-				r.logged(t, 0, "key set cannot be fetched")
-				n.answers(down)
+				r.expectLogged(t, 1, "key set has no usable key")
+				r.expectLogged(t, 0, "key set cannot be fetched")
+				n.setAnswer(down)
 				<-time.After(5 * time.Minute)
 				r.expect(t, http.StatusServiceUnavailable, h) // it may have a key again
 				n.publish("max-age=60", h)
 				<-time.After(time.Minute)
 				r.expect(t, http.StatusOK, h)
-				r.logged(t, 1, "key set has usable keys again")
+				r.expectLogged(t, 1, "key set has usable keys again")
 			})
 		})
 	}
@@ -96,13 +96,13 @@ func TestEmptyFirstSet(t *testing.T) {
 		n.answerSet(`{"keys":[]}`)
 		r := startDiscovery(t, n, s)
 		r.expect(t, http.StatusUnauthorized, h)
-		r.logged(t, 1, "key set has no usable key")
+		r.expectLogged(t, 1, "key set has no usable key")
 	})
 }
 
 // flood sends reads in herald's name with kids made up, ten each second, and does not wait for
 // their answers.
-func (r *reload) flood(t *testing.T, span time.Duration) {
+func (r *runningVerifier) flood(t *testing.T, span time.Duration) {
 	t.Helper()
 	var calls sync.WaitGroup
 	for _, req := range forgedKids(t, herald, int(span/(100*time.Millisecond))) {
@@ -119,7 +119,7 @@ func (r *reload) flood(t *testing.T, span time.Duration) {
 func TestFloodHasOneBudget(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(n *network, h *svcauthtest.Issuer){
-		"never fetched":     func(n *network, _ *svcauthtest.Issuer) { n.answers(down) },
+		"never fetched":     func(n *network, _ *svcauthtest.Issuer) { n.setAnswer(down) },
 		"fetched":           func(n *network, h *svcauthtest.Issuer) { n.publish("max-age=900", h) },
 		"fetched and empty": func(n *network, _ *svcauthtest.Issuer) { n.publish("max-age=900") },
 	} {
@@ -135,7 +135,7 @@ func TestFloodHasOneBudget(t *testing.T) {
 					t.Errorf("%d fetches in 40 s", fetches)
 				}
 				spent := time.Now()
-				n.answers(down)
+				n.setAnswer(down)
 				r.flood(t, 2*time.Minute)
 				if fetches := n.fetches(spent); fetches > 14 {
 					t.Errorf("%d fetches in 2 minutes", fetches)
@@ -173,7 +173,7 @@ func TestLateIssuer(t *testing.T) {
 			r := startDiscovery(t, n, s)
 			<-time.After(wait)
 			n.publish("", h)
-			if took, status := r.timed(t, h); status != http.StatusOK || took > time.Second {
+			if took, status := r.timedStatus(t, h); status != http.StatusOK || took > time.Second {
 				t.Errorf("first call after %v: status %d, took %v", wait, status, took)
 			}
 		}
@@ -188,19 +188,19 @@ func TestWaitIsBounded(t *testing.T) {
 		n := &network{answer: down}
 		r := startDiscovery(t, n, s)
 		<-time.After(2 * time.Minute)
-		n.answers(hang)
-		if took, status := r.timed(t, h); status != http.StatusServiceUnavailable || took < 2*time.Second || took > 3*time.Second {
+		n.setAnswer(hang)
+		if took, status := r.timedStatus(t, h); status != http.StatusServiceUnavailable || took < 2*time.Second || took > 3*time.Second {
 			t.Errorf("status %d after %v", status, took)
 		}
-		if took, status := r.timed(t, h); status != http.StatusServiceUnavailable || took > time.Second {
+		if took, status := r.timedStatus(t, h); status != http.StatusServiceUnavailable || took > time.Second {
 			t.Errorf("second call: status %d after %v", status, took) // the fetch may have begun after the first
 		}
-		n.answers(down)
+		n.setAnswer(down)
 		<-time.After(time.Minute)
 		r.flood(t, time.Minute) // spends the budget
 		var longest time.Duration
 		for range 60 {
-			took, status := r.timed(t, h)
+			took, status := r.timedStatus(t, h)
 			if longest = max(longest, took); status != http.StatusServiceUnavailable {
 				t.Errorf("status %d", status)
 			}
@@ -246,7 +246,7 @@ func TestFewWait(t *testing.T) {
 
 // publishFor has the network answer at each host with the keys of that issuer.
 func (n *network) publishFor(sets map[string]keySet) {
-	n.answers(func(r *http.Request) (*http.Response, error) {
+	n.setAnswer(func(r *http.Request) (*http.Response, error) {
 		recorder := httptest.NewRecorder()
 		keys.Handler(sets["https://"+r.URL.Host+"/"]).ServeHTTP(recorder, r)
 		res := recorder.Result()
@@ -256,7 +256,7 @@ func (n *network) publishFor(sets map[string]keySet) {
 }
 
 // expectBy checks what the verifier answers to a read in an issuer's name, signed with a key.
-func (r *reload) expectBy(t *testing.T, status int, issuer string, key *keys.Private) {
+func (r *runningVerifier) expectBy(t *testing.T, status int, issuer string, key *keys.Private) {
 	t.Helper()
 	signer := newSigner(t, func(c *svcauth.SignerConfig) { c.Issuer, c.Key = issuer, key })
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, census+"user/42/", nil)
@@ -280,8 +280,8 @@ func TestFetchedKeyOfFile(t *testing.T) {
 		<-time.After(5 * time.Minute)
 		r.expect(t, http.StatusOK, h, s)
 		r.expectBy(t, http.StatusUnauthorized, herald, s.Key)
-		r.logged(t, 1, "key skipped")
-		r.logged(t, 1, `the key `+s.Key.ID()+` is that of the issuer \"https://shop.service/\" too`)
+		r.expectLogged(t, 1, "key skipped")
+		r.expectLogged(t, 1, `the key `+s.Key.ID()+` is that of the issuer \"https://shop.service/\" too`)
 		if set := r.verifier.Stats().KeySets[0]; set.Keys != 1 || set.Skipped != 1 || set.Cause != "" {
 			t.Errorf("key set %+v", set)
 		}
@@ -289,13 +289,13 @@ func TestFetchedKeyOfFile(t *testing.T) {
 }
 
 // startTwo returns a verifier that discovers the keys of herald and of another.
-func startTwo(t *testing.T, n *network) *reload {
+func startTwo(t *testing.T, n *network) *runningVerifier {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "trust.yaml")
 	writeTrust(t, file, svcauthtest.NewIssuer(t, shop))
 	addDiscovery(t, file, herald)
 	addDiscovery(t, file, another)
-	return n.trusting(t, file)
+	return n.startVerifier(t, file)
 }
 
 // Of two published sets the one that had a key first keeps it: whoever copies it disables nobody
@@ -312,7 +312,7 @@ func TestFetchedKeyOfAnotherSet(t *testing.T) {
 		<-time.After(5 * time.Minute)
 		r.expect(t, http.StatusOK, h, a)
 		r.expectBy(t, http.StatusUnauthorized, another, h.Key)
-		r.logged(t, 1, "key skipped")
+		r.expectLogged(t, 1, "key skipped")
 
 		n.publishFor(map[string]keySet{another: {a.Key, h.Key}})
 		<-time.After(3 * time.Minute)
@@ -358,19 +358,19 @@ func TestReloadMovesKeys(t *testing.T) {
 		writeTrust(t, r.file, s) // has the key in a file
 		addDiscovery(t, r.file, herald)
 		addDiscovery(t, r.file, another)
-		r.look()
+		r.awaitReload()
 		r.expect(t, http.StatusOK, h, a, s)
 		r.expectBy(t, http.StatusUnauthorized, herald, s.Key)
-		r.logged(t, 1, "key skipped")
+		r.expectLogged(t, 1, "key skipped")
 		<-time.After(3 * time.Minute)
-		r.logged(t, 1, "key skipped")
+		r.expectLogged(t, 1, "key skipped")
 
 		n.publishFor(map[string]keySet{herald: {h.Key, s.Key}, another: {a.Key, h.Key}})
 		<-time.After(3 * time.Minute)
 		r.expectBy(t, http.StatusUnauthorized, another, h.Key)
 		writeTrust(t, r.file, s) // and herald is gone
 		addDiscovery(t, r.file, another)
-		r.look()
+		r.awaitReload()
 		<-time.After(3 * time.Minute)
 		r.expect(t, http.StatusUnauthorized, h)
 		r.expectBy(t, http.StatusOK, another, h.Key)

@@ -51,10 +51,10 @@ func (p *publisher) start(t *testing.T) {
 	p.issuer = p.URL + "/"
 }
 
-func (p *publisher) answers(h http.Handler) { p.answer.Store(&h) }
+func (p *publisher) setAnswer(h http.Handler) { p.answer.Store(&h) }
 
 func (p *publisher) publishes(published ...*keys.Private) {
-	p.answers(keys.Handler(keySet(published)))
+	p.setAnswer(keys.Handler(keySet(published)))
 }
 
 // discover returns a verifier that discovers the publisher's keys.
@@ -215,7 +215,7 @@ func TestBadKeyAmongGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	bad := `{"keys":[{` + goodX + `,"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"},{"kty":"oct","k":"c2VjcmV0"},`
-	p.answers(staticJWKS(bytes.Replace(set, []byte(`{"keys":[`), []byte(bad), 1)))
+	p.setAnswer(staticJWKS(bytes.Replace(set, []byte(`{"keys":[`), []byte(bad), 1)))
 	verifier := p.discover(t, "")
 	if status := statusOf(verifier, p.signedBy(t, key)); status != http.StatusOK {
 		t.Errorf("status %d for the good key", status)
@@ -277,7 +277,7 @@ func TestNoKeySet(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			p := newPublisher(t)
-			p.answers(tt.answer)
+			p.setAnswer(tt.answer)
 			verifier := p.discover(t, "")
 			if status := statusOf(verifier, p.signedBy(t, key)); status != http.StatusServiceUnavailable {
 				t.Errorf("status %d", status)

@@ -20,24 +20,23 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A reload is a verifier whose trust file is changed under it, on a clock that runs as fast as it
-// can.
-type reload struct {
+// A runningVerifier is a verifier, its log, and its trust file, which the test changes.
+type runningVerifier struct {
 	file     string
 	verifier *svcauth.Verifier
 	log      logBuffer
 }
 
-// inBubble runs a test on a clock of its own, on which waiting takes no time.
+// inBubble runs a test in a bubble of synctest, in which waiting takes no time.
 func inBubble(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, test)
 }
 
-func startReload(t *testing.T, file string) *reload {
+func startVerifier(t *testing.T, file string) *runningVerifier {
 	t.Helper()
-	r := &reload{file: file}
+	r := &runningVerifier{file: file}
 	var err error
 	r.verifier, err = svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: census, TrustFile: file, Replay: svcauth.NewMemoryReplay(),
@@ -50,14 +49,14 @@ func startReload(t *testing.T, file string) *reload {
 	return r
 }
 
-// look lets the verifier look at its files.
-func (r *reload) look() {
+// awaitReload waits until the verifier has read its changed files.
+func (r *runningVerifier) awaitReload() {
 	<-time.After(3 * time.Second)
 	synctest.Wait()
 }
 
-// status returns what the verifier answers to a call by issuer.
-func (r *reload) status(t *testing.T, issuer *svcauthtest.Issuer) int {
+// status returns the status that the verifier answers to a call by issuer.
+func (r *runningVerifier) status(t *testing.T, issuer *svcauthtest.Issuer) int {
 	t.Helper()
 	req := httptest.NewRequest(http.MethodGet, census+"user/42/", nil)
 	issuer.Sign(t, req, census, user21)
@@ -66,8 +65,8 @@ func (r *reload) status(t *testing.T, issuer *svcauthtest.Issuer) int {
 	return res.Code
 }
 
-// expect checks what the verifier answers to some issuers.
-func (r *reload) expect(t *testing.T, status int, issuers ...*svcauthtest.Issuer) {
+// expect checks the status that the verifier answers to a call by each issuer.
+func (r *runningVerifier) expect(t *testing.T, status int, issuers ...*svcauthtest.Issuer) {
 	t.Helper()
 	for _, issuer := range issuers {
 		if got := r.status(t, issuer); got != status {
@@ -76,8 +75,8 @@ func (r *reload) expect(t *testing.T, status int, issuers ...*svcauthtest.Issuer
 	}
 }
 
-// logged checks how often a line has been logged.
-func (r *reload) logged(t *testing.T, times int, text string) {
+// expectLogged checks how many times a text has been logged.
+func (r *runningVerifier) expectLogged(t *testing.T, times int, text string) {
 	t.Helper()
 	if got := strings.Count(r.log.String(), text); got != times {
 		t.Errorf("%q logged %d times, want %d:\n%s", text, got, times, r.log.String())
@@ -115,19 +114,19 @@ func TestReloadChange(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
 		file := filepath.Join(t.TempDir(), "trust.yaml")
 		writeTrust(t, file, h)
-		r := startReload(t, file)
+		r := startVerifier(t, file)
 		r.expect(t, http.StatusOK, h)
 		r.expect(t, http.StatusUnauthorized, s)
 
 		writeTrust(t, file, h, s)
-		r.look()
+		r.awaitReload()
 		r.expect(t, http.StatusOK, h, s)
 		writeTrust(t, file, s)
-		r.look()
+		r.awaitReload()
 		r.expect(t, http.StatusUnauthorized, h)
 		r.expect(t, http.StatusOK, s)
-		r.look()
-		r.logged(t, 2, "trust file is in force")
+		r.awaitReload()
+		r.expectLogged(t, 2, "trust file is in force")
 	})
 }
 
@@ -136,27 +135,27 @@ func TestReloadBadEdit(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
 		file := filepath.Join(t.TempDir(), "trust.yaml")
 		writeTrust(t, file, h)
-		r := startReload(t, file)
+		r := startVerifier(t, file)
 
 		replaceFile(t, file, []byte("issuers:\n  - isuer: https://shop.service/\n"))
-		r.look()
-		r.look()
+		r.awaitReload()
+		r.awaitReload()
 		r.expect(t, http.StatusOK, h)
-		r.logged(t, 1, "trust file is bad, the one before stays in force")
-		r.logged(t, 1, file+`:2: unknown key`)
+		r.expectLogged(t, 1, "trust file is bad, the one before stays in force")
+		r.expectLogged(t, 1, file+`:2: unknown key`)
 
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
-		r.look()
+		r.awaitReload()
 		r.expect(t, http.StatusOK, h)
-		r.logged(t, 2, "trust file is bad, the one before stays in force")
+		r.expectLogged(t, 2, "trust file is bad, the one before stays in force")
 
 		writeTrust(t, file, h) // as it was
-		r.look()
-		r.logged(t, 1, "trust file is in force")
+		r.awaitReload()
+		r.expectLogged(t, 1, "trust file is in force")
 		writeTrust(t, file, s)
-		r.look()
+		r.awaitReload()
 		r.expect(t, http.StatusOK, s)
 		r.expect(t, http.StatusUnauthorized, h)
 	})
@@ -170,21 +169,21 @@ func TestReloadKeyFile(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "trust.yaml")
 		key := filepath.Join(filepath.Dir(file), "herald.service.pem")
 		writeTrust(t, file, before)
-		r := startReload(t, file)
+		r := startVerifier(t, file)
 		r.expect(t, http.StatusOK, before)
 		r.expect(t, http.StatusUnauthorized, after)
 
 		replaceFile(t, key, []byte("-----BEGIN"))
-		r.look()
+		r.awaitReload()
 		r.expect(t, http.StatusOK, before)
-		r.logged(t, 1, "herald.service.pem: neither PEM public keys nor a JWK Set")
+		r.expectLogged(t, 1, "herald.service.pem: neither PEM public keys nor a JWK Set")
 
 		public, err := after.Key.PublicPEM()
 		if err != nil {
 			t.Fatal(err)
 		}
 		replaceFile(t, key, public)
-		r.look()
+		r.awaitReload()
 		r.expect(t, http.StatusUnauthorized, before)
 		r.expect(t, http.StatusOK, after)
 	})
@@ -216,11 +215,11 @@ func TestReloadSymlinkSwap(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		r := startReload(t, filepath.Join(dir, "trust.yaml"))
+		r := startVerifier(t, filepath.Join(dir, "trust.yaml"))
 		r.expect(t, http.StatusOK, before)
 		r.expect(t, http.StatusUnauthorized, after)
 		link("2")
-		r.look()
+		r.awaitReload()
 		r.expect(t, http.StatusUnauthorized, before)
 		r.expect(t, http.StatusOK, after)
 	})
@@ -232,20 +231,20 @@ func TestReloadIrregularFile(t *testing.T) {
 		h := svcauthtest.NewIssuer(t, herald)
 		file := filepath.Join(t.TempDir(), "trust.yaml")
 		writeTrust(t, file, h)
-		r := startReload(t, file)
+		r := startVerifier(t, file)
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
 		if err := syscall.Mkfifo(file, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r.look()
+		r.awaitReload()
 		r.expect(t, http.StatusOK, h)
-		r.logged(t, 1, "is not a regular file")
+		r.expectLogged(t, 1, "is not a regular file")
 		replaceFile(t, file, bytes.Repeat([]byte("# much\n"), 1<<18))
-		r.look()
+		r.awaitReload()
 		r.expect(t, http.StatusOK, h)
-		r.logged(t, 1, "at most 1048576 are read")
+		r.expectLogged(t, 1, "at most 1048576 are read")
 	})
 }
 
@@ -255,10 +254,10 @@ func TestReloadAfterClose(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
 		file := filepath.Join(t.TempDir(), "trust.yaml")
 		writeTrust(t, file, h)
-		r := startReload(t, file)
+		r := startVerifier(t, file)
 		r.verifier.Close()
 		writeTrust(t, file, s)
-		r.look()
+		r.awaitReload()
 		r.expect(t, http.StatusOK, h)
 		r.expect(t, http.StatusUnauthorized, s)
 	})
@@ -281,17 +280,17 @@ func TestReloadHalfWritten(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
 		file := filepath.Join(t.TempDir(), "trust.yaml")
 		writeTrust(t, file, h, s)
-		r := startReload(t, file)
+		r := startVerifier(t, file)
 		<-time.After(1990 * time.Millisecond)
 		writeTrust(t, file, h) // the half of it, just before the look
 		<-time.After(60 * time.Millisecond)
 		writeTrust(t, file, h, s, svcauthtest.NewIssuer(t, another))
 		<-time.After(time.Second)
 		r.expect(t, http.StatusOK, h, s)
-		r.logged(t, 0, "trust file is in force")
-		r.look()
+		r.expectLogged(t, 0, "trust file is in force")
+		r.awaitReload()
 		r.expect(t, http.StatusOK, h, s)
-		r.logged(t, 1, "issuers=3")
+		r.expectLogged(t, 1, "issuers=3")
 	})
 }
 
@@ -307,7 +306,7 @@ func TestReloadUnderLoad(t *testing.T) {
 				"act_for: ['https://census.service/%d/*', 'https://census.service/user/*']}]", herald, n, n))
 		}
 		edition(1)
-		r := startReload(t, file)
+		r := startVerifier(t, file)
 		status := func(path string, subject svcauth.Subject) int {
 			req := httptest.NewRequest(http.MethodGet, census+path, nil)
 			h.Sign(t, req, census, subject)

@@ -62,7 +62,7 @@ func TestRotationUnderLoad(t *testing.T) {
 		replicas := []*keys.Files{loadKeys(t, dir), loadKeys(t, dir)}
 		n := &network{}
 		var served atomic.Int64
-		n.answers(func(r *http.Request) (*http.Response, error) { // now by one replica, now by the other
+		n.setAnswer(func(r *http.Request) (*http.Response, error) { // now by one replica, now by the other
 			replica := served.Add(1) % 2
 			res := httptest.NewRecorder()
 			keys.Handler(replicas[replica]).ServeHTTP(res, r)
@@ -70,7 +70,7 @@ func TestRotationUnderLoad(t *testing.T) {
 		})
 		file := filepath.Join(t.TempDir(), "trust.yaml")
 		writeFile(t, file, []byte("issuers: [{issuer: https://herald.service/, keys: discover, allow: [GET /user/*]}]"))
-		receivers := []*reload{n.trusting(t, file)}
+		receivers := []*runningVerifier{n.startVerifier(t, file)}
 		synctest.Wait()
 		signed := map[string]int{}
 		call := func() {
@@ -103,7 +103,7 @@ func TestRotationUnderLoad(t *testing.T) {
 				}
 			}
 			if minute == 30 {
-				receivers = append(receivers, n.trusting(t, file))
+				receivers = append(receivers, n.startVerifier(t, file))
 				synctest.Wait()
 			}
 			for range 4 {

@@ -20,7 +20,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A slowBody is a request body that something happens before.
+// A slowBody is a request body that calls before when its first byte is read.
 type slowBody struct {
 	before func()
 	io.Reader
@@ -34,21 +34,21 @@ func (b *slowBody) Read(p []byte) (int, error) {
 	return b.Reader.Read(p)
 }
 
-// The trust entries of herald that the tests of held calls start from; %s is where its keys are.
+// The trust entries of herald at the start of the tests with slow bodies; %s stands for its keys.
 const (
 	boundWriter    = "issuers: [{issuer: https://herald.service/, keys: %s, allow: [POST /user/, GET /user/*], act_for: ['https://census.service/user/*']}]"
 	articleWriter  = "issuers: [{issuer: https://herald.service/, keys: %s, profile: article, allow: [POST /user/], act_for: ['https://census.service/user/*']}]"
 	noExpiryWriter = "issuers: [{issuer: https://herald.service/, keys: %s, profile: article, insecure_no_expiry: true, allow: [POST /user/], act_for: ['https://census.service/user/*']}]"
 )
 
-// newHeld returns a verifier that trusts herald under the entry, and a maker of requests that all
-// have one token of herald.
-func newHeld(t *testing.T, entry string) (r *regular, request func(before func()) *http.Request) {
+// newSlowBodyTest returns a verifier that trusts herald by the entry, and a function that makes
+// requests with a slow body. All of them have the same token of herald.
+func newSlowBodyTest(t *testing.T, entry string) (r *heraldTest, request func(before func()) *http.Request) {
 	t.Helper()
 	f := newForger(t, keys.EdDSA)
-	r = &regular{reload: &reload{file: filepath.Join(t.TempDir(), "trust.yaml")}, key: loadKey(t, f.key.(crypto.Signer))}
-	r.trusts(t, entry, r.key)
-	r.reload = startReload(t, r.file)
+	r = &heraldTest{runningVerifier: &runningVerifier{file: filepath.Join(t.TempDir(), "trust.yaml")}, key: loadKey(t, f.key.(crypto.Signer))}
+	r.writeEntry(t, entry, r.key)
+	r.runningVerifier = startVerifier(t, r.file)
 	c := newCall(t, &world{now: time.Now()}, herald, f, "svcauth+jwt")
 	switch {
 	case strings.Contains(entry, "profile: article"):
@@ -73,22 +73,22 @@ func newHeld(t *testing.T, entry string) (r *regular, request func(before func()
 	}
 }
 
-// A token that works once does not work again by a body that arrives when the first use is
-// forgotten, nor is it of use at all when its time ends before its body.
+// A call whose token expires before its body arrives is refused, whether the token was used before
+// or not. When it was used, the record of that use may be deleted by then.
 func TestSlowBodyOutlivesToken(t *testing.T) {
 	t.Parallel()
 	for name, entry := range map[string]string{"bound": boundWriter, "article": articleWriter} {
 		for _, used := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, used before: %t", name, used), func(t *testing.T) {
 				inBubble(t, func(t *testing.T) {
-					r, request := newHeld(t, entry)
+					r, request := newSlowBodyTest(t, entry)
 					if used {
-						if status := r.again(request(nil)); status != http.StatusOK {
+						if status := r.verify(request(nil)); status != http.StatusOK {
 							t.Fatalf("status %d for the first use: %s", status, r.log.String())
 						}
 					}
-					held := request(func() { <-time.After(72 * time.Second) })
-					if status := r.again(held); status != http.StatusUnauthorized || r.check != svcauth.CheckTime {
+					req := request(func() { <-time.After(72 * time.Second) })
+					if status := r.verify(req); status != http.StatusUnauthorized || r.check != svcauth.CheckTime {
 						t.Errorf("status %d by check %q", status, r.check)
 					}
 				})
@@ -97,18 +97,18 @@ func TestSlowBodyOutlivesToken(t *testing.T) {
 	}
 }
 
-// A call that is held open by its body is checked against the trust file and the keys that are in
-// force when it ends.
-func TestHeldCallIsCheckedAgain(t *testing.T) {
+// A call whose body arrives late is checked against the trust file and the keys that are in force
+// when the body has arrived.
+func TestSlowBodyIsCheckedAgain(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		entry  string
-		change func(*testing.T, *regular)
+		change func(*testing.T, *heraldTest)
 		status int
 		check  svcauth.Check
 	}{
-		{"nothing", boundWriter, func(*testing.T, *regular) {}, 200, ""},
+		{"no change", boundWriter, func(*testing.T, *heraldTest) {}, 200, ""},
 		{"issuer is gone", boundWriter, edit(herald, "https://other.service/"), 401, svcauth.CheckIssuer},
 		{"another profile", boundWriter, edit("allow:", "profile: article, allow:"), 401, svcauth.CheckType},
 		{"article is no longer accepted", articleWriter, edit("profile: article, ", ""), 401, svcauth.CheckType},
@@ -116,18 +116,18 @@ func TestHeldCallIsCheckedAgain(t *testing.T) {
 		{"no expiry is no longer allowed", noExpiryWriter, edit("insecure_no_expiry: true, ", ""), 401, svcauth.CheckTime},
 		{"call is no longer allowed", boundWriter, edit("POST /user/, ", ""), 403, svcauth.CheckAllow},
 		{"subject is no longer allowed", boundWriter, edit("service/user/*'", "service/admin/*'"), 403, svcauth.CheckSubject},
-		{"key is gone", boundWriter, func(t *testing.T, r *regular) { r.trusts(t, boundWriter, generateKey(t, keys.EdDSA)) }, 401, svcauth.CheckKey},
-		{"the kid is another key's", boundWriter, underSameKid(boundWriter), 401, svcauth.CheckSignature},
+		{"key is gone", boundWriter, func(t *testing.T, r *heraldTest) { r.writeEntry(t, boundWriter, generateKey(t, keys.EdDSA)) }, 401, svcauth.CheckKey},
+		{"another key has the kid", boundWriter, underSameKid(boundWriter), 401, svcauth.CheckSignature},
 		{"more is allowed", boundWriter, edit("allow: [", "allow: [PUT /user/, "), 200, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				r, request := newHeld(t, tt.entry)
-				held := request(func() {
+				r, request := newSlowBodyTest(t, tt.entry)
+				req := request(func() {
 					tt.change(t, r)
-					r.look()
+					r.awaitReload()
 				})
-				if status := r.again(held); status != tt.status || r.check != tt.check {
+				if status := r.verify(req); status != tt.status || r.check != tt.check {
 					t.Errorf("status %d by check %q, want %d by %q", status, r.check, tt.status, tt.check)
 				}
 				if tt.status == http.StatusOK {
@@ -143,13 +143,13 @@ func TestHeldCallIsCheckedAgain(t *testing.T) {
 	}
 }
 
-// What the handler learns of its caller is what the trust file says when the body has been read.
-func TestHeldCallGetsNewPower(t *testing.T) {
+// The handler gets the caller as the trust file describes it when the body has been read.
+func TestSlowBodyLosesAdmin(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		r, request := newHeld(t, strings.Replace(boundWriter, "allow:", "admin: true, allow:", 1))
+		r, request := newSlowBodyTest(t, strings.Replace(boundWriter, "allow:", "admin: true, allow:", 1))
 		passed, err := r.verifier.Verify(request(func() {
 			edit("admin: true, ", "")(t, r)
-			r.look()
+			r.awaitReload()
 		}), maxBody)
 		if err != nil {
 			t.Fatal(err)
@@ -160,16 +160,16 @@ func TestHeldCallGetsNewPower(t *testing.T) {
 	})
 }
 
-// A call that waits for its issuer's first keys is checked against the clock and the trust file as
-// they are when the keys have come.
+// A call that waits for the first keys of its issuer is checked against the trust file that is in
+// force when the keys have arrived.
 func TestCallWaitsForKeys(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		change func(*testing.T, *regular)
+		change func(*testing.T, *heraldTest)
 		status int
 	}{
-		{"nothing", func(*testing.T, *regular) {}, http.StatusOK},
+		{"no change", func(*testing.T, *heraldTest) {}, http.StatusOK},
 		{"call is no longer allowed", edit("GET /user/*", "GET /users/*"), http.StatusForbidden},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -184,34 +184,34 @@ func TestCallWaitsForKeys(t *testing.T) {
 				file := filepath.Join(t.TempDir(), "trust.yaml")
 				writeFile(t, file, []byte("issuers:\n"))
 				addDiscovery(t, file, herald)
-				r := n.trusting(t, file)
-				tt.change(t, &regular{reload: r})
+				r := n.startVerifier(t, file)
+				tt.change(t, &heraldTest{runningVerifier: r})
 				r.expect(t, tt.status, h)
 			})
 		})
 	}
 }
 
-// A session token's body is read by the handler, whose reading fails when the token, or the trust
-// in its issuer, ends before the body.
-func TestHeldSession(t *testing.T) {
+// The handler itself reads the body of a call with a session token. The read fails if the token
+// expires, or its issuer is no longer trusted, before the body has arrived.
+func TestSlowSessionBody(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		change func(*testing.T, *regular)
+		change func(*testing.T, *heraldTest)
 		check  svcauth.Check
 	}{
-		{"nothing", func(*testing.T, *regular) {}, ""},
-		{"expired", func(*testing.T, *regular) { <-time.After(16 * time.Minute) }, svcauth.CheckTime},
+		{"no change", func(*testing.T, *heraldTest) {}, ""},
+		{"expired", func(*testing.T, *heraldTest) { <-time.After(16 * time.Minute) }, svcauth.CheckTime},
 		{"issuer is gone", edit(herald, "https://other.service/"), svcauth.CheckIssuer},
-		{"sessions are no longer believed", edit("sessions: true, ", ""), svcauth.CheckType},
+		{"sessions are no longer accepted", edit("sessions: true, ", ""), svcauth.CheckType},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				r, request := newHeld(t, sessionHerald)
+				r, request := newSlowBodyTest(t, sessionHerald)
 				passed, err := r.verifier.Verify(request(func() {
 					tt.change(t, r)
-					r.look()
+					r.awaitReload()
 				}), maxBody)
 				if err != nil {
 					t.Fatal(err)
@@ -231,7 +231,7 @@ func TestHeldSession(t *testing.T) {
 	}
 }
 
-// A slowStore is a replay store that takes its time, before and after it notes a token.
+// A slowStore is a replay store that calls functions before and after it records a token.
 type slowStore struct {
 	svcauth.ReplayStore
 	before, after func()
@@ -244,8 +244,7 @@ func (s *slowStore) Burn(ctx context.Context, issuer, id string, until time.Time
 	return first, err
 }
 
-// A token whose time ends while the replay store is asked, or whose issuer is then no longer
-// trusted, is refused.
+// A token that expires while the replay store is asked is refused.
 func TestSlowStore(t *testing.T) {
 	t.Parallel()
 	nothing := func() {}
@@ -271,9 +270,9 @@ func TestSlowStore(t *testing.T) {
 	}
 }
 
-// Over the wire, a call whose token expires after the go-ahead for its body is refused, and its
-// connection serves the next.
-func TestHeldOnTheWire(t *testing.T) {
+// Over HTTP, a call whose token expires between 100 Continue and the body is refused, and its
+// connection is used for the next call.
+func TestSlowBodyOverHTTP(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for name, valid := range map[string]kind{"bound": boundWrite, "article": articleWrite} {
@@ -290,7 +289,7 @@ func TestHeldOnTheWire(t *testing.T) {
 		for _, ahead := range []time.Duration{72 * time.Second, 0} {
 			fmt.Fprintf(conn, "POST /user/ HTTP/1.1\r\nHost: census.service\r\nJWT: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", c.token, len(c.body))
 			if res, err := http.ReadResponse(answers, nil); err != nil || res.StatusCode != http.StatusContinue {
-				t.Fatalf("%s: no go-ahead: %v", name, err)
+				t.Fatalf("%s: no 100 Continue: %v", name, err)
 			}
 			w.ahead.Store(int64(ahead))
 			_, _ = io.WriteString(conn, c.body)
