@@ -33,8 +33,8 @@ const (
 	sessionHerald  = "issuers: [{issuer: https://herald.service/, keys: %s, sessions: true, allow: [GET /user/*]}]"
 )
 
-// newHeraldTest trusts herald by the entry, and has a token of herald accepted twice, so that it is
-// cached.
+// newHeraldTest returns a heraldTest with this trust entry. Its token has been accepted twice, so
+// that it is cached.
 func newHeraldTest(t *testing.T, entry string) *heraldTest {
 	t.Helper()
 	f := newForger(t, keys.EdDSA)

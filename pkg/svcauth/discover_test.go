@@ -72,7 +72,7 @@ func (n *network) publish(cacheControl string, issuers ...*svcauthtest.Issuer) {
 
 func down(*http.Request) (*http.Response, error) { return nil, errors.New("no route to host") }
 
-// hang does not answer until the fetch is canceled.
+// hang does not answer before the context of the fetch is done.
 func hang(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
@@ -122,7 +122,7 @@ func (n *network) startVerifier(t *testing.T, file string) *runningVerifier {
 
 func addDiscovery(t *testing.T, file, issuer string) {
 	t.Helper()
-	writeTrustText(t, file, "  - issuer: "+issuer+"\n    keys: discover\n    allow: [GET /user/*]\n    act_for: [https://census.service/user/*]\n")
+	addTrustText(t, file, "  - issuer: "+issuer+"\n    keys: discover\n    allow: [GET /user/*]\n    act_for: [https://census.service/user/*]\n")
 }
 
 // timedStatus returns how long the verifier takes to answer a call by issuer, and the status.

@@ -18,8 +18,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// Census lets Herald read users on behalf of Census's users, and its handler asks who calls and for
-// whom.
+// Census allows Herald to read users on behalf of its own users. The handler asks who calls, and
+// for whom.
 func ExampleVerifier_Require() {
 	key, dir, remove := exampleFiles("herald.pub.pem", `
 issuers:
@@ -48,7 +48,7 @@ issuers:
 	})
 	handler := verifier.Require(64 << 10)(mux)
 
-	// What Herald does for each call, here without its Transport.
+	// Herald does this for each call, usually with a Transport.
 	herald, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://herald.service/", Key: key})
 	if err != nil {
 		panic(err)
@@ -63,7 +63,7 @@ issuers:
 	// Output: 200 https://herald.service/ reads user 42 for https://census.service/user/21/
 }
 
-// Herald signs all its calls to Census. Whom a call acts for is in the request's context.
+// Herald signs all its calls to Census. The request's context names the user that a call acts for.
 func ExampleTransport() {
 	census, key, stop := startCensus()
 	defer stop()
@@ -108,8 +108,8 @@ func ExampleTransport() {
 	// Get "https://elsewhere.service/": svcauth: the request goes to https://elsewhere.service/, not to https://census.service/
 }
 
-// Herald receives calls from another.service, which signs as the article prints it. The profile is
-// named for that issuer alone: it is the weaker one, and never the default.
+// Herald receives calls from another.service, which signs tokens as in the article. Only the trust
+// entry of that issuer has the article profile, which is the weaker one and never the default.
 func ExampleNewVerifier_article() {
 	key, dir, remove := exampleFiles("another.pub.pem", `
 issuers:
@@ -158,7 +158,7 @@ issuers:
 	// 200 a notification for https://census.service/user/21/
 }
 
-// A handler verifies by itself, and answers refusals in its own words.
+// A handler verifies requests itself, and answers refusals in its own words.
 func ExampleVerifier_Verify() {
 	key, dir, remove := exampleFiles("herald.pub.pem", `
 issuers:
@@ -182,7 +182,7 @@ issuers:
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		r, err := verifier.Verify(r, 64<<10)
 		if refusal, ok := errors.AsType[*svcauth.Refusal](err); ok {
-			http.Error(w, "not for you", refusal.Status) // the operator knows more: refusal.Check
+			http.Error(w, "not for you", refusal.Status) // refusal.Check is for the log
 			return
 		}
 		subject, _ := svcauth.SubjectFrom(r.Context())
@@ -260,7 +260,7 @@ func ExampleVerifier_VerifyCall() {
 	// again: refused by check replay
 }
 
-// Census gives a user a token with which to call Herald in person.
+// Census gives a user a token for the user's own calls to Herald.
 func ExampleSigner_SessionToken() {
 	key, err := keys.Generate(keys.EdDSA)
 	if err != nil {
@@ -282,8 +282,7 @@ func ExampleSigner_SessionToken() {
 	// svcauth: "https://elsewhere.service/user/21/" is no user of https://census.service/
 }
 
-// exampleFiles makes a key, and in a new directory its public half and the trust.yaml that names
-// it.
+// exampleFiles makes a key, and a directory with its public key and the trust.yaml that names it.
 func exampleFiles(keyFile, trustText string) (key *keys.Private, dir string, remove func()) {
 	key, err := keys.Generate(keys.EdDSA)
 	if err != nil {
@@ -304,19 +303,19 @@ func exampleFiles(keyFile, trustText string) (key *keys.Private, dir string, rem
 	return key, dir, func() { _ = os.RemoveAll(dir) }
 }
 
-// A local is a service at the other end of a wire that an example has no need of.
-type local struct{ http.Handler }
+// A handlerTransport is an HTTP transport that calls a handler, without a network.
+type handlerTransport struct{ http.Handler }
 
 // RoundTrip implements http.RoundTripper.
-func (l local) RoundTrip(r *http.Request) (*http.Response, error) {
+func (l handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	res := httptest.NewRecorder()
 	l.ServeHTTP(res, r)
 	return res.Result(), nil
 }
 
-// startCensus returns a Census that says what it got and for whom, and the key of Herald, which it
-// lets post users.
-func startCensus() (census local, heraldKey *keys.Private, stop func()) {
+// startCensus returns a Census that answers with the body and the subject of a request, and the key
+// of Herald, which may post users.
+func startCensus() (census handlerTransport, heraldKey *keys.Private, stop func()) {
 	key, dir, remove := exampleFiles("herald.pub.pem", `
 issuers:
   - issuer: https://herald.service/
@@ -335,5 +334,5 @@ issuers:
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s for %s", body, subject)
 	}))
-	return local{handler}, key, func() { verifier.Close(); remove() }
+	return handlerTransport{handler}, key, func() { verifier.Close(); remove() }
 }

@@ -13,19 +13,19 @@ func ReadToken(compact string) (header, claims map[string]any, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	header = present(map[string]any{"alg": t.header.alg, "kid": t.header.kid})
+	header = withoutEmpty(map[string]any{"alg": t.header.alg, "kid": t.header.kid})
 	if t.header.hasTyp {
 		header["typ"] = t.header.typ
 	}
 	c := t.claims
-	return header, present(map[string]any{
+	return header, withoutEmpty(map[string]any{
 		"iss": c.Issuer, "aud": c.Audience, "sub": c.Subject, "jti": c.ID, "htm": c.Method, "htu": c.URL, "bdy": c.Body,
 		"iat": c.IssuedAt, "nbf": c.NotBefore, "exp": c.ExpiresAt,
 	}), nil
 }
 
-// present removes empty values.
-func present(all map[string]any) map[string]any {
+// withoutEmpty removes the empty values.
+func withoutEmpty(all map[string]any) map[string]any {
 	for name, value := range all {
 		if value == "" || value == int64(0) {
 			delete(all, name)

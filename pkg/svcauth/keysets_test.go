@@ -19,15 +19,15 @@ import (
 // goodX are the members of the public key of RFC 8037, appendix A.
 const goodX = `"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"`
 
-// answerSet has the network answer with a set as it is, at every URL.
+// answerSet makes the network answer with this text at every URL.
 func (n *network) answerSet(set string) {
 	n.setAnswer(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(set))}, nil
 	})
 }
 
-// A set that was fetched and read replaces the one before, also when it has no key that can be
-// used: the issuer's calls are refused for want of their key, and not answered with 503.
+// A fetched key set replaces the one before, even if it has no usable key. The issuer's calls are
+// then refused because their key is unknown, and not answered with 503.
 func TestEmptySetReplaces(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -56,7 +56,7 @@ func TestEmptySetReplaces(t *testing.T) {
 				r.expectLogged(t, 0, "key set cannot be fetched")
 				n.setAnswer(down)
 				<-time.After(5 * time.Minute)
-				r.expect(t, http.StatusServiceUnavailable, h) // it may have a key again
+				r.expect(t, http.StatusServiceUnavailable, h) // the set may have keys again
 				n.publish("max-age=60", h)
 				<-time.After(time.Minute)
 				r.expect(t, http.StatusOK, h)
@@ -66,8 +66,8 @@ func TestEmptySetReplaces(t *testing.T) {
 	}
 }
 
-// What is no JWK Set does not replace one.
-func TestNoSetIsOutlived(t *testing.T) {
+// An answer that is not a JWK Set does not replace the set before.
+func TestInvalidSetDoesNotReplace(t *testing.T) {
 	t.Parallel()
 	for _, set := range []string{`{}`, `{"error":"try again"}`, `{"keys":null}`, `{"keys":{}}`, `[]`, `{` + goodX + `}`, `{"Keys":[]}`, ``} {
 		t.Run(set, func(t *testing.T) {
@@ -100,13 +100,13 @@ func TestEmptyFirstSet(t *testing.T) {
 	})
 }
 
-// flood sends reads in herald's name with kids made up, ten each second, and does not wait for
-// their answers.
+// flood sends reads with made-up kids in herald's name for that long: ten kids a second, each
+// twice. It returns when all are answered.
 func (r *runningVerifier) flood(t *testing.T, span time.Duration) {
 	t.Helper()
 	var calls sync.WaitGroup
 	for _, req := range forgedKids(t, herald, int(span/(100*time.Millisecond))) {
-		for range 2 { // each kid comes again, as that of a rotation does
+		for range 2 { // each kid comes twice, as the new kid of a rotation does
 			calls.Go(func() { statusOf(r.verifier, req) })
 		}
 		<-time.After(100 * time.Millisecond)
@@ -114,8 +114,8 @@ func (r *runningVerifier) flood(t *testing.T, span time.Duration) {
 	calls.Wait()
 }
 
-// Whatever state a key set is in, calls in the issuer's name bring the fetches beyond the schedule
-// to no more than a budget.
+// Whatever state a key set is in, the number of fetches that calls cause, beyond the scheduled
+// ones, is limited for each issuer.
 func TestFloodHasOneBudget(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range map[string]func(n *network, h *svcauthtest.Issuer){
@@ -163,8 +163,8 @@ func TestFloodKeepsSchedule(t *testing.T) {
 	})
 }
 
-// An issuer that begins long after the receiver: its first call waits for the fetch that it
-// triggers, and passes.
+// The first call of an issuer that starts long after the receiver waits for the fetch that it
+// causes, and is accepted.
 func TestLateIssuer(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		for _, wait := range []time.Duration{5 * time.Second, 9 * time.Second, 10 * time.Minute, 11*time.Minute + 700*time.Millisecond} {
@@ -180,8 +180,8 @@ func TestLateIssuer(t *testing.T) {
 	})
 }
 
-// When the fetch takes longer than calls wait, they are answered with 503 in time, each on its own;
-// so is a call when no fetch is about to begin.
+// A call that waits for a fetch is answered with 503 after three seconds at most. A call is
+// answered with 503, too, when no fetch is about to begin.
 func TestWaitIsBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -212,8 +212,8 @@ func TestWaitIsBounded(t *testing.T) {
 	})
 }
 
-// No more than 256 calls of an issuer wait at a time: the others get 503 at once.
-func TestFewWait(t *testing.T) {
+// At most 256 calls of an issuer wait at a time. The others are answered with 503 at once.
+func TestWaitingCallsAreBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := svcauthtest.NewIssuer(t, shop)
 		r := startDiscovery(t, &network{answer: hang}, s)
@@ -244,7 +244,7 @@ func TestFewWait(t *testing.T) {
 	})
 }
 
-// publishFor has the network answer at each host with the keys of that issuer.
+// publishFor makes the network answer at each host with the keys of that issuer.
 func (n *network) publishFor(sets map[string]keySet) {
 	n.setAnswer(func(r *http.Request) (*http.Response, error) {
 		recorder := httptest.NewRecorder()
@@ -255,7 +255,8 @@ func (n *network) publishFor(sets map[string]keySet) {
 	})
 }
 
-// expectBy checks what the verifier answers to a read in an issuer's name, signed with a key.
+// expectBy checks the status that the verifier answers to a read in the issuer's name, signed with
+// the key.
 func (r *runningVerifier) expectBy(t *testing.T, status int, issuer string, key *keys.Private) {
 	t.Helper()
 	signer := newSigner(t, func(c *svcauth.SignerConfig) { c.Issuer, c.Key = issuer, key })
@@ -268,7 +269,7 @@ func (r *runningVerifier) expectBy(t *testing.T, status int, issuer string, key 
 	}
 }
 
-// A key that a key file gives to one issuer is not taken from the set that another publishes.
+// A key that a key file gives to one issuer is skipped in the set that another issuer publishes.
 func TestFetchedKeyOfFile(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -288,8 +289,8 @@ func TestFetchedKeyOfFile(t *testing.T) {
 	})
 }
 
-// startTwo returns a verifier that discovers the keys of herald and of another.
-func startTwo(t *testing.T, n *network) *runningVerifier {
+// startTwoDiscoveries returns a verifier that discovers the keys of herald and of another.
+func startTwoDiscoveries(t *testing.T, n *network) *runningVerifier {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "trust.yaml")
 	writeTrust(t, file, svcauthtest.NewIssuer(t, shop))
@@ -298,14 +299,15 @@ func startTwo(t *testing.T, n *network) *runningVerifier {
 	return n.startVerifier(t, file)
 }
 
-// Of two published sets the one that had a key first keeps it: whoever copies it disables nobody
-// and gains nothing. When it is given up there, the other may have it.
+// A key that two issuers publish belongs to the one that published it first. So a copied key
+// disables nobody and gives nobody rights. It belongs to the other issuer once the first no longer
+// publishes it.
 func TestFetchedKeyOfAnotherSet(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, a := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, another)
 		n := &network{}
 		n.publishFor(map[string]keySet{herald: {h.Key}, another: {a.Key}})
-		r := startTwo(t, n)
+		r := startTwoDiscoveries(t, n)
 		r.expect(t, http.StatusOK, h, a)
 
 		n.publishFor(map[string]keySet{herald: {h.Key}, another: {a.Key, h.Key}})
@@ -322,13 +324,13 @@ func TestFetchedKeyOfAnotherSet(t *testing.T) {
 	})
 }
 
-// Two sets that have the same key from the beginning: one of them has it.
+// A key that is in two sets when they are first fetched belongs to one of the issuers.
 func TestFetchedKeyInTwoSets(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h := svcauthtest.NewIssuer(t, herald)
 		n := &network{}
 		n.publishFor(map[string]keySet{herald: {h.Key}, another: {h.Key}})
-		r := startTwo(t, n)
+		r := startTwoDiscoveries(t, n)
 		<-time.After(time.Second)
 		sets := r.verifier.Stats().KeySets
 		if len(sets) != 2 || sets[0].Keys+sets[1].Keys != 1 || sets[0].Skipped+sets[1].Skipped != 1 {
@@ -344,14 +346,14 @@ func TestFetchedKeyInTwoSets(t *testing.T) {
 	})
 }
 
-// When the trust file changes, the keys of key files are those of its issuers at once, and what
-// left it is free.
+// When the trust file changes, the keys in its key files belong to their issuers at once, and the
+// keys of issuers that it no longer names can belong to others.
 func TestReloadMovesKeys(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, a, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, another), svcauthtest.NewIssuer(t, shop)
 		n := &network{}
 		n.publishFor(map[string]keySet{herald: {h.Key, s.Key}, another: {a.Key}})
-		r := startTwo(t, n)
+		r := startTwoDiscoveries(t, n)
 		r.expect(t, http.StatusOK, h, a)
 		r.expectBy(t, http.StatusOK, herald, s.Key)
 
@@ -368,7 +370,7 @@ func TestReloadMovesKeys(t *testing.T) {
 		n.publishFor(map[string]keySet{herald: {h.Key, s.Key}, another: {a.Key, h.Key}})
 		<-time.After(3 * time.Minute)
 		r.expectBy(t, http.StatusUnauthorized, another, h.Key)
-		writeTrust(t, r.file, s) // and herald is gone
+		writeTrust(t, r.file, s) // without herald
 		addDiscovery(t, r.file, another)
 		r.awaitReload()
 		<-time.After(3 * time.Minute)

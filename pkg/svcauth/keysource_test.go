@@ -19,7 +19,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A publisher is a service that publishes its key set over TLS, and that Census discovers it from.
+// A publisher is an issuer that publishes its key set over TLS. Census discovers the set.
 type publisher struct {
 	*httptest.Server
 	issuer   string
@@ -53,7 +53,7 @@ func (p *publisher) start(t *testing.T) {
 
 func (p *publisher) setAnswer(h http.Handler) { p.answer.Store(&h) }
 
-func (p *publisher) publishes(published ...*keys.Private) {
+func (p *publisher) publish(published ...*keys.Private) {
 	p.setAnswer(keys.Handler(keySet(published)))
 }
 
@@ -73,7 +73,7 @@ func (p *publisher) discover(t *testing.T, more string) *svcauth.Verifier {
 	return verifier
 }
 
-// signedBy returns a read by the publisher, for itself.
+// signedBy returns a read by the publisher for itself, signed with the key.
 func (p *publisher) signedBy(t *testing.T, key *keys.Private) *http.Request {
 	t.Helper()
 	signer := newSigner(t, func(c *svcauth.SignerConfig) { c.Issuer, c.Key = p.issuer, key })
@@ -84,7 +84,7 @@ func (p *publisher) signedBy(t *testing.T, key *keys.Private) *http.Request {
 	return req
 }
 
-// statusOf returns what a verifier answers to a read.
+// statusOf returns the status that a verifier answers to a read.
 func statusOf(verifier *svcauth.Verifier, req *http.Request) int {
 	res := httptest.NewRecorder()
 	verifier.Require(0)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(res, req)
@@ -112,10 +112,10 @@ func eventually(t *testing.T, status int, request func() int) time.Duration {
 // forgedKids returns reads in an issuer's name with made-up key IDs.
 func forgedKids(t *testing.T, issuer string, n int) []*http.Request {
 	t.Helper()
-	stranger := newForger(t, keys.EdDSA)
+	other := newForger(t, keys.EdDSA)
 	requests := make([]*http.Request, 0, n)
 	for i := range n {
-		c := newCall(t, &world{now: time.Now()}, issuer, stranger, "svcauth+jwt")
+		c := newCall(t, &world{now: time.Now()}, issuer, other, "svcauth+jwt")
 		to(http.MethodGet, "/user/42/")(c)
 		header("kid", quote(fmt.Sprint("made-up-", i)))(c)
 		c.sign()
@@ -126,13 +126,13 @@ func forgedKids(t *testing.T, issuer string, n int) []*http.Request {
 	return requests
 }
 
-// A flood of made-up key IDs is worth one fetch, and a real rotation right after it is picked up
-// within a second.
+// A flood of made-up key IDs causes one fetch. A rotation right after it is picked up within a
+// second.
 func TestUnknownKidFlood(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
 	before, after := generateKey(t, keys.EdDSA), generateKey(t, keys.EdDSA)
-	p.publishes(before)
+	p.publish(before)
 	verifier := p.discover(t, "")
 	if status := statusOf(verifier, p.signedBy(t, before)); status != http.StatusOK {
 		t.Fatalf("status %d for the published key", status)
@@ -159,7 +159,7 @@ func TestUnknownKidFlood(t *testing.T) {
 		t.Errorf("%d fetches for %d made-up kids", extra, len(requests))
 	}
 
-	p.publishes(before, after)
+	p.publish(before, after)
 	rotated := p.signedBy(t, after)
 	if took := eventually(t, http.StatusOK, func() int { return statusOf(verifier, rotated) }); took > time.Second {
 		t.Errorf("the new key was picked up after %v", took)
@@ -167,23 +167,23 @@ func TestUnknownKidFlood(t *testing.T) {
 	if status := statusOf(verifier, p.signedBy(t, before)); status != http.StatusOK {
 		t.Errorf("status %d for the key before", status)
 	}
-	p.publishes(after)
+	p.publish(after)
 	retired := p.signedBy(t, before)
 	for _, req := range forgedKids(t, p.issuer, 1) {
 		eventually(t, http.StatusUnauthorized, func() int { statusOf(verifier, req); return statusOf(verifier, retired) })
 	}
 }
 
-// Nothing that a stranger can send without a known issuer's name and an unknown key costs a fetch.
+// Only a token with the name of a known issuer and an unknown kid causes a fetch.
 func TestNoFetch(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
 	key := generateKey(t, keys.EdDSA)
-	p.publishes(key)
+	p.publish(key)
 	verifier := p.discover(t, "")
 	good := p.signedBy(t, key)
 	statusOf(verifier, good)
-	<-time.After(1100 * time.Millisecond) // by now an unknown key would be worth a fetch
+	<-time.After(1100 * time.Millisecond) // from now on an unknown kid would cause a fetch
 	fetched := p.fetches.Load()
 
 	forged := forgedKids(t, "https://evil.service/", 20)
@@ -198,14 +198,14 @@ func TestNoFetch(t *testing.T) {
 			t.Errorf("status %d", status)
 		}
 	}
-	<-time.After(200 * time.Millisecond) // a fetch that was asked for would be there
+	<-time.After(200 * time.Millisecond) // a fetch would have begun by now
 	if n := p.fetches.Load(); n != fetched {
 		t.Errorf("%d fetches", n-fetched)
 	}
 }
 
-// A set with bad keys serves its good ones; what was skipped is logged, and no private key's value
-// with it.
+// The good keys of a set are used although others are bad. The log says which keys were skipped,
+// without their private values.
 func TestBadKeyAmongGood(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
@@ -233,7 +233,7 @@ func staticJWKS(set []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(set) }
 }
 
-// A set that cannot be had fails closed: 503, not 401, and not the set of somebody else.
+// If a key set cannot be fetched, calls are answered with 503, not 401. Redirects are not followed.
 func TestNoKeySet(t *testing.T) {
 	t.Parallel()
 	key := generateKey(t, keys.EdDSA)
@@ -304,12 +304,12 @@ func redirectTo(url string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, url, http.StatusTemporaryRedirect) }
 }
 
-// A publisher whose certificate does not fit is nobody.
+// The key set of a server whose certificate is for another name is not used.
 func TestWrongCertificate(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
 	key := generateKey(t, keys.EdDSA)
-	p.publishes(key)
+	p.publish(key)
 	p.issuer = strings.Replace(p.issuer, "127.0.0.1", "localhost", 1)
 	verifier := p.discover(t, "")
 	if status := statusOf(verifier, p.signedBy(t, key)); status != http.StatusServiceUnavailable {
@@ -320,12 +320,12 @@ func TestWrongCertificate(t *testing.T) {
 	}
 }
 
-// The trust entry's algorithms hold for published keys too.
+// The algorithms of a trust entry apply to published keys, too.
 func TestPublishedKeyOfAlgorithmLeftOut(t *testing.T) {
 	t.Parallel()
 	p := newPublisher(t)
 	ed, ec := generateKey(t, keys.EdDSA), generateKey(t, keys.ES256)
-	p.publishes(ed, ec)
+	p.publish(ed, ec)
 	verifier := p.discover(t, "    algorithms: [ES256]\n")
 	if status := statusOf(verifier, p.signedBy(t, ec)); status != http.StatusOK {
 		t.Errorf("status %d for ES256", status)
@@ -358,7 +358,7 @@ func TestFetchClosesConnection(t *testing.T) {
 	}
 }
 
-// A service's own key set is mounted where others look for it.
+// A verifier discovers the key set that keys.Handler serves at keys.JWKSPath.
 func TestDiscoveryOfHandler(t *testing.T) {
 	t.Parallel()
 	issuer := svcauthtest.NewIssuer(t, herald)

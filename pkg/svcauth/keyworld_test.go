@@ -15,13 +15,13 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// The services that publish their keys, which Census fetches from memory.
+// The issuers whose keys Census fetches.
 const (
 	vault   = "https://vault.service/"   // bound tokens; its set has a good key, herald's, and RSA keys that anybody can factor
 	emptied = "https://emptied.service/" // bound tokens; its one key is removed from its set
 )
 
-// publishedSets are key sets by host. They are what the world's HTTP client fetches.
+// publishedSets is an HTTP transport that serves key sets from memory, by host.
 type publishedSets struct {
 	mu   sync.Mutex
 	sets map[string]string
@@ -54,8 +54,7 @@ func vaultRead(tb testing.TB, w *world) *call {
 	return c
 }
 
-// removedKey has the token name the key that the set of its issuer had, and has no more, as the
-// last set has none.
+// removedKey signs with a key that was removed from the issuer's published set, which is now empty.
 func removedKey(c *call) {
 	c.tb.Helper()
 	stringClaim("iss", emptied)(c)
@@ -74,7 +73,7 @@ func removedKey(c *call) {
 	}
 	c.w.sets.publish(emptied)
 	for range 50 {
-		status("made-up") // has the set fetched again
+		status("made-up") // causes a fetch of the set
 		if status(c.w.emptied.kid) != http.StatusOK {
 			break
 		}
@@ -85,10 +84,10 @@ func removedKey(c *call) {
 	}
 }
 
-// A factoredKey signs by RS256 with a modulus that crypto/rsa would not touch.
+// A factoredKey signs by RS256 with a modulus that crypto/rsa refuses.
 type factoredKey struct{ n, d *big.Int }
 
-// newFactored returns a forger with the RSA key of modulus factor × prime.
+// newFactored returns a forger with the RSA key whose modulus is factor × prime.
 func newFactored(tb testing.TB, kid string, factor int64, prime *big.Int) *forger {
 	tb.Helper()
 	one, e := big.NewInt(1), big.NewInt(65537)

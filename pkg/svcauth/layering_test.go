@@ -36,7 +36,8 @@ var fileOrder = map[string][]string{
 	},
 }
 
-// No two files of a package use each other: each uses only files below it in the stated order.
+// Each file of a package uses only files below it in the stated order. So no two files use each
+// other.
 func TestFilesUseFilesBelow(t *testing.T) {
 	t.Parallel()
 	exports := exportData(t)
@@ -68,8 +69,8 @@ func exportData(t *testing.T) map[string]string {
 	return files
 }
 
-// usesOfFiles returns the pairs of a file and another one of its package that it uses, each with an
-// example. A file without a use is a pair of itself.
+// usesOfFiles returns the pairs of a file and another file of its package that it uses, each with
+// the position of one use. Each file forms a pair with itself, too.
 func usesOfFiles(t *testing.T, dir string, exports map[string]string) map[[2]string]string {
 	t.Helper()
 	fset := gotoken.NewFileSet()

@@ -10,9 +10,8 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// Over HTTP/2 a request can leave open whether it has a body: its HEADERS frame is without
-// END_STREAM, which comes on an empty DATA frame. Without a byte there is no body, and no bdy is
-// needed to read; with one there is.
+// An HTTP/2 request whose HEADERS frame is without END_STREAM may have no body: END_STREAM then
+// comes on an empty DATA frame. A read without a byte of body needs no bdy. One with a body does.
 func TestOpenStream(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -55,7 +54,7 @@ func TestOpenStream(t *testing.T) {
 			}
 			c.method = m
 			c.sign()
-			for range 2 { // the second time it has been seen
+			for range 2 { // the second time the token is cached
 				if got := send(c, io.NopCloser(io.MultiReader())); got.status != http.StatusOK {
 					t.Errorf("%s %s without a body: %+v", name, m, got)
 				}
@@ -70,14 +69,15 @@ func TestOpenStream(t *testing.T) {
 		c := boundRead(t, w)
 		tampered(c)
 		c.sign()
-		never, _ := io.Pipe()
-		if got := send(c, never); got.status != http.StatusUnauthorized && got.status != http.StatusForbidden {
-			t.Errorf("bad token and a body that does not come: %+v", got)
+		unsent, _ := io.Pipe()
+		if got := send(c, unsent); got.status != http.StatusUnauthorized && got.status != http.StatusForbidden {
+			t.Errorf("bad token and a body that is not sent: %+v", got)
 		}
 	}
 }
 
-// Time goes on while the verifier waits for the byte that shows whether there is a body.
+// A token that expires while the verifier waits for the first byte of the body, or its end, is
+// refused.
 func TestOpenStreamOutlivesToken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -22,8 +22,8 @@ import (
 // A signedRequest is a request as it goes over the wire, in the parts that its token covers.
 type signedRequest struct{ method, target, token, body string }
 
-// pass reads the request as a server does and takes it through a verifier. It returns the status,
-// 400 where the server itself would refuse it.
+// pass parses the request as a server does and sends it through a verifier. It returns the status:
+// 400 if it cannot be parsed.
 func (s signedRequest) pass(verifier *svcauth.Verifier) int {
 	wire := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: census.service\r\nJWT: %s\r\nContent-Length: %d\r\n\r\n%s",
 		s.method, s.target, s.token, len(s.body), s.body)
@@ -58,8 +58,8 @@ func drawTarget(t *rapid.T) string {
 	return u.RequestURI()
 }
 
-// propertyWorld is a bound issuer for each algorithm that may do everything, and a verifier that
-// trusts them.
+// propertyWorld returns a signer for each algorithm, and a verifier that allows each of them every
+// call.
 func propertyWorld(t *testing.T) (map[keys.Algorithm]*svcauth.Signer, *svcauth.Verifier) {
 	t.Helper()
 	signers := map[keys.Algorithm]*svcauth.Signer{}
@@ -98,7 +98,7 @@ func drawSigned(t *rapid.T, signers map[keys.Algorithm]*svcauth.Signer) signedRe
 	return s
 }
 
-// Whatever is signed is let in, and the handler reads the body as it was sent.
+// Every signed request is accepted, and the handler reads the body as it was sent.
 func TestPropertySignedPasses(t *testing.T) {
 	t.Parallel()
 	signers, verifier := propertyWorld(t)
@@ -136,7 +136,7 @@ func TestPropertyChangedIsRefused(t *testing.T) {
 			return // white space around a header's value is not part of it
 		}
 		if status := changed.pass(verifier); status == http.StatusOK {
-			t.Fatalf("let in %+v, where %+v was signed", changed, s)
+			t.Fatalf("accepted %+v, where %+v was signed", changed, s)
 		}
 		if status := s.pass(verifier); status != http.StatusOK {
 			t.Fatalf("status %d for the unchanged %+v", status, s)
@@ -162,7 +162,7 @@ func changeByte(t *rapid.T, text string) string {
 	return string(data)
 }
 
-// changePart changes a byte of a token's header, claims or signature, behind the base64url.
+// changePart changes a byte of a token's decoded header, claims or signature.
 func changePart(t *rapid.T, compact string) string {
 	parts := strings.Split(compact, ".")
 	n := rapid.IntRange(0, 2).Draw(t, "part")

@@ -55,7 +55,7 @@ issuers:
 
 	defer verifier.Close()
 	transport, err = svcauth.NewTransport(svcauth.TransportConfig{
-		Signer: signer, Audience: "https://census.service/", Base: local{handler},
+		Signer: signer, Audience: "https://census.service/", Base: handlerTransport{handler},
 	})
 	check(err)
 	client.Transport = transport

@@ -12,7 +12,7 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// The README's table of checks is what the table of attacks shows: the same checks in the same
+// The README's table of checks agrees with the table of attacks: it has the same checks in the same
 // order, with the statuses and the number of attacks that each refuses.
 func TestReadmeChecks(t *testing.T) {
 	t.Parallel()
@@ -63,8 +63,8 @@ func TestReadmeSources(t *testing.T) {
 	}
 }
 
-// The Go code of the main README and of the package's stands in tests that run it. Lines that check
-// an error are left out.
+// The Go code of the main README and of the package's README is part of tests that run it. Lines
+// that check an error are left out of the comparison.
 func TestReadmeCode(t *testing.T) {
 	t.Parallel()
 	var tests strings.Builder

@@ -83,7 +83,8 @@ func (r *runningVerifier) expectLogged(t *testing.T, times int, text string) {
 	}
 }
 
-// writeTrust writes a trust file that lets issuers read users, and their keys beside it.
+// writeTrust writes a trust file that allows the issuers to read users, and a key file for each in
+// the same directory.
 func writeTrust(t *testing.T, file string, issuers ...*svcauthtest.Issuer) {
 	t.Helper()
 	text := "issuers:\n"
@@ -100,7 +101,7 @@ func writeTrust(t *testing.T, file string, issuers ...*svcauthtest.Issuer) {
 	replaceFile(t, file, []byte(text))
 }
 
-// replaceFile puts a file in the place of another at once.
+// replaceFile replaces a file atomically.
 func replaceFile(t *testing.T, file string, data []byte) {
 	t.Helper()
 	writeFile(t, file+".new", data)
@@ -161,7 +162,7 @@ func TestReloadBadEdit(t *testing.T) {
 	})
 }
 
-// A key file that goes bad is a bad edit too; a good one comes into force though the trust file is
+// A key file that becomes bad is a bad edit too. A good one is loaded although the trust file is
 // the same.
 func TestReloadKeyFile(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -189,7 +190,7 @@ func TestReloadKeyFile(t *testing.T) {
 	})
 }
 
-// Kubernetes swaps a directory of files by renaming a symbolic link to it.
+// Kubernetes replaces a directory of files by renaming a symbolic link to it.
 func TestReloadSymlinkSwap(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		before, after := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, herald)
@@ -225,7 +226,7 @@ func TestReloadSymlinkSwap(t *testing.T) {
 	})
 }
 
-// What is no regular file, and could keep the verifier waiting, is a bad edit as any other.
+// A trust file that is not a regular file, or is too large, is a bad edit.
 func TestReloadIrregularFile(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h := svcauthtest.NewIssuer(t, herald)
@@ -248,7 +249,7 @@ func TestReloadIrregularFile(t *testing.T) {
 	})
 }
 
-// A closed verifier goes on deciding, by the trust that was in force.
+// A closed verifier still verifies calls, by the trust policy that was in force.
 func TestReloadAfterClose(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -263,8 +264,8 @@ func TestReloadAfterClose(t *testing.T) {
 	})
 }
 
-// writeTrustText adds entries to a trust file.
-func writeTrustText(t *testing.T, file, entries string) {
+// addTrustText appends entries to a trust file.
+func addTrustText(t *testing.T, file, entries string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -273,8 +274,8 @@ func writeTrustText(t *testing.T, file, entries string) {
 	replaceFile(t, file, append(text, entries...))
 }
 
-// Files that are changing when they are looked at come into force when they have come to rest:
-// never the half of them.
+// A trust file that is being written is loaded once its content has been stable, and never half
+// written.
 func TestReloadHalfWritten(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)
@@ -282,7 +283,7 @@ func TestReloadHalfWritten(t *testing.T) {
 		writeTrust(t, file, h, s)
 		r := startVerifier(t, file)
 		<-time.After(1990 * time.Millisecond)
-		writeTrust(t, file, h) // the half of it, just before the look
+		writeTrust(t, file, h) // incomplete, just before the verifier reads it
 		<-time.After(60 * time.Millisecond)
 		writeTrust(t, file, h, s, svcauthtest.NewIssuer(t, another))
 		<-time.After(time.Second)
@@ -294,18 +295,19 @@ func TestReloadHalfWritten(t *testing.T) {
 	})
 }
 
-// While the trust file changes under load, each call is decided by the one or the other whole: what
-// only a mixture of both would allow is never let in, and what both allow always is.
+// While the trust file changes under load, each call is decided by one complete version of it. A
+// call that only a mixture of two versions would allow is always refused. A call that both versions
+// allow is always accepted.
 func TestReloadUnderLoad(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h := svcauthtest.NewIssuer(t, herald)
 		file := filepath.Join(t.TempDir(), "trust.yaml")
 		writeTrust(t, file, h)
-		edition := func(n int) {
+		writeVersion := func(n int) {
 			replaceFile(t, file, fmt.Appendf(nil, "issuers: [{issuer: %s, keys: herald.service.pem, allow: [GET /%d/*, GET /user/*], "+
 				"act_for: ['https://census.service/%d/*', 'https://census.service/user/*']}]", herald, n, n))
 		}
-		edition(1)
+		writeVersion(1)
 		r := startVerifier(t, file)
 		status := func(path string, subject svcauth.Subject) int {
 			req := httptest.NewRequest(http.MethodGet, census+path, nil)
@@ -340,7 +342,7 @@ func TestReloadUnderLoad(t *testing.T) {
 			})
 		}
 		for n := range 5 {
-			edition(n%2 + 1)
+			writeVersion(n%2 + 1)
 			<-time.After(3 * time.Second)
 		}
 		close(ended)

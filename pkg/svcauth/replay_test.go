@@ -19,7 +19,8 @@ func memoryBurn(t *testing.T, store svcauth.ReplayStore, issuer, id string, unti
 	return first
 }
 
-// A token of an issuer passes once, until it has expired and a minute has gone by.
+// A token of an issuer can be burnt once. Its record is deleted a minute after the token has
+// expired.
 func TestMemoryReplay(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		store := svcauth.NewMemoryReplay()
@@ -36,7 +37,7 @@ func TestMemoryReplay(t *testing.T) {
 			{0, shop, "a", later, true},
 			{0, herald, "b", time.Time{}, true},
 			{59 * time.Second, herald, "a", soon, false},
-			{3 * time.Minute, herald, "a", later, true}, // forgotten by now, and expired long since
+			{3 * time.Minute, herald, "a", later, true}, // the record has been deleted
 			{0, shop, "a", later, false},
 			{1000 * time.Hour, herald, "b", time.Time{}, false},
 			{0, shop, "a", later, false}, // expired
@@ -50,7 +51,7 @@ func TestMemoryReplay(t *testing.T) {
 	})
 }
 
-// What has expired cannot be burnt: the store may have forgotten that it was used.
+// An expired token cannot be burnt, because the record of its first use may have been deleted.
 func TestMemoryReplayRefusesExpired(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		store := svcauth.NewMemoryReplay()
@@ -66,9 +67,9 @@ func TestMemoryReplayRefusesExpired(t *testing.T) {
 	})
 }
 
-// The store goes by the clock of the verifier, also where other stores are wrapped round it, and
-// forgets no token that could pass when that clock is put back.
-func TestMemoryReplayGoesByVerifiersClock(t *testing.T) {
+// The store uses the clock of the verifier, also when another store wraps it. It keeps the record
+// of a token that becomes valid again when that clock is set back.
+func TestMemoryReplayUsesVerifiersClock(t *testing.T) {
 	t.Parallel()
 	for _, start := range []time.Duration{-1000 * time.Hour, 1000 * time.Hour} {
 		w := newWorld(t)
@@ -86,7 +87,7 @@ func TestMemoryReplayGoesByVerifiersClock(t *testing.T) {
 		second.mustPass()
 		w.ahead.Store(0)
 		if a := first.send(); a.refusal == nil || a.refusal.Check != svcauth.CheckReplay {
-			t.Errorf("%v: used again when the clock was put back: %d", start, a.status)
+			t.Errorf("%v: used again when the clock was set back: %d", start, a.status)
 		}
 	}
 }

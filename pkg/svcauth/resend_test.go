@@ -15,8 +15,8 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// http2Signing returns a client that speaks HTTP/2 and signs its calls to Census.
-func (s *tlsServer) http2Signing(t *testing.T) *http.Client {
+// http2SigningClient returns a client that speaks HTTP/2 and signs its calls to Census.
+func (s *tlsServer) http2SigningClient(t *testing.T) *http.Client {
 	t.Helper()
 	base := s.client(t).Transport.(*http.Transport)
 	base.ForceAttemptHTTP2 = true
@@ -27,13 +27,13 @@ func (s *tlsServer) http2Signing(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// A service that stops tells over HTTP/2 which requests it has not begun. They are sent again, each
-// with a token of its own, whatever their method and body.
+// A server that stops tells its HTTP/2 clients which requests it has not begun. They are sent
+// again, each with a new token, whatever their method and body.
 func TestTransportResendsAfterGoAway(t *testing.T) {
 	t.Parallel()
 	const clients = 16
 	var tokens sync.Map
-	var answered, closing atomic.Int64
+	var answered, requests atomic.Int64
 	server := newTLSServer(t, "census.service", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 2 {
 			t.Errorf("%s", r.Proto)
@@ -45,18 +45,18 @@ func TestTransportResendsAfterGoAway(t *testing.T) {
 		if _, again := tokens.LoadOrStore(r.Header.Get(svcauth.Header), true); again {
 			t.Error("a token came twice")
 		}
-		if closing.Add(1)%40 == 0 {
+		if requests.Add(1)%40 == 0 {
 			w.Header().Set("Connection", "close") // net/http sends a GOAWAY
 		}
 		_, _ = fmt.Fprint(w, r.Method, " ", len(body))
 	}))
-	client := server.http2Signing(t)
+	client := server.http2SigningClient(t)
 	var load sync.WaitGroup
 	for c := range clients {
 		load.Go(func() {
 			for n := range 60 {
 				method, body := []string{"POST", "DELETE", "PUT"}[n%3], strings.Repeat("x", n%2*20_000)
-				req := actFor(t, method, census+"user/", body)
+				req := newUserRequest(t, method, census+"user/", body)
 				res, err := client.Do(req)
 				if err != nil {
 					t.Errorf("client %d, %s with %d bytes: %v", c, method, len(body), err)
@@ -77,11 +77,11 @@ func TestTransportResendsAfterGoAway(t *testing.T) {
 	}
 }
 
-// errResend is what a server that does not exist says to the transports of these tests.
+// errResend is the error of a resender for a request without GetBody.
 var errResend = errors.New("not begun: may be sent again")
 
-// A resender is a Base that treats requests as net/http does: it reads the body, finds that the
-// request was not begun, and asks for the body again.
+// A resender is a base transport that does what net/http does when the server has not begun a
+// request: it reads the body, and then asks for the body again.
 type resender struct {
 	refusals int
 	seen     []*http.Request
@@ -108,10 +108,10 @@ func (b *resender) RoundTrip(r *http.Request) (*http.Response, error) {
 	if _, err := r.GetBody(); err != nil {
 		return nil, fmt.Errorf("sending again: %w", err)
 	}
-	return nil, errors.New("the transport let its token be sent twice")
+	return nil, errors.New("the transport allows its token to be sent twice")
 }
 
-func resending(t *testing.T, base http.RoundTripper) *svcauth.Transport {
+func newResending(t *testing.T, base http.RoundTripper) *svcauth.Transport {
 	t.Helper()
 	transport, err := svcauth.NewTransport(svcauth.TransportConfig{Signer: newSigner(t, nil), Audience: census, Base: base})
 	if err != nil {
@@ -126,10 +126,10 @@ func TestTransportSignsEachTry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			base := &resender{refusals: 2}
-			req := actFor(t, http.MethodPost, census+"user/", body)
+			req := newUserRequest(t, http.MethodPost, census+"user/", body)
 			req.Header.Set("Idempotency-Key", "1")
 			before := req.Header.Clone()
-			res, err := resending(t, base).RoundTrip(req)
+			res, err := newResending(t, base).RoundTrip(req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,11 +159,11 @@ func TestTransportSignsEachTry(t *testing.T) {
 	}
 }
 
-// The tries end, by their number and with the context.
+// The number of tries is bounded. No try begins after the context is done.
 func TestTransportGivesUp(t *testing.T) {
 	t.Parallel()
 	base := &resender{refusals: 1000}
-	res, err := resending(t, base).RoundTrip(actFor(t, http.MethodPost, census+"user/", newUser))
+	res, err := newResending(t, base).RoundTrip(newUserRequest(t, http.MethodPost, census+"user/", newUser))
 	if err == nil {
 		res.Body.Close()
 	}
@@ -171,10 +171,10 @@ func TestTransportGivesUp(t *testing.T) {
 		t.Errorf("%v after %d tries", err, n)
 	}
 	base = &resender{refusals: 1000}
-	req := actFor(t, http.MethodPost, census+"user/", newUser)
+	req := newUserRequest(t, http.MethodPost, census+"user/", newUser)
 	ctx, cancel := context.WithCancel(req.Context())
 	cancel()
-	res, err = resending(t, base).RoundTrip(req.WithContext(ctx))
+	res, err = newResending(t, base).RoundTrip(req.WithContext(ctx))
 	if err == nil {
 		res.Body.Close()
 	}
@@ -183,8 +183,8 @@ func TestTransportGivesUp(t *testing.T) {
 	}
 }
 
-// A service closes the connections of its clients under load. It is not known then whether it has
-// done what was asked. No token comes twice, though the requests say that they may be sent again.
+// When a connection is closed under load, the client does not know whether the service has executed
+// the request. No token is sent twice then, although the requests say that they may be sent again.
 func TestTransportOnClosedConnections(t *testing.T) {
 	t.Parallel()
 	var tokens sync.Map
@@ -194,14 +194,14 @@ func TestTransportOnClosedConnections(t *testing.T) {
 			t.Error("a token came twice")
 		}
 	}))
-	client := server.signing(t, newSigner(t, nil))
+	client := server.signingClient(t, newSigner(t, nil))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	var load sync.WaitGroup
 	for range 4 {
 		load.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				req := actFor(t, http.MethodPost, census+"user/", strings.Repeat("x", n%2*20_000))
+				req := newUserRequest(t, http.MethodPost, census+"user/", strings.Repeat("x", n%2*20_000))
 				req.Header.Set("Idempotency-Key", "1")
 				if res, err := client.Do(req); err == nil {
 					res.Body.Close()

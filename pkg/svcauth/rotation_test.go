@@ -26,7 +26,7 @@ func generateKey(tb testing.TB, alg keys.Algorithm) *keys.Private {
 	return key
 }
 
-// rotate takes a key directory one step further.
+// rotate runs one step of the rotation of a key directory.
 func rotate(t *testing.T, dir string, config keys.RotateConfig) {
 	t.Helper()
 	if _, err := keys.Rotate(dir, config); err != nil {
@@ -53,8 +53,9 @@ func TestSignerWithoutKey(t *testing.T) {
 	}
 }
 
-// Under load, through three rotations by two replicas that share a key directory, no call is
-// refused: neither by a receiver that fetches the key set, nor by one that was started late.
+// Under load, during three rotations by two replicas that share a key directory, no call is
+// refused: neither by a receiver that fetches the key set from the start, nor by one that is
+// started later.
 func TestRotationUnderLoad(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -62,7 +63,7 @@ func TestRotationUnderLoad(t *testing.T) {
 		replicas := []*keys.Files{loadKeys(t, dir), loadKeys(t, dir)}
 		n := &network{}
 		var served atomic.Int64
-		n.setAnswer(func(r *http.Request) (*http.Response, error) { // now by one replica, now by the other
+		n.setAnswer(func(r *http.Request) (*http.Response, error) { // by the replicas in turn
 			replica := served.Add(1) % 2
 			res := httptest.NewRecorder()
 			keys.Handler(replicas[replica]).ServeHTTP(res, r)
@@ -81,7 +82,7 @@ func TestRotationUnderLoad(t *testing.T) {
 					if err := signer.Sign(req, census, herald); err != nil {
 						t.Fatal(err)
 					}
-					time.AfterFunc(svcauth.MaxLifetime-time.Second, func() { // one sent at last, when it is about to expire
+					time.AfterFunc(svcauth.MaxLifetime-time.Second, func() { // the request once more, just before its token expires
 						if _, err := receiver.verifier.Verify(req, 0); err != nil {
 							t.Errorf("refused later: %v", err)
 						}

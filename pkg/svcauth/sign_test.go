@@ -18,7 +18,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// newSigner returns a signer with a new EdDSA key, changed as the test wants it.
+// newSigner returns a signer with a new EdDSA key, whose config change may change.
 func newSigner(tb testing.TB, change func(*svcauth.SignerConfig)) *svcauth.Signer {
 	tb.Helper()
 	config := svcauth.SignerConfig{Issuer: herald, Key: generateKey(tb, keys.EdDSA)}
@@ -32,7 +32,8 @@ func newSigner(tb testing.TB, change func(*svcauth.SignerConfig)) *svcauth.Signe
 	return signer
 }
 
-// What is signed is let in: each algorithm, both profiles and sessions, with and without a body.
+// Signed requests are accepted, with each algorithm, both profiles and sessions, with and without a
+// body.
 func TestSignAndVerify(t *testing.T) {
 	t.Parallel()
 	for _, alg := range algorithms {
@@ -109,7 +110,7 @@ func tokenOf(t *testing.T, compact string) (header, claims map[string]any) {
 	return header, claims
 }
 
-// The tokens are those of the design, member by member.
+// The tokens have the header members and claims of the design, and no others.
 func TestTokenContents(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 999_999_999)
@@ -143,7 +144,7 @@ func TestTokenContents(t *testing.T) {
 				c.Key, c.Profile, c.Lifetime, c.Now = key, tt.profile, 30*time.Second, func() time.Time { return now }
 			})
 			req := httptest.NewRequest(tt.method, user21+"?x=1", strings.NewReader(tt.body))
-			req.Header.Set(svcauth.Header, "the one before")
+			req.Header.Set(svcauth.Header, "an earlier token")
 			if err := signer.Sign(req, census, user21); err != nil {
 				t.Fatal(err)
 			}
@@ -191,7 +192,7 @@ func TestSignRestoresBody(t *testing.T) {
 	}
 }
 
-// A watchedBody knows whether it was closed, and can fail.
+// A watchedBody records whether it was closed.
 type watchedBody struct {
 	io.Reader
 	closed bool
@@ -238,7 +239,7 @@ func TestSignRefuses(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
 			if req.Header.Get(svcauth.Header) != "" {
-				t.Error("signed all the same")
+				t.Error("the request was signed")
 			}
 		})
 	}

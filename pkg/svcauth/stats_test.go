@@ -52,8 +52,8 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// A verifier without state lets a token in as often as it comes, as long as it is valid; it has to
-// be asked for by name.
+// With InsecureAllowReplay a token is accepted any number of times while it is valid. A verifier
+// without a replay store needs that setting.
 func TestInsecureAllowReplay(t *testing.T) {
 	t.Parallel()
 	h := svcauthtest.NewIssuer(t, herald)
@@ -83,7 +83,7 @@ func TestInsecureAllowReplay(t *testing.T) {
 	}
 }
 
-// A replay store that does not answer is one that is down.
+// A replay store that does not answer counts as unavailable after two seconds.
 func TestSilentReplayStore(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h := svcauthtest.NewIssuer(t, herald)
@@ -111,8 +111,9 @@ func (silentReplay) Burn(ctx context.Context, _, _ string, _ time.Time) (bool, e
 	return false, ctx.Err()
 }
 
-// A receiver whose clock is wrong says what the token says and what the clock says.
-func TestWrongClockIsTold(t *testing.T) {
+// When a token is refused because of a clock, the log states the times of the token and of the
+// clock.
+func TestWrongClockIsLogged(t *testing.T) {
 	w := newWorld(t)
 	now := w.now.UTC()
 	stamp := func(offset time.Duration) string { return now.Add(offset).Format(time.RFC3339) }
@@ -146,7 +147,7 @@ func TestWrongClockIsTold(t *testing.T) {
 	}
 }
 
-// A verifier that is closed leaves no goroutine, whatever it was about.
+// A closed verifier leaves no goroutine, whatever it was doing.
 func TestCloseLeavesNothing(t *testing.T) { //nolint:paralleltest // it counts all goroutines
 	h := svcauthtest.NewIssuer(t, herald)
 	before := goleak.IgnoreCurrent()

@@ -15,8 +15,7 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// A rewriting is a router or middleware in front of the verifier that changes what the request says
-// of its URL.
+// A rewriting is a router or middleware in front of the verifier that changes the request's URL.
 type rewriting struct {
 	name string
 	wrap func(http.Handler) http.Handler
@@ -57,9 +56,9 @@ func rewritings() []rewriting {
 	}
 }
 
-// Tokens are compared with the request as it was received: whatever stands in front of the
-// verifier, a token for the URL as sent passes, one for the URL as rewritten does not, and the
-// trust file's paths are those that are sent. The handler sees the URL as it was rewritten.
+// Tokens are compared with the request as it was received, whatever is in front of the verifier. A
+// token for the URL as sent passes, and one for the URL as rewritten does not. The paths of the
+// trust file are those that are sent. The handler gets the rewritten URL.
 func TestRewrittenURL(t *testing.T) {
 	w := newWorld(t)
 	for _, tt := range rewritings() {
@@ -124,12 +123,11 @@ func statusAndCheck(t *testing.T, w *world, client *http.Client, target string, 
 	}
 }
 
-// Articles' tokens, which do not say which request they are for, are held to the path as it was
-// sent by the trust file alone.
+// Article tokens do not name their request. The trust file decides by the path as it was sent.
 func TestRewrittenURLOfArticle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.address = plain(t, http.StripPrefix("/admin", w.verifier.Require(0)(http.HandlerFunc(w.whoAmI))))
+	w.address = listenPlain(t, http.StripPrefix("/admin", w.verifier.Require(0)(http.HandlerFunc(w.whoAmI))))
 	c := articleRead(t, w)
 	c.target = "/admin/user/42/"
 	c.sign()
@@ -141,16 +139,16 @@ func TestRewrittenURLOfArticle(t *testing.T) {
 	}
 }
 
-// plain starts a server without TLS and returns its address.
-func plain(t *testing.T, handler http.Handler) string {
+// listenPlain starts a server without TLS and returns its address.
+func listenPlain(t *testing.T, handler http.Handler) string {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String()
 }
 
-// The forms of a request's target (RFC 9112 section 3.2): of the absolute form path and query
-// count, as of the origin form; nothing can be signed in the others.
+// A request target may be in origin form or in absolute form, of which path and query are compared.
+// Targets in other forms are refused (RFC 9112 section 3.2).
 func TestTargetForms(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -185,8 +183,9 @@ func TestTargetForms(t *testing.T) {
 	}
 }
 
-// The asterisk form and the authority form, which net/http answers itself unless it is told not to,
-// name no resource of this service, whatever the URL says that a router has put in their place.
+// Targets in asterisk form and in authority form are refused, whatever URL a router has put in
+// their place: they name no resource of this service. By default net/http itself answers such
+// requests.
 func TestTargetWithoutPath(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -206,7 +205,7 @@ func TestTargetWithoutPath(t *testing.T) {
 	}
 }
 
-// A request that was never on a wire has no target as received: its URL counts.
+// A request that a server has not received has no target. Its URL is compared instead.
 func TestRequestWithoutTarget(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -226,15 +225,15 @@ func TestRequestWithoutTarget(t *testing.T) {
 	}
 }
 
-// The method is the one of the request line: chi's way to answer HEAD by the handler of GET does
-// not change it.
+// The method is that of the request line. It stays HEAD where chi's GetHead calls the handler of
+// GET.
 func TestRoutedMethod(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	router := chi.NewRouter()
 	router.Use(middleware.GetHead, w.verifier.Require(0))
 	router.Get("/user/{id}/", w.whoAmI)
-	w.address = plain(t, router)
+	w.address = listenPlain(t, router)
 	c := boundRead(t, w)
 	to("HEAD", readPath)(c)
 	c.sign()

@@ -25,11 +25,11 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A tlsServer answers for a service name over TLS, with a certificate made on the spot.
+// A tlsServer is a TLS server with a self-signed certificate for a service name.
 type tlsServer struct {
 	*httptest.Server
 	caFile    string
-	connectTo string // brings connections for the name's port 443 here
+	connectTo string // directs connections to port 443 of the name to this server
 }
 
 func newTLSServer(t *testing.T, name string, handler http.Handler) *tlsServer {
@@ -71,8 +71,8 @@ func (s *tlsServer) client(t *testing.T) *http.Client {
 	return client
 }
 
-// signing returns the client, signing its calls to Census.
-func (s *tlsServer) signing(t *testing.T, signer *svcauth.Signer) *http.Client {
+// signingClient returns a client that signs its calls to Census.
+func (s *tlsServer) signingClient(t *testing.T, signer *svcauth.Signer) *http.Client {
 	t.Helper()
 	client := s.client(t)
 	transport, err := svcauth.NewTransport(svcauth.TransportConfig{Signer: signer, Audience: census, Base: client.Transport})
@@ -82,7 +82,8 @@ func (s *tlsServer) signing(t *testing.T, signer *svcauth.Signer) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-func actFor(t *testing.T, method, url, body string) *http.Request {
+// newUserRequest returns a request on behalf of user 21.
+func newUserRequest(t *testing.T, method, url, body string) *http.Request {
 	t.Helper()
 	req, err := http.NewRequestWithContext(svcauth.ActFor(t.Context(), user21), method, url, strings.NewReader(body))
 	if err != nil {
@@ -91,8 +92,8 @@ func actFor(t *testing.T, method, url, body string) *http.Request {
 	return req
 }
 
-// A client with the transport calls a service behind the middleware, over TLS under the service's
-// own name.
+// A client with the transport calls a service with the middleware over TLS, by the name of the
+// service.
 func TestTransport(t *testing.T) {
 	t.Parallel()
 	issuer := svcauthtest.NewIssuer(t, herald)
@@ -104,13 +105,13 @@ func TestTransport(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		_, _ = io.WriteString(w, string(subject)+" "+r.Method+" "+string(body))
 	})))
-	client := server.signing(t, issuer.Signer())
+	client := server.signingClient(t, issuer.Signer())
 	for _, tt := range []struct{ method, url, body, want string }{
 		{"GET", census + "user/42/?x=a+b&y=%20", "", user21 + " GET "},
 		{"POST", census + "user/", newUser, user21 + " POST " + newUser},
 		{"POST", census + "user/", "", user21 + " POST "},
 	} {
-		req := actFor(t, tt.method, tt.url, tt.body)
+		req := newUserRequest(t, tt.method, tt.url, tt.body)
 		res, err := client.Do(req)
 		if err != nil {
 			t.Fatal(err)
@@ -126,29 +127,30 @@ func TestTransport(t *testing.T) {
 	}
 }
 
-// What must not be signed is not sent either, and the body is closed as a RoundTripper promises.
+// A request that must not be signed is not sent either. Its body is closed, as http.RoundTripper
+// requires.
 func TestTransportRefuses(t *testing.T) {
 	t.Parallel()
 	var sent atomic.Int32
 	server := newTLSServer(t, "census.service", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { sent.Add(1) }))
-	client := server.signing(t, newSigner(t, nil))
-	as := func(subject svcauth.Subject) func(context.Context) context.Context {
+	client := server.signingClient(t, newSigner(t, nil))
+	forSubject := func(subject svcauth.Subject) func(context.Context) context.Context {
 		return func(ctx context.Context) context.Context { return svcauth.ActFor(ctx, subject) }
 	}
-	nobody := func(ctx context.Context) context.Context { return ctx }
+	noSubject := func(ctx context.Context) context.Context { return ctx }
 	for _, tt := range []struct {
 		name string
 		act  func(context.Context) context.Context
 		url  string
 		want string
 	}{
-		{"no subject", nobody, census, "has no subject"},
-		{"empty subject", as(""), census, "no subject to act for"},
-		{"another host", as(user21), "https://shop.service/", "not to https://census.service/"},
-		{"longer host", as(user21), "https://census.service.evil/", "not to https://census.service/"},
-		{"another port", as(user21), "https://census.service:8443/", "not to https://census.service/"},
-		{"over http", as(user21), "http://census.service/", "not to https://census.service/"},
-		{"with user info", as(user21), "https://x@census.service/", "not to https://census.service/"},
+		{"no subject", noSubject, census, "has no subject"},
+		{"empty subject", forSubject(""), census, "no subject to act for"},
+		{"another host", forSubject(user21), "https://shop.service/", "not to https://census.service/"},
+		{"longer host", forSubject(user21), "https://census.service.evil/", "not to https://census.service/"},
+		{"another port", forSubject(user21), "https://census.service:8443/", "not to https://census.service/"},
+		{"over http", forSubject(user21), "http://census.service/", "not to https://census.service/"},
+		{"with user info", forSubject(user21), "https://x@census.service/", "not to https://census.service/"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -177,7 +179,8 @@ func TestTransportRefuses(t *testing.T) {
 	})
 }
 
-// A redirect to another service gets no token, and one inside the service a token of its own.
+// A redirect to another service is not followed. One within the service is followed with a new
+// token.
 func TestTransportRedirect(t *testing.T) {
 	t.Parallel()
 	tokens := make(chan string, 10)
@@ -190,12 +193,12 @@ func TestTransportRedirect(t *testing.T) {
 			http.Redirect(w, r, "/user/", http.StatusTemporaryRedirect)
 		}
 	}))
-	client := server.signing(t, newSigner(t, nil))
-	if res, err := client.Do(actFor(t, "POST", census+"away/", newUser)); err == nil {
+	client := server.signingClient(t, newSigner(t, nil))
+	if res, err := client.Do(newUserRequest(t, "POST", census+"away/", newUser)); err == nil {
 		res.Body.Close()
 		t.Errorf("followed to another service: %s", res.Status)
 	}
-	res, err := client.Do(actFor(t, "POST", census+"here/", newUser))
+	res, err := client.Do(newUserRequest(t, "POST", census+"here/", newUser))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,8 +211,8 @@ func TestTransportRedirect(t *testing.T) {
 	}
 }
 
-// A request whose connection breaks is not sent again with the same token, though it says that it
-// may be.
+// A request whose connection breaks is not sent again with the same token, although it says that it
+// may be sent again.
 func TestTransportDoesNotRepeatToken(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{"body": newUser, "no body": ""} {
@@ -230,9 +233,9 @@ func checkNoRepeat(t *testing.T, body string) {
 			panic(http.ErrAbortHandler)
 		}
 	}))
-	client := server.signing(t, newSigner(t, nil))
+	client := server.signingClient(t, newSigner(t, nil))
 	for i := range 2 {
-		req := actFor(t, http.MethodPost, census+"user/", body)
+		req := newUserRequest(t, http.MethodPost, census+"user/", body)
 		req.Header.Set("Idempotency-Key", "1")
 		res, err := client.Do(req)
 		if (err == nil) != (i == 0) {

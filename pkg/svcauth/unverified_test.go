@@ -10,7 +10,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// ReadUnverified finds a fault in each token that a verifier cannot read, and none in the good
+// ReadUnverified finds a fault in each token that a verifier cannot read, and none in the valid
 // token that it was made from.
 func TestReadUnverified(t *testing.T) {
 	w := newWorld(t)
@@ -32,7 +32,7 @@ func TestReadUnverified(t *testing.T) {
 	}
 }
 
-// What a token says can be read after faults.
+// The header and the claims of a token with faults can be read.
 func TestReadUnverifiedFaults(t *testing.T) {
 	t.Parallel()
 	const header = `{"alg":"none","typ":"x"}`

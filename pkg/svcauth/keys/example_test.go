@@ -7,7 +7,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// A service's keys are rotated from outside while it runs: the next key is published at once, and
+// The keys of a running service are rotated from outside. The next key is published at once. It
 // signs when every receiver has had the time to fetch it.
 func ExampleRotate() {
 	dir, err := os.MkdirTemp("", "keys")

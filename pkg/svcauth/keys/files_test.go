@@ -15,7 +15,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// saveKey writes a new key to a file, in the place of what is there.
+// saveKey writes a new key to a file, and replaces the file if it exists.
 func saveKey(t *testing.T, file string) *keys.Private {
 	t.Helper()
 	key := generateKey(t, keys.EdDSA)
@@ -28,7 +28,7 @@ func saveKey(t *testing.T, file string) *keys.Private {
 	return key
 }
 
-// The one key of a file is taken over when the file changes, and stays while what is there is bad.
+// When a key file changes, its new key signs. While the file is bad, the key before stays in use.
 func TestKeyFileChanges(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "key.pem")
@@ -64,7 +64,7 @@ func TestKeyFileChanges(t *testing.T) {
 	})
 }
 
-// Kubernetes swaps a mounted directory by renaming a symbolic link to it.
+// Kubernetes replaces a mounted directory by renaming a symbolic link to it.
 func TestKeyDirSymlinkSwap(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -96,13 +96,13 @@ func TestKeyDirSymlinkSwap(t *testing.T) {
 		}
 		<-time.After(time.Minute)
 		if files.SigningKey().ID() != after[1].ID() {
-			t.Error("the key whose time has come does not sign")
+			t.Error("the key with the latest time that has passed does not sign")
 		}
 	})
 }
 
-// A directory in which no key's time has come signs with the first.
-func TestKeyDirOfFuture(t *testing.T) {
+// If the times of all keys in a directory are in the future, the key with the first time signs.
+func TestKeyDirWithFutureTimes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	soon := saveKey(t, filepath.Join(dir, time.Now().UTC().Add(time.Hour).Format("20060102T150405Z")+".pem"))
@@ -112,8 +112,8 @@ func TestKeyDirOfFuture(t *testing.T) {
 	}
 }
 
-// A service that was idle through a rotation signs with the key that is there now, whoever asks
-// first.
+// A service that was idle during a rotation signs with the present key. The first signature after
+// the idle time reads the file again.
 func TestKeyDirAfterIdleTime(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "key.pem")
@@ -172,7 +172,7 @@ func TestKeyDirUnderDeletion(t *testing.T) {
 	churn.Wait()
 }
 
-// What cannot be used from the start is an error that names it.
+// A path without usable keys is an error that names the path.
 func TestLoadKeysFaults(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -197,7 +197,7 @@ func TestLoadKeysFaults(t *testing.T) {
 	}
 }
 
-// The published set follows the files.
+// The published set changes with the files.
 func TestJWKSHandlerFollowsKeys(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir := t.TempDir()

@@ -8,8 +8,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// No key set makes the reader panic; of each key that it keeps, the algorithm is one of the three,
-// and encoding/json reads a key of that name and kind, too.
+// No input makes the parser panic. Each key that it keeps has one of the three algorithms, and
+// encoding/json reads a key with the same kid and kty, too.
 func FuzzJWKS(f *testing.F) {
 	for _, seed := range []string{
 		`{"keys":[{` + goodX + `}]}`, `{"keys":[{` + goodX + `,` + goodD + `}]}`, `{"keys":[null,1,"",[],{}]}`, `{"keys":{}}`, `{}`,

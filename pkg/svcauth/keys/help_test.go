@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// inBubble runs a test on a clock of its own, on which waiting takes no time.
+// inBubble runs a test in a bubble of synctest, in which waiting takes no time.
 func inBubble(t *testing.T, test func(*testing.T)) {
 	t.Helper()
 	t.Parallel()
@@ -50,7 +50,7 @@ func algorithmsOf(set keys.Set) map[string]keys.Algorithm {
 	return algorithms
 }
 
-// A keySet is signing keys that are all published. The first one signs.
+// A keySet is keys that are all published. The first one signs.
 type keySet []*keys.Private
 
 func (s keySet) SigningKey() *keys.Private      { return s[0] }

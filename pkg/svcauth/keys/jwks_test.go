@@ -14,8 +14,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// What a service publishes, a receiver reads back: public keys alone, each with its ID and its
-// algorithm.
+// A receiver can parse the key set that a service publishes. It has public keys only, each with its
+// ID and its algorithm.
 func TestJWKSHandler(t *testing.T) {
 	t.Parallel()
 	want := map[string]keys.Algorithm{}
@@ -58,13 +58,14 @@ func TestMarshalNoKeys(t *testing.T) {
 	}
 }
 
-// The example of RFC 8037, appendix A: an Ed25519 key, and the same key with its private half.
+// The members of the key in RFC 8037, appendix A: of the public Ed25519 key, and of its private
+// half.
 const (
 	goodX = `"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"`
 	goodD = `"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"`
 )
 
-// A bad key is skipped and named; the good one beside it is kept.
+// A bad key is skipped, and an error names it. The good key before it is kept.
 func TestBadJWK(t *testing.T) {
 	t.Parallel()
 	rsaKey := func(n int, e string) string {
@@ -76,7 +77,7 @@ func TestBadJWK(t *testing.T) {
 	const goodY = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0" // RFC 7515, appendix A.3
 	for _, tt := range []struct{ name, jwk, want string }{
 		{"symmetric key", `{"kty":"oct","k":"c2VjcmV0c2VjcmV0c2VjcmV0"}`, `private member "k"`},
-		{"symmetric key beside a public one", `{` + goodX + `,"k":"c2VjcmV0"}`, `private member "k"`},
+		{"symmetric key in a public one", `{` + goodX + `,"k":"c2VjcmV0"}`, `private member "k"`},
 		{"private Ed25519 key", `{` + goodX + `,` + goodD + `}`, `private member "d"`},
 		{"private half with another name", `{` + goodX + `,"priv":"AAAA"}`, `private member "priv"`},
 		{"private EC key", ecKey("P-256", goodY)[:len(ecKey("P-256", goodY))-1] + `,"d":"AAAA"}`, `private member "d"`},
@@ -94,7 +95,7 @@ func TestBadJWK(t *testing.T) {
 		{"kid in two spellings", `{` + goodX + `,"kid":"a","KID":"b"}`, `"KID" is not spelled "kid"`},
 		{"private member in another spelling", `{` + goodX + `,"D":"AA"}`, `"D" is not spelled "d"`},
 		{"for another operation", `{` + goodX + `,"key_ops":["deriveKey"]}`, "not to verify"},
-		{"operations that are none", `{` + goodX + `,"key_ops":"verify"}`, "not to verify"},
+		{"key_ops is not a list", `{` + goodX + `,"key_ops":"verify"}`, "not to verify"},
 		{"Ed25519 point of low order", `{"kty":"OKP","crv":"Ed25519","x":"` + base64URL(make([]byte, 32)) + `"}`, "low-order point"},
 		{"X25519", `{"kty":"OKP","crv":"X25519","x":"` + base64URL(make([]byte, 32)) + `"}`, "unsupported key type"},
 		{"unknown kty", `{"kty":"quantum"}`, "unsupported key type"},
@@ -123,7 +124,7 @@ func TestBadJWK(t *testing.T) {
 	}
 }
 
-// What is not used of a key is not judged, however malformed it is.
+// Members of a key that are not used are not checked, however malformed they are.
 func TestUnusedMembers(t *testing.T) {
 	t.Parallel()
 	for _, unused := range []string{
@@ -143,7 +144,7 @@ func TestUnusedMembers(t *testing.T) {
 
 func clipText(s string) string { return s[:min(len(s), 60)] }
 
-// A set that cannot be read is an error, whatever is in it.
+// A set without a usable key, or that cannot be parsed, is an error.
 func TestBadJWKS(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, set, want string }{
@@ -170,7 +171,7 @@ func TestBadJWKS(t *testing.T) {
 	}
 }
 
-// A key without a kid goes by its thumbprint (RFC 7638; RFC 8037, appendix A.3).
+// A key without a kid has its thumbprint as the kid (RFC 7638; RFC 8037, appendix A.3).
 func TestKeyIDIsThumbprint(t *testing.T) {
 	t.Parallel()
 	got, _, err := keys.ParseJWKS([]byte(`{"keys":[{` + goodX + `}]}`))

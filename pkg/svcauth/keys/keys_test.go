@@ -34,7 +34,7 @@ func generateKey(tb testing.TB, alg keys.Algorithm) *keys.Private {
 	return key
 }
 
-// A key that was saved is loaded as the same key; its file is its owner's alone and is never
+// A saved key is loaded as the same key. Only the owner can read its file, which is never
 // overwritten.
 func TestSaveAndLoadKey(t *testing.T) {
 	t.Parallel()
@@ -92,7 +92,8 @@ func TestGenerateKeyUnknownAlgorithm(t *testing.T) {
 	}
 }
 
-// A private key that is too weak, of another kind or in another form is refused by name.
+// Loading a private key that is too weak, or of another type or format, is an error that names the
+// file and the reason.
 func TestLoadKeyFaults(t *testing.T) {
 	t.Parallel()
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
@@ -165,7 +166,7 @@ func pkcs8(tb testing.TB, key any) []byte {
 	return block("PRIVATE KEY", der)
 }
 
-// A public key that is too weak to trust is refused by name, as PEM and as JWK alike.
+// A public key that is too weak is an error that names the reason.
 func TestWeakPublicKeys(t *testing.T) {
 	t.Parallel()
 	ofBits := func(bits uint) *big.Int {

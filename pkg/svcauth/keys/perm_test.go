@@ -13,8 +13,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A private key that others than its owner can read or change is refused, with the command that
-// mends it.
+// A private key file that other users can read or change is an error, which has the command that
+// corrects the mode.
 func TestKeyReadableByOthers(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []os.FileMode{0o644, 0o640, 0o604, 0o620, 0o602, 0o660, 0o666, 0o777, 0o444, 0o610} {

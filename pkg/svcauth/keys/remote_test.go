@@ -20,7 +20,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// A device is a crypto.Signer that counts its calls and can be out of order.
+// A device is a crypto.Signer that counts its calls, and that can be made to fail.
 type device struct {
 	key   crypto.Signer
 	calls atomic.Int64
@@ -59,14 +59,15 @@ func newDevice(t *testing.T, alg keys.Algorithm) (*device, *keys.Private) {
 	return d, key
 }
 
-// A key behind a crypto.Signer signs with one call of it, and is published like the others.
+// A key of FromSigner makes one call of its signer for each signature, and is published like other
+// keys.
 func TestFromSigner(t *testing.T) {
 	t.Parallel()
 	for _, alg := range algorithms {
 		t.Run(string(alg), func(t *testing.T) {
 			t.Parallel()
 			d, key := newDevice(t, alg)
-			for n := range int64(20) { // ES256 has numbers of different lengths
+			for n := range int64(20) { // the numbers in signatures of ES256 differ in length
 				signature, err := key.Sign(t.Context(), "signed")
 				if err != nil {
 					t.Fatal(err)
@@ -93,7 +94,7 @@ func TestFromSigner(t *testing.T) {
 	}
 }
 
-// A signer that fails is an error that says how.
+// A fault of the signer is an error that says what it is.
 func TestFromSignerFaults(t *testing.T) {
 	t.Parallel()
 	outOfOrder := errors.New("out of order")
@@ -105,7 +106,7 @@ func TestFromSignerFaults(t *testing.T) {
 	}{
 		{"error", keys.EdDSA, func() ([]byte, error) { return nil, outOfOrder }, "signing: out of order"},
 		{"panic", keys.EdDSA, func() ([]byte, error) { panic("broken") }, "the signer panicked: broken"},
-		{"nothing", keys.EdDSA, func() ([]byte, error) { return nil, nil }, "something else than a signature"},
+		{"empty signature", keys.EdDSA, func() ([]byte, error) { return nil, nil }, "something else than a signature"},
 		{"garbage", keys.EdDSA, func() ([]byte, error) { return make([]byte, 64), nil }, "something else than a signature"},
 		{"garbage of RSA", keys.RS256, func() ([]byte, error) { return make([]byte, 256), nil }, "something else than a signature"},
 		{"no ASN.1", keys.ES256, func() ([]byte, error) { return make([]byte, 64), nil }, "something else than an ASN.1"},
@@ -137,8 +138,8 @@ func TestFromSignerFaults(t *testing.T) {
 	}
 }
 
-// A signer that hangs is an error within SignTimeout, and when the context ends. The number of
-// calls that hang is bounded.
+// A call of a signer that hangs ends with an error after SignTimeout, or when the context is done.
+// The number of calls that hang is bounded.
 func TestFromSignerHangs(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		d, key := newDevice(t, keys.EdDSA)
@@ -173,7 +174,7 @@ func TestFromSignerHangs(t *testing.T) {
 	})
 }
 
-// A key in memory signs in memory, and can be saved.
+// A key of FromSigner that is in memory can be saved.
 func TestFromSignerInMemory(t *testing.T) {
 	t.Parallel()
 	_, ed, err := ed25519.GenerateKey(rand.Reader)

@@ -17,7 +17,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// rotate takes a key directory one step further.
+// rotate runs one step of the rotation of a key directory.
 func rotate(t *testing.T, dir string, config keys.RotateConfig) *keys.Rotation {
 	t.Helper()
 	rotation, err := keys.Rotate(dir, config)
@@ -45,8 +45,8 @@ func kids(own keys.Signing) []string {
 	return kids
 }
 
-// A key is published, then signs, then is published still, then is gone; and the command may be run
-// at any time between.
+// A key is first published, then signs, then is still published, and then is removed. Rotate may be
+// called at any time in between.
 func TestRotate(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "keys")
@@ -89,7 +89,7 @@ func TestRotate(t *testing.T) {
 	})
 }
 
-// The algorithm of a new key is the one before's, unless another is asked for.
+// A new key has the algorithm of the key before it, unless another is asked for.
 func TestRotateAlgorithm(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -106,8 +106,8 @@ func TestRotateAlgorithm(t *testing.T) {
 	})
 }
 
-// Several at the same moment make one key, and leave a good directory.
-func TestRotateAtOnce(t *testing.T) {
+// Concurrent calls of Rotate make one key, and leave a good directory.
+func TestRotateConcurrently(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	rotate(t, dir, keys.RotateConfig{})
@@ -132,7 +132,7 @@ func TestRotateAtOnce(t *testing.T) {
 	}
 }
 
-// What a killed run leaves is no key, and is gone after the next.
+// The temporary file of a killed run is not read as a key. The next run removes it.
 func TestRotateAfterKill(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -148,8 +148,8 @@ func TestRotateAfterKill(t *testing.T) {
 	}
 }
 
-// A run that is killed at any moment leaves a directory in which every key file is whole, and which
-// the next run goes on with.
+// After a run is killed at any moment, every key file in the directory is complete, and the next
+// run continues the rotation.
 func TestRotateKilled(t *testing.T) {
 	t.Parallel()
 	if dir := os.Getenv("ROTATE_UNTIL_KILLED"); dir != "" {
@@ -198,7 +198,7 @@ func glob(t *testing.T, dir, pattern string) []string {
 	return found
 }
 
-// The files are their owner's alone.
+// Only the owner can read the files.
 func TestRotateModes(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "keys")
@@ -214,7 +214,7 @@ func TestRotateModes(t *testing.T) {
 	}
 }
 
-// An error names the file or the field at fault, and nothing is changed.
+// An error names the file or field at fault. The directory is not changed.
 func TestRotateFaults(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -68,8 +68,8 @@ func nextPrime(n *big.Int) *big.Int {
 	return p
 }
 
-// weakModuli are moduli of 2048 bits or more that anybody can factor, by what an error says of
-// each.
+// weakModuli returns moduli of 2048 bits or more that are easy to factor, by the text of the error
+// that each causes.
 func weakModuli(tb testing.TB) map[string][]*big.Int {
 	tb.Helper()
 	p, q, near := mersenne(1279), mersenne(2203), randomPrime(tb, 1024)
@@ -115,7 +115,7 @@ func TestWeakModuli(t *testing.T) {
 	}
 }
 
-// loadModulus reads a trust file whose one key has the modulus n.
+// loadModulus reads a trust file with one key, whose modulus is n.
 func loadModulus(t *testing.T, n *big.Int) error {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: n, E: 65537})
@@ -134,7 +134,7 @@ func rsaJWK(n *big.Int) string {
 	return `{"kty":"RSA","e":"AQAB","n":"` + base64URL(n.Bytes()) + `"}`
 }
 
-// A set of many RSA keys costs no seconds: of more than 32 the rest is skipped unread.
+// A set with many RSA keys is parsed quickly: after 32 RSA keys the others are skipped.
 func TestManyRSAKeys(t *testing.T) {
 	t.Parallel()
 	set := `{"keys":[{` + goodX + `}`

@@ -6,7 +6,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// A decision names the line of the file that decides.
+// A decision names the line of the trust file that it follows from.
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	policy, err := trust.Parse([]byte(`issuers:

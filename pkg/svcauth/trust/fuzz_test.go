@@ -11,7 +11,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// No trust file makes the reader panic, and each fault names the file.
+// No trust file makes the parser panic, and each error names the file.
 func FuzzTrustFile(f *testing.F) {
 	f.Add([]byte(goodTrust))
 	for _, seed := range []string{
@@ -24,7 +24,7 @@ func FuzzTrustFile(f *testing.F) {
 	file := filepath.Join(f.TempDir(), "trust.yaml")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if bytes.Contains(data, []byte("/dev/")) || bytes.Contains(data, []byte("/proc/")) {
-			return // a key file without an end is the operator's own doing
+			return // these key files may be endless
 		}
 		writeFile(t, file, data)
 		_, err := trust.ReadFile(file)

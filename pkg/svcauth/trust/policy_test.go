@@ -11,7 +11,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// A policy is the same, whether it is read from a file, parsed from text or made in Go.
+// A policy is the same whether it is read from a file, parsed from text or made in Go.
 func TestSamePolicy(t *testing.T) {
 	t.Parallel()
 	dir := trustDir(t)
@@ -45,12 +45,13 @@ func TestSamePolicy(t *testing.T) {
 		}
 		e := policy.Entry("https://herald.service/")
 		if !e.AllowsCall("GET", "/user/42/") || e.AllowsCall("POST", "/user/42/") || e.AllowsSubject("https://census.service/", false) {
-			t.Errorf("%s: herald is allowed something else than its lines say", name)
+			t.Errorf("%s: the policy does not allow herald what its entry says", name)
 		}
 	}
 }
 
-// The error of a policy that is made in Go names the entry, that of a parsed text the line.
+// The error of a policy that is made in Go names the entry. The error of a parsed text names the
+// line.
 func TestPolicyFaults(t *testing.T) {
 	t.Parallel()
 	key, other := generateKey(t, keys.EdDSA).Public(), generateKey(t, keys.ES256).Public()

@@ -18,7 +18,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// goodTrust is a trust file without fault, which the faults are put into.
+// goodTrust is a trust file without faults, which the tests put faults into.
 const goodTrust = `issuers:
   - issuer: https://herald.service/
     profile: bound
@@ -38,7 +38,8 @@ const goodTrust = `issuers:
     keys: discover
 `
 
-// trustDir returns a directory with good.pub.pem and key files that are bad each in its own way.
+// trustDir returns a directory with the key file herald.pub.pem, and with key files that have
+// different faults.
 func trustDir(tb testing.TB) string {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -67,15 +68,14 @@ func trustDir(tb testing.TB) string {
 	return dir
 }
 
-// Each fault of a trust file keeps the service from starting, with an error that names file, line
-// and value.
+// Each fault of a trust file is an error that names file, line and value.
 func TestTrustFaults(t *testing.T) {
 	dir := trustDir(t)
 	file := filepath.Join(dir, "trust.yaml")
 	for _, tt := range []struct {
 		name     string
-		old, new string // what is put where in goodTrust; all of it where old is empty
-		want     string // after the directory
+		old, new string // new replaces old in goodTrust, or all of it if old is empty
+		want     string // without the directory
 	}{
 		{"empty file", "", "", `trust.yaml:1: not a YAML document: EOF`},
 		{"not YAML", "issuers:\n", "issuers: [\n", `trust.yaml:1: not a YAML document: did not find`},
@@ -84,7 +84,7 @@ func TestTrustFaults(t *testing.T) {
 		{"scalar", "", "trust\n", `trust.yaml:1: "trust" where a mapping is wanted`},
 		{"list at the top", "", "- issuer: x\n", `trust.yaml:1: "" where a mapping is wanted`},
 		{"no issuers", "", "issuers: []\n", `trust.yaml:1: "" where a list with at least one item is wanted`},
-		{"nothing at all", "", "{}\n", `trust.yaml:1: no issuers`},
+		{"empty mapping", "", "{}\n", `trust.yaml:1: no issuers`},
 		{"two documents", "  - issuer: https://census", "---\nissuers:\n  - issuer: https://census", `trust.yaml:15: a second YAML document`},
 		{"second document that is bad", "  - issuer: https://census", "---\n[\n  - issuer: https://census", `trust.yaml:16: not a YAML document: `},
 		{"unknown key at the top", "", goodTrust + "realm:\n  - x\n", `trust.yaml:18: unknown key "realm"`},
@@ -145,7 +145,7 @@ func TestTrustFaults(t *testing.T) {
 		{"flag as yes", "admin: false", "admin: yes", `trust.yaml:8: "yes" where true or false is wanted`},
 		{"flag as a number", "sessions: true", "sessions: 1", `trust.yaml:16: "1" where true or false is wanted`},
 		{"bound tokens without expiry", "admin: false", "insecure_no_expiry: true", `trust.yaml:8: insecure_no_expiry is for the profile article alone`},
-		{"allowed nothing", "    sessions: true\n", "", `trust.yaml:15: the issuer "https://census.service/" is allowed nothing`},
+		{"entry that allows nothing", "    sessions: true\n", "", `trust.yaml:15: the issuer "https://census.service/" is allowed nothing`},
 		{"act_for without calls", "    sessions: true\n", "    sessions: true\n    act_for: [https://census.service/user/*]\n", `trust.yaml:15: act_for and admin are for calls`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -168,8 +168,8 @@ func TestTrustFaults(t *testing.T) {
 	}
 }
 
-// A key belongs to one issuer: keys, key files and URLs that two entries share are faults, however
-// they are spelled.
+// A key belongs to one issuer. Keys, key files and URLs that two entries share are faults, whatever
+// form they are written in.
 func TestSharedKeys(t *testing.T) {
 	dir := trustDir(t)
 	key, other := generateKey(t, keys.EdDSA), generateKey(t, keys.ES256)
@@ -247,7 +247,7 @@ func writeKeyFiles(t *testing.T, dir string, key, other *keys.Private) {
 	}
 }
 
-// Issuers whose keys lie beside each other share nothing.
+// Keys of different issuers may be at similar URLs.
 func TestUnsharedKeys(t *testing.T) {
 	dir := trustDir(t)
 	file := filepath.Join(dir, "trust.yaml")
@@ -266,8 +266,8 @@ func TestUnsharedKeys(t *testing.T) {
 	}
 }
 
-// All faults are reported at once, each with its line.
-func TestTrustFaultsTogether(t *testing.T) {
+// All faults of a file are reported in one error, each with its line.
+func TestSeveralTrustFaults(t *testing.T) {
 	dir := trustDir(t)
 	file := filepath.Join(dir, "trust.yaml")
 	text := strings.NewReplacer("profile: bound", "profil: bound", "[EdDSA]", "[RS384]", "sessions: true", "sessions: 1").Replace(goodTrust)
@@ -288,7 +288,7 @@ func TestTrustFileMissing(t *testing.T) {
 	}
 }
 
-// A file with everything in it is read without fault, from wherever it is opened.
+// A file with every key is read without error, from whatever directory.
 func TestGoodTrust(t *testing.T) {
 	dir := trustDir(t)
 	file := filepath.Join(dir, "trust.yaml")
