@@ -28,17 +28,16 @@ const checkTimeout = 2 * time.Second
 // Check says whether something that a service needs is there.
 type Check func(ctx context.Context) error
 
-// Readiness answers whether a service should be sent requests: all its checks
-// pass and it is not draining. It is safe for concurrent use.
+// Readiness answers whether a service should be sent requests: all its checks pass and it is not
+// draining. It is safe for concurrent use.
 type Readiness struct {
 	checks   map[string]Check
 	outages  map[string]*outage.Log // by check
 	draining atomic.Bool
 }
 
-// NewReadiness makes a Readiness of checks by name. The names are shown to
-// whoever asks; the errors of failing checks are logged only: the first, one with
-// another cause, and one a minute.
+// NewReadiness makes a Readiness of checks by name. The names are shown to whoever asks; the errors
+// of failing checks are logged only: the first, one with another cause, and one a minute.
 func NewReadiness(log *slog.Logger, checks map[string]Check) *Readiness {
 	r := &Readiness{checks: checks, outages: map[string]*outage.Log{}}
 	for name := range checks {
@@ -87,10 +86,9 @@ func (r *Readiness) failing(asker context.Context) []string {
 	return failed
 }
 
-// AdminHandler serves what operators ask a service, for a listener that the
-// public cannot reach: /healthz (the process runs), /readyz, /metrics, which are
-// those of the Go runtime, of the process, and of the collectors, and the
-// profiles of net/http/pprof at /debug/pprof/.
+// AdminHandler serves what operators ask a service, for a listener that the public cannot reach:
+// /healthz (the process runs), /readyz, /metrics, which are those of the Go runtime, of the
+// process, and of the collectors, and the profiles of net/http/pprof at /debug/pprof/.
 func AdminHandler(ready *Readiness, metrics ...prometheus.Collector) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -119,10 +117,9 @@ func answer(w http.ResponseWriter, status int, text string) {
 	fmt.Fprintln(w, text)
 }
 
-// Healthcheck asks the admin listener at addr, as Config.Addr has it, for
-// /readyz. It returns nil when the service is ready. A listener on all addresses
-// is asked on a loopback address. A container's health check is this call; it
-// gives up after 5 s.
+// Healthcheck asks the admin listener at addr, as Config.Addr has it, for /readyz. It returns nil
+// when the service is ready. A listener on all addresses is asked on a loopback address. A
+// container's health check is this call; it gives up after 5 s.
 func Healthcheck(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -135,8 +132,7 @@ func Healthcheck(ctx context.Context, addr string) error {
 	if err != nil {
 		return fmt.Errorf("asking for readiness: %w", err)
 	}
-	// Not by the default client, which would ask through a proxy of the
-	// environment.
+	// Not by the default client, which would ask through a proxy of the environment.
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialFirst(ctx, addrs) },
@@ -165,9 +161,9 @@ func dialFirst(ctx context.Context, addrs []string) (net.Conn, error) {
 	return nil, errors.Join(errs...)
 }
 
-// dialable returns the addresses at which a listener's address can be reached
-// from this host. For the wildcard addresses these are the loopback addresses:
-// a host may have IPv4 alone or IPv6 alone.
+// dialable returns the addresses at which a listener's address can be reached from this host. For
+// the wildcard addresses these are the loopback addresses: a host may have IPv4 alone or IPv6
+// alone.
 func dialable(addr string) ([]string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

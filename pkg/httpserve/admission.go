@@ -22,8 +22,8 @@ const (
 	// repay is the number of requests that are admitted for each unit of work done, while a backlog
 	// lags.
 	repay = 0.9
-	// startCredit is the number of requests that are admitted at once when a backlog begins to lag, so
-	// that a few requests are not refused because of the work of others.
+	// startCredit is the number of requests that are admitted at once when a backlog begins to lag,
+	// so that a few requests are not refused because of the work of others.
 	startCredit = 64
 	// memory is the part of what was earned and admitted that still counts after a step.
 	memory = 0.9
@@ -43,8 +43,8 @@ const refusalsLogged = 5 * time.Second
 type AdmissionConfig struct {
 	// Name is the name of the requests in the log.
 	Name string
-	// MinLimit and MaxLimit bound the limit, 64 and 256 by default. MinLimit should not be low: slow
-	// requests may wait for something that a lower limit does not make faster.
+	// MinLimit and MaxLimit bound the limit, 64 and 256 by default. MinLimit should not be low:
+	// slow requests may wait for something that a lower limit does not make faster.
 	MinLimit, MaxLimit int
 	// Backlog is the work that requests leave behind. Nil: none.
 	Backlog Backlog

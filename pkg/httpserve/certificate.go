@@ -60,8 +60,8 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-// reload reads the files when they have changed. A pair that does not load, as
-// while only one file is yet replaced, leaves the old one in use.
+// reload reads the files when they have changed. A pair that does not load, as while only one file
+// is yet replaced, leaves the old one in use.
 func (c *certificate) reload() {
 	state := c.state()
 	if state == c.seen {
@@ -77,8 +77,8 @@ func (c *certificate) reload() {
 	c.log.Info("certificate reloaded", "file", c.certFile)
 }
 
-// state tells two versions of the files apart. It is taken before they are
-// read: a change in between is then seen as one the next time.
+// state tells two versions of the files apart. It is taken before they are read: a change in
+// between is then seen as one the next time.
 func (c *certificate) state() string {
 	var state strings.Builder
 	for _, file := range []string{c.certFile, c.keyFile} {

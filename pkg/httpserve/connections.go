@@ -20,8 +20,8 @@ type connections struct {
 	lastSign atomic.Int64 // when one was accepted, sent something or changed its state, in Unix nanoseconds
 }
 
-// A conn is a connection whose reads are noticed. net/http notices a request only
-// when all of its header has come.
+// A conn is a connection whose reads are noticed. net/http notices a request only when all of its
+// header has come.
 type conn struct {
 	*net.TCPConn
 	open *connections
@@ -58,9 +58,8 @@ func (c *connections) changeState(conn net.Conn, state http.ConnState) {
 	c.states[conn] = state
 }
 
-// settle returns when no connection is left, or when no request is under way and
-// there was no sign of life for the time of linger. An error says that ctx ended
-// while requests were under way.
+// settle returns when no connection is left, or when no request is under way and there was no sign
+// of life for the time of linger. An error says that ctx ended while requests were under way.
 func (c *connections) settle(ctx context.Context, linger time.Duration) error {
 	tick := time.NewTicker(settleInterval)
 	defer tick.Stop()

@@ -17,8 +17,8 @@ import (
 	"example.com/micromachine/pkg/httpserve"
 )
 
-// A request that is in flight when the drain begins, and one more on a
-// connection that was waiting then, are both answered.
+// A request that is in flight when the drain begins, and one more on a connection that was waiting
+// then, are both answered.
 func TestDrainAnswersKeptAliveConnections(t *testing.T) {
 	t.Parallel()
 	ready := httpserve.NewReadiness((&logBuffer{}).logger(), nil)
@@ -105,10 +105,9 @@ func TestDrainWaitsForSlowRequests(t *testing.T) {
 	}
 }
 
-// Under load from clients that keep their connections, no request may fail but
-// by not being let in. With HTTP/2 the GOAWAY tells a client which of its
-// requests were not begun, and it may send those again; with HTTP/1.1 no second
-// try is allowed for.
+// Under load from clients that keep their connections, no request may fail but by not being let in.
+// With HTTP/2 the GOAWAY tells a client which of its requests were not begun, and it may send those
+// again; with HTTP/1.1 no second try is allowed for.
 func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {

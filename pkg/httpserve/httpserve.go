@@ -1,7 +1,6 @@
-// Package httpserve runs HTTP servers that are safe to expose and safe to stop.
-// A listener exists before it is served, has every timeout set, takes up a
-// renewed certificate without a restart, and answers what has reached it before
-// it ends.
+// Package httpserve runs HTTP servers that are safe to expose and safe to stop. A listener exists
+// before it is served, has every timeout set, takes up a renewed certificate without a restart, and
+// answers what has reached it before it ends.
 //
 //	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": pool.Ping})
 //	public, err := httpserve.Listen(httpserve.Config{
@@ -32,16 +31,14 @@ import (
 	"example.com/micromachine/pkg/logsafe"
 )
 
-// Config describes one listener. Addr and Handler are required; a zero
-// duration means its default.
+// Config describes one listener. Addr and Handler are required; a zero duration means its default.
 type Config struct {
-	// Addr is the TCP address to listen on; port 0 picks a free one. An IPv6
-	// address stands in brackets, with its zone, if it has one.
+	// Addr is the TCP address to listen on; port 0 picks a free one. An IPv6 address stands in
+	// brackets, with its zone, if it has one.
 	Addr string
-	// CertFile and KeyFile are PEM files, both or neither. With them the
-	// listener speaks TLS 1.2 and 1.3, HTTP/1.1 and HTTP/2, and takes up new
-	// contents of the files within about a second. A KeyFile that other users
-	// can read or change is refused.
+	// CertFile and KeyFile are PEM files, both or neither. With them the listener speaks TLS 1.2
+	// and 1.3, HTTP/1.1 and HTTP/2, and takes up new contents of the files within about a second. A
+	// KeyFile that other users can read or change is refused.
 	CertFile, KeyFile string
 	// Handler answers the requests.
 	Handler http.Handler
@@ -54,25 +51,21 @@ type Config struct {
 	ReadHeaderTimeout time.Duration
 	// ReadTimeout is the time for a whole request, 15 s by default.
 	ReadTimeout time.Duration
-	// WriteTimeout is the time from a request's headers to the end of its
-	// answer, 30 s by default.
+	// WriteTimeout is the time from a request's headers to the end of its answer, 30 s by default.
 	WriteTimeout time.Duration
-	// IdleTimeout is how long a kept-alive connection may wait for its next
-	// request. The default of 2 min is above the 90 s after which Go's client
-	// closes it, so that it is not we who close it while a request is sent.
+	// IdleTimeout is how long a kept-alive connection may wait for its next request. The default of
+	// 2 min is above the 90 s after which Go's client closes it, so that it is not we who close it
+	// while a request is sent.
 	IdleTimeout time.Duration
 
-	// DrainDelay is how long the server, once it is to stop, goes on as before
-	// but for not being ready: the time for a load balancer to look elsewhere.
-	// 500 ms by default.
+	// DrainDelay is how long the server, once it is to stop, goes on as before but for not being
+	// ready: the time for a load balancer to look elsewhere. 500 ms by default.
 	DrainDelay time.Duration
-	// Linger is how long the server, its listener then closed, keeps connections
-	// on which clients are silent. A last request on each is answered, and the
-	// connection is closed. The time begins anew whenever a client sends
-	// something and when an answer ends. 500 ms by default.
+	// Linger is how long the server, its listener then closed, keeps connections on which clients
+	// are silent. A last request on each is answered, and the connection is closed. The time begins
+	// anew whenever a client sends something and when an answer ends. 500 ms by default.
 	Linger time.Duration
-	// Grace is the time for all that, and for unfinished requests. 20 s by
-	// default.
+	// Grace is the time for all that, and for unfinished requests. 20 s by default.
 	Grace time.Duration
 }
 
@@ -95,9 +88,8 @@ type Server struct {
 	grace       time.Duration
 }
 
-// Listen opens the listener that c describes. Connections are accepted by the
-// operating system from then on and wait for Serve. An unusable certificate is
-// an error here.
+// Listen opens the listener that c describes. Connections are accepted by the operating system from
+// then on and wait for Serve. An unusable certificate is an error here.
 func Listen(c Config) (*Server, error) {
 	if c.Handler == nil {
 		return nil, errors.New("listening: no handler")
@@ -146,11 +138,11 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // Close gives up a listener that is not going to be served.
 func (s *Server) Close() error { return s.listener.Close() }
 
-// Serve answers requests until ctx ends, then drains: the server is not ready
-// (for Config.DrainDelay), the listener is closed once all connections that the
-// kernel has taken are accepted, every answer is the last one on its connection,
-// and connections on which nothing more comes (for Config.Linger) are closed.
-// All of it takes Config.Grace at most. It returns nil after an orderly end.
+// Serve answers requests until ctx ends, then drains: the server is not ready (for
+// Config.DrainDelay), the listener is closed once all connections that the kernel has taken are
+// accepted, every answer is the last one on its connection, and connections on which nothing more
+// comes (for Config.Linger) are closed. All of it takes Config.Grace at most. It returns nil after
+// an orderly end.
 func (s *Server) Serve(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- s.accept() }()
@@ -178,11 +170,10 @@ func (s *Server) accept() error {
 	return s.http.Serve(s.listener)
 }
 
-// drain does not begin with http.Server's Shutdown, which closes every waiting
-// connection and drops every request that it has not read yet: both may belong
-// to a client that has sent its request. So the listener is closed by itself,
-// and the connections go on until no client has sent anything for the linger. By
-// then nearly all have had an answer that asks the client to leave. What Shutdown
+// drain does not begin with http.Server's Shutdown, which closes every waiting connection and drops
+// every request that it has not read yet: both may belong to a client that has sent its request. So
+// the listener is closed by itself, and the connections go on until no client has sent anything for
+// the linger. By then nearly all have had an answer that asks the client to leave. What Shutdown
 // finds after that is long silent.
 func (s *Server) drain(ctx context.Context, served <-chan error) error {
 	if err := s.listener.drain(); err != nil {
@@ -207,16 +198,16 @@ func (s *Server) drain(ctx context.Context, served <-chan error) error {
 	return nil
 }
 
-// shutDown closes connections without a request. Those of HTTP/2 take about a
-// second, in which the client reads the GOAWAY.
+// shutDown closes connections without a request. Those of HTTP/2 take about a second, in which the
+// client reads the GOAWAY.
 func (s *Server) shutDown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, shutDownTime)
 	defer cancel()
 	return s.http.Shutdown(ctx)
 }
 
-// Run serves both until ctx ends or one of them fails. The admin server ends
-// last, at once, so that it tells of the public one's drain while that lasts.
+// Run serves both until ctx ends or one of them fails. The admin server ends last, at once, so that
+// it tells of the public one's drain while that lasts.
 func Run(ctx context.Context, public, admin *Server) error {
 	admin.drainDelay = 0
 	group, ctx := errgroup.WithContext(ctx)

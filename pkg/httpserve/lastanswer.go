@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// closeWhenDraining makes each answer of a draining server the last one on its
-// connection. For HTTP/2, net/http turns the header into a GOAWAY.
+// closeWhenDraining makes each answer of a draining server the last one on its connection. For
+// HTTP/2, net/http turns the header into a GOAWAY.
 func (s *Server) closeWhenDraining(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := &lastAnswer{ResponseWriter: w, draining: &s.draining}
@@ -18,8 +18,8 @@ func (s *Server) closeWhenDraining(next http.Handler) http.Handler {
 	})
 }
 
-// A lastAnswer is a ResponseWriter that adds "Connection: close" when its header
-// is written after the drain began.
+// A lastAnswer is a ResponseWriter that adds "Connection: close" when its header is written after
+// the drain began.
 type lastAnswer struct {
 	http.ResponseWriter
 	draining *atomic.Bool
@@ -33,8 +33,8 @@ func (w *lastAnswer) decide() {
 	w.decided = true
 }
 
-// WriteHeader implements [http.ResponseWriter]. A status of 1xx is not the answer
-// yet; 101 takes the connection out of the server's hands.
+// WriteHeader implements [http.ResponseWriter]. A status of 1xx is not the answer yet; 101 takes
+// the connection out of the server's hands.
 func (w *lastAnswer) WriteHeader(status int) {
 	if status >= http.StatusOK {
 		w.decide()
@@ -48,8 +48,8 @@ func (w *lastAnswer) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// ReadFrom implements [io.ReaderFrom], which lets net/http copy a file without
-// reading it into memory.
+// ReadFrom implements [io.ReaderFrom], which lets net/http copy a file without reading it into
+// memory.
 func (w *lastAnswer) ReadFrom(r io.Reader) (int64, error) {
 	w.decide()
 	return io.Copy(w.ResponseWriter, r)

@@ -59,8 +59,8 @@ func Audit(log *slog.Logger, identify Identify) func(http.Handler) http.Handler 
 	}
 }
 
-// ServeText returns a handler that answers with a text that does not change,
-// such as an API's description.
+// ServeText returns a handler that answers with a text that does not change, such as an API's
+// description.
 func ServeText(contentType, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
