@@ -1,17 +1,17 @@
 // Package pgreplay is a replay store for package svcauth that all replicas of a service share, in
-// the service's own PostgreSQL database. Its table is made by the service's migrations:
+// the service's own PostgreSQL database. The service's migrations create its table:
 //
 //	create table svcauth_replay (id bytea primary key, expires_at timestamptz not null);
 //	create index on svcauth_replay (expires_at);
 //
-// and kept small by Run:
+// Run deletes its expired records:
 //
 //	store := pgreplay.New(pool)
 //	go store.Run(ctx, log)
 //
-// The database's clock decides, when a token is burnt, whether it has expired. Its record is kept
-// for ten minutes longer. So no token works twice, however the clocks of replicas differ. Where the
-// database's clock is ahead of a replica's, tokens expire earlier by the difference; up to
+// When a token is burnt, the database's clock decides whether it has expired. The record is kept
+// for ten minutes after that. So no token works twice, however the clocks of replicas differ. If
+// the database's clock is ahead of a replica's, tokens expire earlier by the difference. Up to
 // svcauth.Leeway this has no effect on a caller whose clock is right.
 package pgreplay
 
@@ -35,8 +35,8 @@ import (
 const (
 	sweepEvery = 10 * time.Second
 	sweepBatch = 1000
-	// keepExpired is how far the database's clock may be put back, as by a failover, without a
-	// token being forgotten.
+	// keepExpired is how far the database's clock may be set back, as by a failover, without a
+	// record being deleted too early.
 	keepExpired = 10 * time.Minute
 )
 
@@ -61,9 +61,9 @@ func New(pool *pgxpool.Pool) *Store {
 	return s
 }
 
-// Burn records the use of a token and reports whether it was the first, and the token has not
-// expired: the time is before until, by the database's clock. It is exact across processes: the
-// primary key lets one of any number of concurrent inserts through.
+// Burn records the use of a token. It reports whether this was the first use and the token has not
+// expired: the time is before until, by the database's clock. It is exact across processes, because
+// the primary key allows one of any number of concurrent inserts.
 func (s *Store) Burn(ctx context.Context, issuer, id string, until time.Time) (bool, error) {
 	b := burn{sha256.Sum256([]byte(issuer + "\x00" + id)), pgtype.Timestamptz{Time: until, Valid: true}}
 	if until.IsZero() {
@@ -76,8 +76,8 @@ func (s *Store) Burn(ctx context.Context, issuer, id string, until time.Time) (b
 	return first, nil
 }
 
-// record inserts a batch in the order of the IDs, so that two processes never wait for each other,
-// and reports of each burn whether it was the first, of a token that had not expired.
+// record inserts a batch in the order of the IDs, so that two processes never deadlock. For each
+// burn it reports whether it was the first, of a token that had not expired.
 func (s *Store) record(ctx context.Context, batch []burn) ([]bool, error) {
 	sorted := slices.SortedFunc(slices.Values(batch), func(a, b burn) int { return bytes.Compare(a.id[:], b.id[:]) })
 	ids, expiries := make([][]byte, 0, len(batch)), make([]pgtype.Timestamptz, 0, len(batch))
@@ -87,7 +87,7 @@ func (s *Store) record(ctx context.Context, batch []burn) ([]bool, error) {
 	rows, err := s.pool.Query(ctx, `
 		insert into svcauth_replay (id, expires_at)
 		select id, expires_at from unnest($1::bytea[], $2::timestamptz[]) as i (id, expires_at)
-		on conflict do nothing returning id, expires_at > clock_timestamp()`, ids, expiries) // now() is from before a wait for a lock
+		on conflict do nothing returning id, expires_at > clock_timestamp()`, ids, expiries) // now() is the time before a wait for a lock
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (s *Store) record(ctx context.Context, batch []burn) ([]bool, error) {
 	return first, nil
 }
 
-// Run deletes what has expired, in batches that lock no other row, until ctx ends.
+// Run deletes expired records until ctx ends. It does so in batches, and locks no other rows.
 func (s *Store) Run(ctx context.Context, log *slog.Logger) {
 	log = slog.New(logsafe.NewHandler(log.Handler()))
 	ticker := time.NewTicker(sweepEvery)
@@ -126,7 +126,8 @@ func (s *Store) Run(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// Sweep deletes once what expired ten minutes ago or earlier. Several at a time share the work.
+// Sweep deletes the records that expired ten minutes ago or earlier, once. Concurrent sweeps share
+// the work.
 func (s *Store) Sweep(ctx context.Context) error {
 	for {
 		tag, err := s.pool.Exec(ctx, `delete from svcauth_replay where id in (

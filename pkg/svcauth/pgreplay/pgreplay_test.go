@@ -23,8 +23,8 @@ var _ svcauth.ReplayStore = (*pgreplay.Store)(nil)
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// table makes the table as the package comment has it.
-func table(ctx context.Context, databaseURL string) error {
+// createTable creates the table of the package comment.
+func createTable(ctx context.Context, databaseURL string) error {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {
 		return err
@@ -57,10 +57,10 @@ func burn(t *testing.T, store *pgreplay.Store, issuer, id string, until time.Tim
 
 const herald, shop = "https://herald.service/", "https://shop.service/"
 
-// A token of an issuer passes once, whatever others use the same ID.
+// A token of an issuer can be burnt once. Another issuer may use the same ID.
 func TestBurn(t *testing.T) {
 	t.Parallel()
-	store := pgreplay.New(newPool(t, pgtest.New(t, table)))
+	store := pgreplay.New(newPool(t, pgtest.New(t, createTable)))
 	until := time.Now().Add(time.Minute)
 	for _, tt := range []struct {
 		issuer, id string
@@ -83,11 +83,11 @@ func TestBurn(t *testing.T) {
 	}
 }
 
-// What has expired by the database's clock cannot be burnt, as its first use may have been
-// forgotten; it is noted all the same.
+// A token that has expired by the database's clock cannot be burnt, because the record of its first
+// use may have been deleted. It is recorded all the same.
 func TestBurnExpired(t *testing.T) {
 	t.Parallel()
-	pool := newPool(t, pgtest.New(t, table))
+	pool := newPool(t, pgtest.New(t, createTable))
 	store := pgreplay.New(pool)
 	now := time.Now()
 	for id, until := range map[string]time.Time{
@@ -97,7 +97,7 @@ func TestBurnExpired(t *testing.T) {
 			t.Errorf("expired %s: burnt", id)
 		}
 		if burn(t, store, herald, id, now.Add(time.Hour)) {
-			t.Errorf("expired %s: not noted", id)
+			t.Errorf("expired %s: not recorded", id)
 		}
 	}
 	if !burn(t, store, herald, "in a moment", now.Add(5*time.Second)) {
@@ -105,11 +105,11 @@ func TestBurnExpired(t *testing.T) {
 	}
 }
 
-// A token that expires while its first use is being recorded elsewhere is refused, whatever comes
-// of that use.
+// A token that expires while another transaction records its first use is refused, whether that
+// transaction commits or not.
 func TestBurnWaits(t *testing.T) {
 	t.Parallel()
-	pool := newPool(t, pgtest.New(t, table))
+	pool := newPool(t, pgtest.New(t, createTable))
 	other, err := pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -134,11 +134,10 @@ func TestBurnWaits(t *testing.T) {
 	}
 }
 
-// A token that is sent to two replicas at once passes exactly once, a thousand times out of a
-// thousand.
+// Of 1000 tokens that are sent to two replicas at once, each can be burnt exactly once.
 func TestBurnConcurrently(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.New(t, table)
+	databaseURL := pgtest.New(t, createTable)
 	replicas := []*pgreplay.Store{pgreplay.New(newPool(t, databaseURL)), pgreplay.New(newPool(t, databaseURL))}
 	const tokens, workers = 1000, 8
 	until := time.Now().Add(time.Minute)
@@ -165,7 +164,7 @@ func TestBurnConcurrently(t *testing.T) {
 	}
 }
 
-// remaining returns how many tokens the table remembers.
+// remaining returns the number of records in the table.
 func remaining(t *testing.T, pool *pgxpool.Pool) int {
 	t.Helper()
 	rows, err := pool.Query(t.Context(), `select count(*) from svcauth_replay`)
@@ -179,17 +178,17 @@ func remaining(t *testing.T, pool *pgxpool.Pool) int {
 	return count
 }
 
-// Sweeping forgets the tokens that expired a while ago, and no other.
+// Sweep deletes the records of tokens that expired a while ago, and no others.
 func TestSweep(t *testing.T) {
 	t.Parallel()
-	pool := newPool(t, pgtest.New(t, table))
+	pool := newPool(t, pgtest.New(t, createTable))
 	store := pgreplay.New(pool)
 	now := time.Now()
 	kept := map[string]time.Time{
 		"for ever":              {},
 		"valid":                 now.Add(time.Minute),
 		"of next year":          now.AddDate(1, 0, 0),
-		"just expired":          now.Add(-time.Second), // a replica whose clock is behind may let it in still
+		"just expired":          now.Add(-time.Second), // a replica whose clock is behind may still accept it
 		"expired 5 minutes ago": now.Add(-5 * time.Minute),
 	}
 	for id, until := range kept {
@@ -203,34 +202,34 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := remaining(t, pool); n != len(kept) {
-		t.Errorf("%d tokens are remembered, want %d", n, len(kept))
+		t.Errorf("%d records are left, want %d", n, len(kept))
 	}
 	for id := range kept {
 		if burn(t, store, herald, id, now) {
-			t.Errorf("%s: forgotten", id)
+			t.Errorf("%s: the record was deleted", id)
 		}
 	}
 	if !burn(t, store, shop, "0", now.Add(time.Minute)) {
-		t.Error("an expired token is remembered")
+		t.Error("the record of an expired token was not deleted")
 	}
 }
 
-// Sweeps at the same time share the work, and wait neither for each other nor for a row that
-// somebody holds.
+// Concurrent sweeps share the work. They wait neither for each other nor for a row that another
+// transaction has locked.
 func TestSweepConcurrently(t *testing.T) {
 	t.Parallel()
-	databaseURL := pgtest.New(t, table)
+	databaseURL := pgtest.New(t, createTable)
 	pool := newPool(t, databaseURL)
 	store := pgreplay.New(pool)
 	old := time.Now().Add(-time.Hour)
 	for i := range 100 {
 		burn(t, store, herald, fmt.Sprint(i), old)
 	}
-	holder, err := pool.Begin(t.Context())
+	locking, err := pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := holder.Exec(t.Context(), `select from svcauth_replay limit 1 for update`); err != nil {
+	if _, err := locking.Exec(t.Context(), `select from svcauth_replay limit 1 for update`); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -245,14 +244,14 @@ func TestSweepConcurrently(t *testing.T) {
 	}
 	all.Wait()
 	if n := remaining(t, newPool(t, databaseURL)); n != 1 {
-		t.Errorf("%d tokens are remembered beside the one that is held", n-1)
+		t.Errorf("%d records are left besides the locked one", n-1)
 	}
-	if err := holder.Rollback(t.Context()); err != nil {
+	if err := locking.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// A store that cannot answer says so, and lets nothing pass.
+// A store that cannot answer returns an error, and burns nothing.
 func TestBurnFails(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t, pgtest.New(t, nil)) // without the table
@@ -277,7 +276,7 @@ func TestBurnFails(t *testing.T) {
 // Run ends with its context.
 func TestRunEnds(t *testing.T) {
 	t.Parallel()
-	store := pgreplay.New(newPool(t, pgtest.New(t, table)))
+	store := pgreplay.New(newPool(t, pgtest.New(t, createTable)))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -288,6 +287,6 @@ func TestRunEnds(t *testing.T) {
 	select {
 	case <-ended:
 	case <-time.After(5 * time.Second):
-		t.Error("Run goes on")
+		t.Error("Run has not ended")
 	}
 }

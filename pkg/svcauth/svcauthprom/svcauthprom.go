@@ -8,13 +8,13 @@
 //	svcauth_key_set_skipped_keys{issuer}                keys of the set that cannot be used
 //	svcauth_key_set_fetched_timestamp_seconds{issuer}   when the set was last fetched
 //	svcauth_key_set_fetches_total{issuer}               fetches
-//	svcauth_key_set_fetch_failures_total{issuer}        fetches that brought no set that could be read
+//	svcauth_key_set_fetch_failures_total{issuer}        fetches without a readable set
 //	svcauth_key_set_failing{issuer,cause}               1 while the set cannot be fetched, for one of these causes: certificate,
 //	                                                    timeout, connection, status, size, content
 //	svcauth_trust_file_bad                              1 while the trust file on disk is bad and the one before stays in force
 //
 // An empty issuer stands for tokens that cannot be read and for issuers that the trust file does
-// not name, so that invented names make no series.
+// not name, so that invented names do not create series.
 package svcauthprom
 
 import (
@@ -45,8 +45,8 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 // A Collector implements [prometheus.Collector]. It is safe for concurrent use.
 type Collector struct{ verifier *svcauth.Verifier }
 
-// NewCollector returns a collector of a verifier's metrics. Of two verifiers in one registry, one
-// has to be registered with labels of its own.
+// NewCollector returns a collector of a verifier's metrics. Two collectors in one registry must be
+// registered with different labels.
 func NewCollector(verifier *svcauth.Verifier) *Collector { return &Collector{verifier} }
 
 // Describe implements [prometheus.Collector].

@@ -20,7 +20,7 @@ import (
 
 const census, herald, shop = "https://census.service/", "https://herald.service/", "https://shop.service/"
 
-// What the verifier counts is exported under the documented names.
+// The counts of a verifier are exported under the documented names.
 func TestCollector(t *testing.T) {
 	t.Parallel()
 	h, s := svcauthtest.NewIssuer(t, herald), svcauthtest.NewIssuer(t, shop)

@@ -13,8 +13,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// A service is tested with tokens that are signed and verified as in production: nothing is
-// switched off.
+// A test of a service signs and verifies tokens as in production. No check is switched off.
 func Example() {
 	t := newExampleT() // in a test: its *testing.T
 	defer t.end()
@@ -53,7 +52,7 @@ func Example() {
 	// a stranger: 401
 }
 
-// An exampleT stands for the *testing.T that an example has not.
+// An exampleT is used as the *testing.T, which an example does not have.
 type exampleT struct {
 	testing.TB
 	dir      string

@@ -1,5 +1,5 @@
-// Package svcauthtest helps to test services that use package svcauth: callers with keys made on
-// the spot, and verifiers that trust them.
+// Package svcauthtest helps to test services that use package svcauth. It makes callers with new
+// keys, and verifiers that trust them.
 //
 //	shop := svcauthtest.NewIssuer(t, "https://shop.service/")
 //	verifier := svcauthtest.NewVerifier(t, "https://census.service/", svcauthtest.Trust{
@@ -8,7 +8,7 @@
 //	req := httptest.NewRequest("GET", "https://census.service/user/42/", nil)
 //	shop.Sign(t, req, "https://census.service/", "https://census.service/user/21/")
 //
-// Nothing is faked: the tokens are signed and verified as in production.
+// There are no fakes: tokens are signed and verified as in production.
 package svcauthtest
 
 import (
@@ -39,7 +39,7 @@ func NewIssuer(tb testing.TB, url string) *Issuer {
 	return newIssuer(tb, url, trust.Bound)
 }
 
-// NewArticleIssuer returns a service that signs tokens as the article prints them.
+// NewArticleIssuer returns a service that signs tokens in the form of the article.
 func NewArticleIssuer(tb testing.TB, url string) *Issuer {
 	tb.Helper()
 	return newIssuer(tb, url, trust.Article)
@@ -61,7 +61,7 @@ func newIssuer(tb testing.TB, url string, profile trust.Profile) *Issuer {
 // Signer returns the issuer's signer, for a [svcauth.Transport] or a session token.
 func (i *Issuer) Signer() *svcauth.Signer { return i.signer }
 
-// Sign signs a request as its last step before it is sent.
+// Sign signs a request. It is the last step before the request is sent.
 func (i *Issuer) Sign(tb testing.TB, r *http.Request, audience string, subject svcauth.Subject) {
 	tb.Helper()
 	if err := i.signer.Sign(r, audience, subject); err != nil {
@@ -69,7 +69,7 @@ func (i *Issuer) Sign(tb testing.TB, r *http.Request, audience string, subject s
 	}
 }
 
-// A Trust is an entry of a trust file, with those of its fields that the issuer does not say.
+// A Trust is an entry of a trust file. The other fields of the entry follow from Issuer.
 type Trust struct {
 	Issuer   *Issuer
 	Allow    []string
@@ -78,8 +78,8 @@ type Trust struct {
 	Sessions bool
 }
 
-// WriteTrustFile writes a trust file with these entries, and the issuers' public keys beside it,
-// into a temporary directory of the test, and returns its path.
+// WriteTrustFile writes a trust file with these entries, and the public keys of the issuers, into a
+// temporary directory of the test. It returns the path of the trust file.
 func WriteTrustFile(tb testing.TB, entries ...Trust) string {
 	tb.Helper()
 	dir := tb.TempDir()

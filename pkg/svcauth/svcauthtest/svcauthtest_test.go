@@ -10,7 +10,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
 
-// What a Trust says is what the verifier's trust file says: profile, admin and sessions included.
+// The trust file of the verifier has the fields of each Trust: profile, admin and sessions
+// included.
 func TestTrust(t *testing.T) {
 	t.Parallel()
 	const census = "https://census.service/"

@@ -51,15 +51,15 @@ func notReached(ctx context.Context, doing string, err error) *fetchError {
 	return &fetchError{cause, fmt.Errorf("%s: %w", doing, err)}
 }
 
-// A fetchedSet is a key set, and for how long it may be kept.
+// A fetchedSet is a key set, and how long it may be kept.
 type fetchedSet struct {
 	keys    keys.Set
 	skipped []string
 	keep    time.Duration
 }
 
-// fetch fetches a key set once. A set without a usable key is not a fault: the issuer published
-// that it has none.
+// fetch fetches a key set once. A set without a usable key is not a fault, because the issuer
+// published it.
 func fetch(ctx context.Context, client *http.Client, url string) (set fetchedSet, fault *fetchError) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()

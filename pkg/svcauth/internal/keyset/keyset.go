@@ -28,7 +28,7 @@ type Sets struct {
 	byIssuer map[string]*Set
 }
 
-// NewSets returns no key sets yet. They are fetched with client, without following redirects. now
+// NewSets returns an empty Sets. Key sets are fetched with client, without following redirects. now
 // is the clock for the age of keys.
 func NewSets(client *http.Client, log *slog.Logger, now func() time.Time) *Sets {
 	strict := *client
@@ -44,9 +44,9 @@ func (s *Sets) Close() {
 	s.work.Wait()
 }
 
-// Replace makes the sets those of urls, by issuer, and calls commit with them. A set with the same
-// issuer and URL as before is kept. The issuers of the keys of key files, by thumbprint, are
-// pinned. All keys change owners at the moment of commit.
+// Replace replaces the sets by those of urls, by issuer, and calls commit with them. A set whose
+// issuer and URL are unchanged is kept. The keys of key files, by thumbprint, are pinned to their
+// issuers. All keys change owners when commit is called.
 func (s *Sets) Replace(urls, pinned map[string]string, commit func(map[string]*Set)) {
 	next := make(map[string]*Set, len(urls))
 	for issuer, url := range urls {

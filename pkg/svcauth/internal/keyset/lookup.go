@@ -51,8 +51,8 @@ func (s *Set) await(ctx context.Context) keys.Set {
 	return s.fresh()
 }
 
-// join asks for a fetch within the budget and makes a call one of those that wait. It returns what
-// the call waits for, and until when; nil if it must not wait.
+// join asks for a fetch within the budget, and counts the call as waiting. It returns the channel
+// that the call waits for, and until when. The channel is nil if the call must not wait.
 func (s *Set) join() (finished <-chan struct{}, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,6 +107,6 @@ func (s *Set) askForFetch(now time.Time, reserve float64) {
 	s.asked = true
 	select {
 	case s.wake <- struct{}{}:
-	default: // run has not received the last one, and begins a fetch all the same
+	default: // run has not received the signal before, and will begin a fetch
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// owners records the one issuer that each key in force belongs to, by RFC 7638 thumbprint, whatever
-// its kid, so that no issuer can pass as another. A key of a key file belongs to the issuer that
-// the trust file names. A fetched key belongs to the issuer whose set had it first, as long as that
-// set has it. An issuer that copies another's key into its own set does not get it.
+// owners records which issuer each key in force belongs to, by RFC 7638 thumbprint, whatever its
+// kid. So no issuer can sign for another. A key of a key file belongs to the issuer that the trust
+// file names. A fetched key belongs to the issuer whose set had it first, as long as that set has
+// it. An issuer that copies another's key into its own set does not get it.
 type owners struct {
 	mu      sync.Mutex // locked before that of any Set
 	pinned  map[string]string

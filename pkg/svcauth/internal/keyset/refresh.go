@@ -68,7 +68,7 @@ func (s *Set) refresh(ctx context.Context, owners *owners) {
 	s.keys, s.fetched = set.keys, s.now()
 }
 
-// begin notes that a fetch begins. It is the answer to all requests for one.
+// begin records that a fetch begins. This fetch serves all requests for one.
 func (s *Set) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,7 +28,7 @@ const (
 // The errors of [Set.Lookup].
 var (
 	ErrUnknownKey  = errors.New("the issuer has no such key")
-	ErrUnavailable = errors.New("the issuer's key set cannot be had")
+	ErrUnavailable = errors.New("the issuer's key set is not available")
 )
 
 // A Set is the key set that an issuer publishes, fetched in the background. It is safe for
@@ -52,10 +52,10 @@ type Set struct {
 	fetched  time.Time     // when keys were last confirmed, by the verifier's clock
 	fault    *fetchError   // of the last fetch
 	asked    bool          // a fetch is asked for, and has not begun
-	fetching bool          // one is under way
+	fetching bool          // a fetch is running
 	began    time.Time     // when the last fetch began
 	earliest time.Time     // when the next fetch may begin
-	due      time.Time     // when it begins unless it is asked for before
+	due      time.Time     // when the next fetch begins unless one is asked for earlier
 	backoff  time.Duration // after the next failure
 	finished chan struct{} // closed when the next fetch ends
 	fetches  uint64
@@ -97,7 +97,7 @@ func (s *Set) fresh() keys.Set {
 func (s *Set) drop(thumbprint, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left := keys.Set{} // a copy, as calls may be reading the other
+	left := keys.Set{} // a copy, because calls may be reading s.keys
 	for kid, key := range s.keys {
 		if key.Thumbprint() != thumbprint {
 			left[kid] = key

@@ -2,19 +2,19 @@ package keyset
 
 import "hash/maphash"
 
-// unknownKidsSize is how many kids unknownKids can hold.
+// unknownKidsSize is the number of slots of unknownKids.
 const unknownKidsSize = 1 << 15
 
-// unknownKids remembers kids that are not in a key set, in a fixed amount of memory. It tells an
-// invented kid, of which an attacker can use any number once, from the kid of a real rotation,
-// which is used again and again.
+// unknownKids records kids that are not in a key set, in a fixed amount of memory. It distinguishes
+// an invented kid from the kid of a rotation: an attacker can invent any number of kids and use
+// each once, but the kid of a rotation is used many times.
 type unknownKids struct {
 	seed  maphash.Seed
 	noted []uint32 // a hash of the last kid of each slot
 }
 
-// note remembers a kid, and reports whether it was remembered before. A later kid with the same
-// slot replaces it.
+// note records a kid, and reports whether it was recorded before. A later kid in the same slot
+// replaces it.
 func (u *unknownKids) note(kid string) (again bool) {
 	if u.noted == nil {
 		u.noted = make([]uint32, unknownKidsSize)

@@ -9,7 +9,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/internal/strictjson"
 )
 
-// Read goes on after each fault of which JSON readers could make different things.
+// Read continues after each fault that JSON parsers handle differently.
 func TestRead(t *testing.T) {
 	t.Parallel()
 	nested := func(n int) string { return `{"a":` + strings.Repeat("[", n) + strings.Repeat("]", n) + `}` }
@@ -38,7 +38,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// Read agrees with Object: no fault where Object reads, and Object's error first where it does not.
+// Read agrees with Object. It returns no fault for what Object accepts, and otherwise the error of
+// Object first.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"a":1,"a":2}`, `{"a":"\ud800","b":"\ud800\u0041"}`, "{\"a\":\"\xff\"}", `{"a":1}{}`, `{"a":1,"a":2,}`,

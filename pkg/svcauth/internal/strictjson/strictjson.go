@@ -1,4 +1,4 @@
-// Package strictjson reads JSON objects that no two readers can understand differently, and rejects
+// Package strictjson parses JSON objects that every JSON parser reads in the same way, and rejects
 // all others.
 package strictjson
 
@@ -26,7 +26,7 @@ const maxReadDepth = 1000
 type Member struct {
 	Name string
 	Raw  string
-	text string // what Raw says, where it is a string
+	text string // the decoded Raw, if it is a string
 }
 
 // Text returns the member's value, which must be a JSON string.
@@ -38,7 +38,7 @@ func (m Member) Text() (string, error) {
 }
 
 // Seconds returns the member's value, which must be a whole number of seconds that every JSON
-// reader reads alike: digits alone, no sign, fraction or exponent, below 2^53.
+// parser reads in the same way: only digits, without sign, fraction or exponent, below 2^53.
 func (m Member) Seconds() (int64, error) {
 	n, err := strconv.ParseUint(m.Raw, 10, 53)
 	if err != nil {
@@ -47,25 +47,25 @@ func (m Member) Seconds() (int64, error) {
 	return int64(n), nil
 }
 
-// Object checks that data is exactly one JSON object (RFC 8259) which no two readers can understand
-// differently: valid UTF-8, no duplicate names at any depth, no lone surrogates, at most maxDepth
-// deep, at most maxValues values. It returns the members in the order sent, as parts of data. Of
-// what is nested in their values it keeps nothing.
+// Object checks that data is exactly one JSON object (RFC 8259) that every parser reads in the same
+// way: valid UTF-8, no duplicate names at any depth, no lone surrogates, at most maxDepth deep, at
+// most maxValues values. It returns the members in the order sent, as parts of data. It checks the
+// values inside a member's value, and does not return them.
 func Object(data string) ([]Member, error) {
 	s := scanner{data: data, names: make([]string, 0, 12)}
 	return s.document()
 }
 
-// Read reads data as [Object] does, but goes on after what Object rejects, as long as data is a
-// JSON object: the faults are Object's errors, each once, the first of them Object's own. It shows
-// what a rejected object says; no decision may depend on it.
+// Read parses data as [Object] does, but continues after what Object rejects, as long as data is a
+// JSON object. The faults are the errors of Object, each once, and the first is the error that
+// Object returns. Read shows the content of a rejected object. No decision may depend on it.
 func Read(data string) (members []Member, faults []error, err error) {
 	s := scanner{data: data, faults: &faults}
 	members, err = s.document()
 	return members, faults, err
 }
 
-// What Object rejects in well-formed JSON, beside duplicate names.
+// The errors of Object for well-formed JSON, other than that for duplicate names.
 var (
 	errTooDeep       = errors.New("nested too deep")
 	errTooManyNames  = errors.New("too many names in one object")
@@ -74,13 +74,13 @@ var (
 	errLoneSurrogate = errors.New("lone surrogate")
 )
 
-// A scanner reads JSON text once. Its recursion is no deeper than maxDepth, for Read maxReadDepth.
+// A scanner parses JSON text once. Its recursion is at most maxDepth deep, for Read maxReadDepth.
 type scanner struct {
 	data    string
 	pos     int
 	values  int      // passed so far
-	names   []string // so far, of each object that the scanner is in, the outermost first
-	decoded []byte   // what the last string says, if it has escapes
+	names   []string // passed so far, of each object around the position, the outermost first
+	decoded []byte   // the last string, if it has escapes
 	faults  *[]error // of Read; nil for Object
 }
 
@@ -101,7 +101,7 @@ func (s *scanner) document() ([]Member, error) {
 	return members, nil
 }
 
-// reject returns err, which ends the reading of Object. For Read it notes err and returns nil.
+// reject returns err, which ends Object. For Read it records err and returns nil.
 func (s *scanner) reject(err error) error {
 	if s.faults == nil {
 		return err
@@ -155,7 +155,7 @@ func (s *scanner) expect(c byte) error {
 	return nil
 }
 
-// value moves past a value. It reports whether that is a string with escapes.
+// value moves past a value. It reports whether the value is a string with escapes.
 func (s *scanner) value(depth int) (escaped bool, err error) {
 	s.values++
 	if s.values > maxValues {
@@ -325,7 +325,7 @@ func (s *scanner) digits() int {
 	return s.pos - start
 }
 
-// text returns what the JSON string says that the scanner has just passed.
+// text returns the decoded form of the JSON string that the scanner has just passed.
 func (s *scanner) text(raw string, escaped bool) string {
 	if escaped {
 		return string(s.decoded)
@@ -333,8 +333,8 @@ func (s *scanner) text(raw string, escaped bool) string {
 	return raw[1 : len(raw)-1]
 }
 
-// string moves past a JSON string. It reports whether that has escapes; if so, s.decoded is what it
-// says until the next.
+// string moves past a JSON string. It reports whether the string has escapes. If so, s.decoded is
+// the decoded string until the next call.
 func (s *scanner) string() (escaped bool, err error) {
 	s.pos++
 	start := s.pos
@@ -370,7 +370,7 @@ func (s *scanner) string() (escaped bool, err error) {
 	}
 }
 
-// plain moves past the characters of a string that stand for themselves and take one byte.
+// plain moves past the one-byte characters of a string that are not escaped.
 func (s *scanner) plain() {
 	for s.pos < len(s.data) {
 		if c := s.data[s.pos]; c == '"' || c == '\\' || c < 0x20 || c >= utf8.RuneSelf {

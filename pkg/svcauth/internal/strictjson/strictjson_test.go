@@ -10,8 +10,8 @@ import (
 	"example.com/micromachine/pkg/svcauth/internal/strictjson"
 )
 
-// What the strict reader accepts, encoding/json accepts too and reads alike: the same names, each
-// once, and the same values.
+// encoding/json accepts what Object accepts, and reads the same names, each once, and the same
+// values.
 func FuzzObject(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"a":1}`, ` {"a" : [1, -0.5e+3, {"b":null}], "c":"\u00e9\ud83d\ude00"} `, `{"a":1,"a":2}`, `{"a":"\ud800"}`,
@@ -45,7 +45,7 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// The bounds hold for the whole text, and names are compared within their own object alone.
+// The bounds apply to the whole text. A name may occur again in another object.
 func TestObject(t *testing.T) {
 	t.Parallel()
 	names := func(n int) string {
@@ -62,21 +62,21 @@ func TestObject(t *testing.T) {
 	}{
 		{"64 names", names(64), true},
 		{"65 names", names(65), false},
-		{"64 names in an object within", `{"a":` + names(64) + `}`, true},
-		{"65 names in an object within", `{"a":` + names(65) + `}`, false},
+		{"64 names in a nested object", `{"a":` + names(64) + `}`, true},
+		{"65 names in a nested object", `{"a":` + names(65) + `}`, false},
 		{"256 values", `{"a":` + list(255, "0") + `}`, true},
 		{"257 values", `{"a":` + list(256, "0") + `}`, false},
 		{"256 strings", `{"a":"","b":` + list(254, `""`) + `}`, true},
 		{"257 strings", `{"a":"","b":` + list(255, `""`) + `}`, false},
-		{"256 values in objects within", `{"a":` + list(127, `{"a":0}`) + `,"b":0}`, true},
-		{"257 values in objects within", `{"a":` + list(127, `{"a":0}`) + `,"b":0,"c":0}`, false},
-		{"257 values in depth", `{"a":` + list(52, `{"a":{"a":{"a":[[]]}}}`) + `}`, false},
-		{"a name of an object around", `{"a":{"a":{"a":0}},"b":{"a":0}}`, true},
-		{"a name after an object within", `{"b":{"a":0},"a":0}`, true},
+		{"256 values in nested objects", `{"a":` + list(127, `{"a":0}`) + `,"b":0}`, true},
+		{"257 values in nested objects", `{"a":` + list(127, `{"a":0}`) + `,"b":0,"c":0}`, false},
+		{"257 values in deeply nested objects", `{"a":` + list(52, `{"a":{"a":{"a":[[]]}}}`) + `}`, false},
+		{"a name of an enclosing object", `{"a":{"a":{"a":0}},"b":{"a":0}}`, true},
+		{"a name after a nested object", `{"b":{"a":0},"a":0}`, true},
 		{"a name twice, an object in between", `{"a":0,"b":{"c":0},"a":0}`, false},
-		{"a name twice within", `{"a":{"b":0,"b":0}}`, false},
-		{"a name twice within, an object in between", `{"a":{"b":0,"c":{"d":0},"b":0}}`, false},
-		{"a name twice within, once escaped", `{"a":[{"b":0,"\u0062":0}]}`, false},
+		{"a name twice in a nested object", `{"a":{"b":0,"b":0}}`, false},
+		{"a name twice in a nested object, an object in between", `{"a":{"b":0,"c":{"d":0},"b":0}}`, false},
+		{"a name twice in a nested object, once escaped", `{"a":[{"b":0,"\u0062":0}]}`, false},
 		{"an empty name twice", `{"":0,"":0}`, false},
 	} {
 		if _, err := strictjson.Object(tt.text); (err == nil) != tt.ok {
@@ -85,7 +85,7 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// Each string is read as it stands, whatever escapes are in others.
+// Each string is decoded, whatever escapes other strings have.
 func TestText(t *testing.T) {
 	t.Parallel()
 	members, err := strictjson.Object(`{"\n":"\t","a":"b","\u00e9":{"\r":"\f"},"c":"\\\"\/\b\f\n\r\t\ud83d\ude00é","d":["\n"],"e":"f"}`)
@@ -103,7 +103,8 @@ func TestText(t *testing.T) {
 	}
 }
 
-// compareValue reads a member's value as a text and as seconds, and as encoding/json does.
+// compareValue checks that encoding/json reads a member's value in the same way, as text and as
+// seconds.
 func compareValue(t *testing.T, m strictjson.Member) {
 	t.Helper()
 	if got, err := m.Text(); err == nil {
