@@ -25,19 +25,20 @@ import (
 // checkTimeout bounds all checks of one readiness request together.
 const checkTimeout = 2 * time.Second
 
-// Check says whether something that a service needs is there.
+// Check returns an error if something that a service needs is not available.
 type Check func(ctx context.Context) error
 
-// Readiness answers whether a service should be sent requests: all its checks pass and it is not
-// draining. It is safe for concurrent use.
+// Readiness reports whether a service should be sent requests: it is not draining, and all its
+// checks pass. It is safe for concurrent use.
 type Readiness struct {
 	checks   map[string]Check
 	outages  map[string]*outage.Log // by check
 	draining atomic.Bool
 }
 
-// NewReadiness makes a Readiness of checks by name. The names are shown to whoever asks; the errors
-// of failing checks are logged only: the first, one with another cause, and one a minute.
+// NewReadiness returns a Readiness with checks by name. The names are part of the answer. The
+// errors of failing checks are only logged: the first one, each one with another cause, and one a
+// minute.
 func NewReadiness(log *slog.Logger, checks map[string]Check) *Readiness {
 	r := &Readiness{checks: checks, outages: map[string]*outage.Log{}}
 	for name := range checks {
@@ -46,10 +47,10 @@ func NewReadiness(log *slog.Logger, checks map[string]Check) *Readiness {
 	return r
 }
 
-// Drain makes the service unready for good.
+// Drain makes the service not ready permanently.
 func (r *Readiness) Drain() { r.draining.Store(true) }
 
-// ServeHTTP answers 200, or 503 naming what is amiss.
+// ServeHTTP answers 200, or 503 with the names of the failing checks.
 func (r *Readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if r.draining.Load() {
 		answer(w, http.StatusServiceUnavailable, "draining")
@@ -62,12 +63,12 @@ func (r *Readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	answer(w, http.StatusOK, "ready")
 }
 
-// failing names the checks that do not pass in time.
-func (r *Readiness) failing(asker context.Context) []string {
-	ctx, cancel := context.WithTimeout(asker, checkTimeout)
+// failing returns the names of the checks that do not pass in time.
+func (r *Readiness) failing(request context.Context) []string {
+	ctx, cancel := context.WithTimeout(request, checkTimeout)
 	defer cancel()
 	results := map[string]chan error{}
-	for name, check := range r.checks { // side by side, so that a slow one leaves the others their time
+	for name, check := range r.checks { // concurrently, so that a slow check does not delay the others
 		result := make(chan error, 1)
 		results[name] = result
 		go func() { result <- check(ctx) }()
@@ -75,8 +76,8 @@ func (r *Readiness) failing(asker context.Context) []string {
 	var failed []string
 	for _, name := range slices.Sorted(maps.Keys(r.checks)) {
 		err := <-results[name]
-		if err != nil && asker.Err() != nil {
-			continue // whoever asked has left, and that is all the error says
+		if err != nil && request.Err() != nil {
+			continue // the client has gone, so the error says nothing about the check
 		}
 		r.outages[name].Observe(ctx, err)
 		if err != nil {
@@ -86,9 +87,9 @@ func (r *Readiness) failing(asker context.Context) []string {
 	return failed
 }
 
-// AdminHandler serves what operators ask a service, for a listener that the public cannot reach:
-// /healthz (the process runs), /readyz, /metrics, which are those of the Go runtime, of the
-// process, and of the collectors, and the profiles of net/http/pprof at /debug/pprof/.
+// AdminHandler returns a handler for operators, on a listener that the public cannot reach. It
+// serves /healthz (the process runs), /readyz, /metrics (of the Go runtime, the process and the
+// collectors) and the profiles of net/http/pprof at /debug/pprof/.
 func AdminHandler(ready *Readiness, metrics ...prometheus.Collector) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -117,9 +118,9 @@ func answer(w http.ResponseWriter, status int, text string) {
 	fmt.Fprintln(w, text)
 }
 
-// Healthcheck asks the admin listener at addr, as Config.Addr has it, for /readyz. It returns nil
-// when the service is ready. A listener on all addresses is asked on a loopback address. A
-// container's health check is this call; it gives up after 5 s.
+// Healthcheck requests /readyz from the admin server at addr, which has the form of Config.Addr. It
+// returns nil if the service is ready. A server on all addresses is asked at a loopback address.
+// Healthcheck is for the health check of a container. It gives up after 5 s.
 func Healthcheck(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -127,12 +128,12 @@ func Healthcheck(ctx context.Context, addr string) error {
 	if err != nil {
 		return fmt.Errorf("asking for readiness: %w", err)
 	}
-	// The URL has no address, as one with a zone is no valid host there.
+	// The URL has no address, because an address with a zone is not a valid host in a URL.
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/readyz", http.NoBody)
 	if err != nil {
 		return fmt.Errorf("asking for readiness: %w", err)
 	}
-	// Not by the default client, which would ask through a proxy of the environment.
+	// The default client is not used, because it would use a proxy from the environment.
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialFirst(ctx, addrs) },
@@ -161,9 +162,9 @@ func dialFirst(ctx context.Context, addrs []string) (net.Conn, error) {
 	return nil, errors.Join(errs...)
 }
 
-// dialable returns the addresses at which a listener's address can be reached from this host. For
-// the wildcard addresses these are the loopback addresses: a host may have IPv4 alone or IPv6
-// alone.
+// dialable returns the addresses at which a listener's address can be reached from this host. For a
+// wildcard address these are loopback addresses: both, because a host may have only IPv4 or only
+// IPv6.
 func dialable(addr string) ([]string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

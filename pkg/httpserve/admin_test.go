@@ -86,7 +86,7 @@ func TestHealthcheck(t *testing.T) {
 	server.end()
 	for _, addr := range []string{addrs[0], "no port", "[::1"} {
 		if err := httpserve.Healthcheck(t.Context(), addr); err == nil {
-			t.Errorf("%s: no error though nobody answers", addr)
+			t.Errorf("%s: no error without a server", addr)
 		}
 	}
 }
@@ -164,8 +164,8 @@ func listenOn(t *testing.T, addr string, handler http.Handler) *httpserve.Server
 	return server
 }
 
-// The admin listener must tell of the public one's drain while that lasts.
-func TestRunKeepsTheAdminListener(t *testing.T) {
+// The admin server reports that the public server is draining while that lasts.
+func TestRunEndsAdminServerLast(t *testing.T) {
 	t.Parallel()
 	ready := httpserve.NewReadiness((&logBuffer{}).logger(), nil)
 	entered, release := make(chan struct{}), make(chan struct{})

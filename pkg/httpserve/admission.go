@@ -19,13 +19,14 @@ const (
 	// slowTime is the time after which a request is slow. It is long because refusals, too, delay
 	// requests on a busy CPU, and writes that share a commit lose throughput with a lower limit.
 	slowTime = time.Second
-	// repay is the number of requests that are admitted for each unit of work done, while a backlog
+	// repay is the number of requests that are admitted for each unit of work done while a backlog
 	// lags.
 	repay = 0.9
 	// startCredit is the number of requests that are admitted at once when a backlog begins to lag,
 	// so that a few requests are not refused because of the work of others.
 	startCredit = 64
-	// memory is the part of what was earned and admitted that still counts after a step.
+	// memory is the factor by which earlier earned and admitted requests are multiplied after each
+	// step.
 	memory = 0.9
 )
 
@@ -33,7 +34,7 @@ const (
 const activeTime = time.Second
 
 // refusalPause is the time for which the connection of a refused request is not read after the
-// answer. A client that ignores Retry-After cannot use up the CPU with refusals.
+// answer. It keeps a client that ignores Retry-After from using up the CPU with refusals.
 const refusalPause = 25 * time.Millisecond
 
 // refusalsLogged is the shortest time between two log lines about refused requests.
@@ -88,14 +89,14 @@ type Admission struct {
 	// Of the backlog:
 	lagging bool
 	paid    uint64  // units of work done, as counted so far
-	credit  float64 // requests that may be admitted while it lags
+	credit  float64 // number of requests that may be admitted while it lags
 	earned  float64 // in the last steps
 
 	refused  int // since the last log line
 	loggedAt time.Time
 }
 
-// A usage is a caller's part of the limit.
+// A usage is what a caller uses of the limit.
 type usage struct {
 	inFlight int
 	last     time.Time // admission
@@ -120,9 +121,9 @@ type ticket struct {
 	refused   bool
 }
 
-// Limit is a middleware that stands in front of the authentication. It ends the admission of each
-// request with its answer. After the answer to a refused request, an HTTP/1 connection pauses for
-// 25 ms.
+// Limit is a middleware that stands in front of the authentication. A request that is admitted
+// counts as in flight until it is answered. After the answer to a refused request, an HTTP/1
+// connection pauses for 25 ms.
 func (a *Admission) Limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t := &ticket{admission: a}
@@ -134,8 +135,7 @@ func (a *Admission) Limit(next http.Handler) http.Handler {
 	})
 }
 
-// pause sends the answer and keeps the server from reading the connection's next request for a
-// moment.
+// pause sends the answer, and delays the reading of the next request on the connection.
 func pause(w http.ResponseWriter, r *http.Request) {
 	if http.NewResponseController(w).Flush() != nil {
 		return
@@ -149,15 +149,16 @@ func pause(w http.ResponseWriter, r *http.Request) {
 }
 
 // ExpectRoom reports whether the Admission of a request would admit its caller now. It is for a
-// check that comes before the expensive ones. ctx is the request's; a request that has come through
-// no [Admission.Limit] is always admitted.
+// check before the expensive ones. ctx is the context of the request. A request that did not pass
+// through [Admission.Limit] is always admitted.
 func ExpectRoom(ctx context.Context, caller string) bool {
 	t, ok := ctx.Value(ticketKey{}).(*ticket)
 	return !ok || t.admission.expect(t, caller)
 }
 
-// Admit admits a request, if its Admission has room for the caller. ctx is the request's; a request
-// that has come through no [Admission.Limit] is always admitted.
+// Admit admits a request if its Admission has room for the caller, and reports whether it did. ctx
+// is the context of the request. A request that did not pass through [Admission.Limit] is always
+// admitted.
 func Admit(ctx context.Context, caller string) bool {
 	t, ok := ctx.Value(ticketKey{}).(*ticket)
 	return !ok || t.admission.admit(t, caller)
@@ -196,7 +197,7 @@ func (a *Admission) admit(t *ticket, caller string) bool {
 	return true
 }
 
-// release gives the place of an admitted request back.
+// release ends the admission of an admitted request.
 func (t *ticket) release() {
 	if t.at.IsZero() {
 		return
@@ -237,7 +238,8 @@ func (a *Admission) refuse(t *ticket, now time.Time) bool {
 	return false
 }
 
-// adapt ends the present step when it is over, and sets the limit of the next. a.mu is held.
+// adapt ends the current step when its time has passed, and sets the limit of the next. a.mu is
+// held.
 func (a *Admission) adapt(now time.Time) {
 	a.earn()
 	steps := int(now.Sub(a.began) / adaptStep)
@@ -251,10 +253,10 @@ func (a *Admission) adapt(now time.Time) {
 		a.limit = min(a.limit*math.Pow(increase, float64(steps)), float64(a.config.MaxLimit))
 	}
 	a.began, a.peak, a.done, a.slow = now, a.inFlight, 0, 0
-	forget := math.Pow(memory, float64(steps))
-	a.earned *= forget
+	decay := math.Pow(memory, float64(steps))
+	a.earned *= decay
 	for caller, u := range a.callers {
-		u.admitted *= forget
+		u.admitted *= decay
 		if u.inFlight == 0 && now.Sub(u.last) > activeTime {
 			delete(a.callers, caller)
 		}

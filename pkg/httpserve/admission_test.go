@@ -14,84 +14,86 @@ import (
 	"example.com/micromachine/pkg/httpserve"
 )
 
-// A gate is an Admission with a handler behind it that takes a time, and calls that arrive at once.
-type gate struct {
+// An admissionTest is a handler with an Admission, and counts of the calls that a test makes.
+type admissionTest struct {
 	handler  http.Handler
-	takes    atomic.Int64             // what the handler takes, a time.Duration
-	answered sync.WaitGroup           // of the calls that were admitted
+	duration atomic.Int64             // time.Duration of the handler
+	answered sync.WaitGroup           // all calls
 	accepted map[string]*atomic.Int64 // by caller
 	refused  map[string]*atomic.Int64 // by caller
 }
 
-// callers of the tests.
+// The callers of the tests.
 const (
-	flooder = "https://flooder.service/"
-	polite  = "https://polite.service/"
+	flooder  = "https://flooder.service/"
+	moderate = "https://moderate.service/"
 )
 
-func newGate(backlog httpserve.Backlog) *gate {
-	g := &gate{accepted: map[string]*atomic.Int64{}, refused: map[string]*atomic.Int64{}}
-	for _, c := range []string{flooder, polite} {
-		g.accepted[c], g.refused[c] = &atomic.Int64{}, &atomic.Int64{}
+func newAdmissionTest(backlog httpserve.Backlog) *admissionTest {
+	a := &admissionTest{accepted: map[string]*atomic.Int64{}, refused: map[string]*atomic.Int64{}}
+	for _, c := range []string{flooder, moderate} {
+		a.accepted[c], a.refused[c] = &atomic.Int64{}, &atomic.Int64{}
 	}
 	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{
 		Name: "test", Backlog: backlog, Logger: slog.New(slog.DiscardHandler),
 	})
-	g.handler = admission.Limit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	a.handler = admission.Limit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		caller := r.Header.Get("Caller")
 		if !httpserve.ExpectRoom(r.Context(), caller) || !httpserve.Admit(r.Context(), caller) {
-			g.refused[caller].Add(1)
+			a.refused[caller].Add(1)
 			return
 		}
-		g.accepted[caller].Add(1)
-		time.Sleep(time.Duration(g.takes.Load()))
+		a.accepted[caller].Add(1)
+		time.Sleep(time.Duration(a.duration.Load()))
 	}))
-	return g
+	return a
 }
 
 // call makes n calls that arrive together.
-func (g *gate) call(caller string, n int) {
+func (a *admissionTest) call(caller string, n int) {
 	for range n {
-		g.answered.Go(func() {
+		a.answered.Go(func() {
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.Header.Set("Caller", caller)
-			g.handler.ServeHTTP(httptest.NewRecorder(), r)
+			a.handler.ServeHTTP(httptest.NewRecorder(), r)
 		})
 	}
 }
 
-// counts returns what has become of a caller's calls since the last time.
-func (g *gate) counts(caller string) (accepted, refused int64) {
+// counts returns how many of a caller's calls were accepted and refused since the last call of
+// counts.
+func (a *admissionTest) counts(caller string) (accepted, refused int64) {
 	synctest.Wait()
-	return g.accepted[caller].Swap(0), g.refused[caller].Swap(0)
+	return a.accepted[caller].Swap(0), a.refused[caller].Swap(0)
 }
 
-// What exceeds the limit is refused at once; room is there again as soon as requests are answered.
+// Calls over the limit are refused at once. Calls are accepted again as soon as others are
+// answered.
 func TestAdmissionLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(nil)
-		g.takes.Store(int64(10 * time.Millisecond))
-		g.call(flooder, 1000)
-		if accepted, refused := g.counts(flooder); accepted != 256 || refused != 744 {
+		a := newAdmissionTest(nil)
+		a.duration.Store(int64(10 * time.Millisecond))
+		a.call(flooder, 1000)
+		if accepted, refused := a.counts(flooder); accepted != 256 || refused != 744 {
 			t.Errorf("of 1000 calls %d accepted, %d refused at once", accepted, refused)
 		}
-		g.answered.Wait()
-		g.call(flooder, 256)
-		if accepted, _ := g.counts(flooder); accepted != 256 {
+		a.answered.Wait()
+		a.call(flooder, 256)
+		if accepted, _ := a.counts(flooder); accepted != 256 {
 			t.Errorf("after the answers: %d accepted", accepted)
 		}
-		g.answered.Wait()
+		a.answered.Wait()
 	})
 }
 
-// A panic of the handler gives the place back.
+// A panic of the handler ends the admission of its request.
 func TestAdmissionAfterPanic(t *testing.T) {
 	t.Parallel()
 	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{Logger: slog.New(slog.DiscardHandler)})
 	admitted := 0
 	handler := admission.Limit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if httpserve.Admit(r.Context(), polite) {
+		if httpserve.Admit(r.Context(), moderate) {
 			admitted++
 		}
 		panic(http.ErrAbortHandler)
@@ -107,20 +109,20 @@ func TestAdmissionAfterPanic(t *testing.T) {
 	}
 }
 
-// While requests are slow the limit falls, to 64 and no further; when they are fast again it is
-// back within seconds.
+// While requests are slow the limit falls to 64. When they are fast again it returns to 256 within
+// seconds.
 func TestAdmissionAdapts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(nil)
+		a := newAdmissionTest(nil)
 		flood := func(takes, lasts time.Duration) (inFlight int64) {
-			g.takes.Store(int64(takes))
+			a.duration.Store(int64(takes))
 			for end := time.Now().Add(lasts); time.Now().Before(end); {
-				g.call(flooder, 300)
-				inFlight, _ = g.counts(flooder)
+				a.call(flooder, 300)
+				inFlight, _ = a.counts(flooder)
 				time.Sleep(takes + time.Millisecond)
 			}
-			g.answered.Wait()
+			a.answered.Wait()
 			return inFlight
 		}
 		if got := flood(2*time.Second, 40*time.Second); got != 64 {
@@ -136,30 +138,30 @@ func TestAdmissionAdapts(t *testing.T) {
 func TestAdmissionIsFair(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(nil)
-		g.takes.Store(int64(100 * time.Millisecond))
+		a := newAdmissionTest(nil)
+		a.duration.Store(int64(100 * time.Millisecond))
 		for i := range 100 {
-			g.call(flooder, 500)
-			g.call(polite, 4) // of which 40 at a time are in flight
+			a.call(flooder, 500)
+			a.call(moderate, 4) // of which 40 at a time are in flight
 			synctest.Wait()
 			if i == 50 {
-				g.counts(flooder)
-				g.counts(polite)
+				a.counts(flooder)
+				a.counts(moderate)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		if accepted, refused := g.counts(polite); refused > 0 {
-			t.Errorf("polite caller: %d accepted, %d refused", accepted, refused)
+		if accepted, refused := a.counts(moderate); refused > 0 {
+			t.Errorf("moderate caller: %d accepted, %d refused", accepted, refused)
 		}
-		if accepted, _ := g.counts(flooder); accepted < 500 { // 256 − 40 for each 100 ms
-			t.Errorf("flooding caller: %d accepted of what the other leaves over", accepted)
+		if accepted, _ := a.counts(flooder); accepted < 500 { // 256 − 40 for each 100 ms
+			t.Errorf("flooding caller: %d accepted of what the moderate caller does not use", accepted)
 		}
-		g.answered.Wait()
+		a.answered.Wait()
 	})
 }
 
-// A worker is a Backlog that does a unit of work at regular times, and lags when more than a number
-// of them is left.
+// A worker is a Backlog that does a unit of work at regular intervals, and lags when more than 100
+// units are left.
 type worker struct {
 	left, most atomic.Int64
 	done       atomic.Uint64
@@ -168,7 +170,7 @@ type worker struct {
 func (w *worker) Lagging() bool { return w.left.Load() > 100 }
 func (w *worker) Done() uint64  { return w.done.Load() }
 
-// work does a unit of work for each period.
+// work does a unit of work in each period, for as long as lasts.
 func (w *worker) work(period, lasts time.Duration) {
 	for end := time.Now().Add(lasts); time.Now().Before(end); {
 		time.Sleep(period)
@@ -180,26 +182,26 @@ func (w *worker) work(period, lasts time.Duration) {
 	}
 }
 
-// While the work that requests leave behind grows, no more is accepted than is done, and none of
-// the work waits for long. The callers share what can be done.
+// While requests leave behind more work than is done, only as many are accepted as units are done,
+// and little work is left at a time. The callers share what is accepted.
 func TestAdmissionFollowsBacklog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &worker{}
-		g := newGate(w)
-		g.takes.Store(int64(time.Millisecond))
-		var politeAccepted, politeRefused int64
+		a := newAdmissionTest(w)
+		a.duration.Store(int64(time.Millisecond))
+		var moderateAccepted, moderateRefused int64
 		go w.work(time.Millisecond, 6*time.Second) // 1000 in a second
 		for i := range 400 {
-			g.call(flooder, 100) // 10,000 in a second
+			a.call(flooder, 100) // 10,000 in a second
 			if i%2 == 0 {
-				g.call(polite, 1) // 50 in a second
+				a.call(moderate, 1) // 50 in a second
 			}
-			accepted, _ := g.counts(flooder)
-			more, refused := g.counts(polite)
+			accepted, _ := a.counts(flooder)
+			more, refused := a.counts(moderate)
 			w.left.Add(accepted + more)
 			if i > 100 {
-				politeAccepted, politeRefused = politeAccepted+more, politeRefused+refused
+				moderateAccepted, moderateRefused = moderateAccepted+more, moderateRefused+refused
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -209,23 +211,23 @@ func TestAdmissionFollowsBacklog(t *testing.T) {
 		if most := w.most.Load(); most > 500 {
 			t.Errorf("%d units of work were left at a time", most)
 		}
-		if politeRefused > 0 {
-			t.Errorf("polite caller: %d accepted, %d refused", politeAccepted, politeRefused)
+		if moderateRefused > 0 {
+			t.Errorf("moderate caller: %d accepted, %d refused", moderateAccepted, moderateRefused)
 		}
 		time.Sleep(time.Second)
 		if left := w.left.Load(); left > 0 {
 			t.Errorf("%d units of work left a second afterwards", left)
 		}
-		g.call(flooder, 100)
-		if accepted, _ := g.counts(flooder); accepted != 100 {
+		a.call(flooder, 100)
+		if accepted, _ := a.counts(flooder); accepted != 100 {
 			t.Errorf("%d of 100 accepted a second afterwards", accepted)
 		}
 		time.Sleep(2 * time.Second)
 	})
 }
 
-// A refusal is answered at once and whole. The connection then pauses before its next request is
-// read.
+// A refusal is answered at once and completely. The connection then pauses before its next request
+// is read.
 func TestAdmissionPauses(t *testing.T) {
 	t.Parallel()
 	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{MinLimit: 1, MaxLimit: 1, Logger: slog.New(slog.DiscardHandler)})
@@ -275,20 +277,20 @@ func TestAdmissionPauses(t *testing.T) {
 	inFlight.Wait()
 }
 
-// A few requests are admitted however much work others have left behind, at once and as long as
-// some of it is done.
-func TestAdmissionBesideBacklog(t *testing.T) {
+// A caller with few requests is admitted however much work others have left behind, as long as some
+// of it is done.
+func TestAdmissionOfFewDuringBacklog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := &worker{}
 		w.left.Store(10_000)
-		g := newGate(w)
+		a := newAdmissionTest(w)
 		go w.work(10*time.Millisecond, 20*time.Second) // 100 in a second
 		for range 1000 {
-			g.call(polite, 1) // 50 in a second
+			a.call(moderate, 1) // 50 in a second
 			time.Sleep(20 * time.Millisecond)
 		}
-		if accepted, refused := g.counts(polite); refused > 0 {
+		if accepted, refused := a.counts(moderate); refused > 0 {
 			t.Errorf("%d accepted, %d refused", accepted, refused)
 		}
 		time.Sleep(time.Second)

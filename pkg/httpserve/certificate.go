@@ -12,10 +12,10 @@ import (
 	"example.com/micromachine/pkg/fileperm"
 )
 
-// checkInterval is how often, at most, the certificate's files are looked at.
+// checkInterval is the shortest time between two checks of the files.
 const checkInterval = time.Second
 
-// certificate is a key pair that follows its files.
+// certificate is a key pair that is reloaded when its files change.
 type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
@@ -49,7 +49,7 @@ func loadPair(certFile, keyFile string) (tls.Certificate, error) {
 	return tls.LoadX509KeyPair(certFile, keyFile)
 }
 
-// get is a tls.Config's GetCertificate.
+// get is the GetCertificate of a [tls.Config].
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,8 +60,8 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.pair, nil
 }
 
-// reload reads the files when they have changed. A pair that does not load, as while only one file
-// is yet replaced, leaves the old one in use.
+// reload reads the files if they have changed. If the new pair cannot be loaded, as when only one
+// file has been replaced yet, the old one stays in use.
 func (c *certificate) reload() {
 	state := c.state()
 	if state == c.seen {
@@ -77,8 +77,8 @@ func (c *certificate) reload() {
 	c.log.Info("certificate reloaded", "file", c.certFile)
 }
 
-// state tells two versions of the files apart. It is taken before they are read: a change in
-// between is then seen as one the next time.
+// state returns a text that changes when the files change. It is taken before the files are read,
+// so that a change in between is found the next time.
 func (c *certificate) state() string {
 	var state strings.Builder
 	for _, file := range []string{c.certFile, c.keyFile} {

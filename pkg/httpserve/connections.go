@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// settleInterval is how often a draining server looks at its connections.
+// settleInterval is the time between two checks of the connections of a draining server.
 const settleInterval = 10 * time.Millisecond
 
-// connections are those that a server has open.
+// connections are the open connections of a server.
 type connections struct {
-	mu       sync.Mutex
-	states   map[net.Conn]http.ConnState
-	active   int          // how many of them have a request under way
-	lastSign atomic.Int64 // when one was accepted, sent something or changed its state, in Unix nanoseconds
+	mu           sync.Mutex
+	states       map[net.Conn]http.ConnState
+	active       int          // number of connections with a request in progress
+	lastActivity atomic.Int64 // when one was accepted, sent something or changed its state, in Unix nanoseconds
 }
 
-// A conn is a connection whose reads are noticed. net/http notices a request only when all of its
-// header has come.
+// A conn records the time of its reads. net/http reports a request only when all of its header has
+// arrived.
 type conn struct {
 	*net.TCPConn
 	open *connections
@@ -36,10 +36,10 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// touch records a sign of life on one of the connections.
-func (c *connections) touch() { c.lastSign.Store(time.Now().UnixNano()) }
+// touch records that there was activity on one of the connections.
+func (c *connections) touch() { c.lastActivity.Store(time.Now().UnixNano()) }
 
-// changeState is the [http.Server]'s ConnState.
+// changeState is the ConnState of the [http.Server].
 func (c *connections) changeState(conn net.Conn, state http.ConnState) {
 	c.touch()
 	c.mu.Lock()
@@ -58,14 +58,14 @@ func (c *connections) changeState(conn net.Conn, state http.ConnState) {
 	c.states[conn] = state
 }
 
-// settle returns when no connection is left, or when no request is under way and there was no sign
-// of life for the time of linger. An error says that ctx ended while requests were under way.
+// settle returns when no connection is left, or when no request is in progress and there was no
+// activity for the time of linger. It returns an error if ctx ends while requests are in progress.
 func (c *connections) settle(ctx context.Context, linger time.Duration) error {
 	tick := time.NewTicker(settleInterval)
 	defer tick.Stop()
 	for {
 		open, active := c.count()
-		if open == 0 || active == 0 && time.Since(time.Unix(0, c.lastSign.Load())) >= linger {
+		if open == 0 || active == 0 && time.Since(time.Unix(0, c.lastActivity.Load())) >= linger {
 			return nil
 		}
 		select {

@@ -17,13 +17,13 @@ import (
 	"example.com/micromachine/pkg/httpserve"
 )
 
-// A request that is in flight when the drain begins, and one more on a connection that was waiting
-// then, are both answered.
+// During a drain, a connection that was idle when it began gets an answer to one more request. The
+// answer asks the client to close the connection.
 func TestDrainAnswersKeptAliveConnections(t *testing.T) {
 	t.Parallel()
 	ready := httpserve.NewReadiness((&logBuffer{}).logger(), nil)
 	server := start(t, httpserve.Config{
-		Handler: say("hello"), Readiness: ready, DrainDelay: 10 * time.Millisecond, Linger: 10 * time.Second,
+		Handler: textHandler("hello"), Readiness: ready, DrainDelay: 10 * time.Millisecond, Linger: 10 * time.Second,
 	})
 	conn := dial(t, server)
 	reader := bufio.NewReader(conn)
@@ -50,7 +50,7 @@ func TestDrainAnswersKeptAliveConnections(t *testing.T) {
 		t.Error("ready though the listener is closed")
 	}
 	if !lastAnswer() {
-		t.Error("the client is not asked to leave")
+		t.Error("the answer is without Connection: close")
 	}
 	if _, err := reader.ReadByte(); !errors.Is(err, io.EOF) {
 		t.Errorf("the connection is not closed after its last answer: %v", err)
@@ -89,7 +89,7 @@ func TestDrainWaitsForSlowRequests(t *testing.T) {
 					t.Errorf("Serve: %v, want the deadline's error", err)
 				}
 				if err := <-answered; err == nil {
-					t.Error("the request was answered though nobody released it")
+					t.Error("the request was answered before it was released")
 				}
 				return
 			}
@@ -105,9 +105,9 @@ func TestDrainWaitsForSlowRequests(t *testing.T) {
 	}
 }
 
-// Under load from clients that keep their connections, no request may fail but by not being let in.
-// With HTTP/2 the GOAWAY tells a client which of its requests were not begun, and it may send those
-// again; with HTTP/1.1 no second try is allowed for.
+// During a drain under load from clients that keep their connections, the only requests that fail
+// are those whose connection is refused. With HTTP/2 the GOAWAY tells a client which of its
+// requests were not begun, so that it may send them again. With HTTP/1.1 no request is sent again.
 func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
@@ -123,7 +123,7 @@ func TestDrainUnderLoad(t *testing.T) {
 				Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					body, err := io.ReadAll(r.Body)
 					if err != nil {
-						return // has not reached us in full
+						return // the request has not arrived in full
 					}
 					arrived.Store(string(body), r.Proto)
 					if count.Add(1) == before {
@@ -146,7 +146,7 @@ func TestDrainUnderLoad(t *testing.T) {
 						id := fmt.Sprintf("%d-%d", c, n)
 						var body io.Reader = strings.NewReader(id)
 						if protocol == "HTTP/1.1" {
-							body = io.NopCloser(body) // which the transport cannot send again
+							body = io.NopCloser(body) // so that the transport cannot send it again
 						}
 						err := echo(client, "https://"+server.Addr().String(), id, body)
 						var dialErr *net.OpError
@@ -154,7 +154,7 @@ func TestDrainUnderLoad(t *testing.T) {
 						case err == nil:
 							answered.Store(id, true)
 						case errors.As(err, &dialErr) && dialErr.Op == "dial":
-							return // not let in: the listener is closed
+							return // the listener is closed
 						default:
 							t.Errorf("request %s: %v", id, err)
 							return
@@ -181,7 +181,7 @@ func TestDrainUnderLoad(t *testing.T) {
 	}
 }
 
-// echo posts body and expects it back.
+// echo posts body, and returns an error unless the answer is the same.
 func echo(client *http.Client, url, want string, body io.Reader) error {
 	res, err := client.Post(url, "text/plain", body)
 	if err != nil {

@@ -23,7 +23,8 @@ import (
 	"example.com/micromachine/pkg/httpserve"
 )
 
-// pair is a certificate's files and the authority that signs for them.
+// A pair is the files of a certificate and its key, and the authority that issues certificates for
+// them.
 type pair struct {
 	cert, key string
 	ca        *x509.Certificate
@@ -65,7 +66,7 @@ func sign(t *testing.T, template, parent *x509.Certificate, key, parentKey *ecds
 	return cert
 }
 
-// write replaces the files by a new pair for "test.service".
+// write replaces the files by those of a new certificate for "test.service".
 func (p pair) write(t *testing.T, serial int64) {
 	t.Helper()
 	key := newKey(t)
@@ -81,7 +82,7 @@ func (p pair) write(t *testing.T, serial int64) {
 	replace(t, p.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyBytes}))
 }
 
-// replace writes a file as deployments do: a new one takes the old one's name.
+// replace replaces a file atomically, as deployments do.
 func replace(t *testing.T, name string, content []byte) {
 	t.Helper()
 	if err := os.WriteFile(name+".new", content, 0o600); err != nil {
@@ -98,7 +99,7 @@ func (p pair) clientConfig() *tls.Config {
 	return &tls.Config{RootCAs: roots, ServerName: "test.service"}
 }
 
-// logBuffer is a log that a test reads while it is written.
+// A logBuffer is a log that can be read while it is written.
 type logBuffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
@@ -118,14 +119,14 @@ func (l *logBuffer) String() string {
 
 func (l *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// running is a server that is being served.
+// A running is a server that serves.
 type running struct {
 	*httpserve.Server
 	stop  context.CancelFunc
 	ended chan error
 }
 
-// start serves what c describes, on a free port, until the test ends.
+// start starts a server with the config c on a free port. The server stops when the test ends.
 func start(t *testing.T, c httpserve.Config) *running {
 	t.Helper()
 	c.Addr = "127.0.0.1:0"
@@ -147,17 +148,17 @@ func start(t *testing.T, c httpserve.Config) *running {
 	return r
 }
 
-// end stops the server and returns what Serve did.
+// end stops the server and returns the error of Serve.
 func (r *running) end() error {
 	r.stop()
 	return <-r.ended
 }
 
-func say(text string) http.Handler {
+func textHandler(text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(text)) })
 }
 
-// request asks the server at addr and reports how that went.
+// request sends a request to the server at addr. The channel gets the error, or nil.
 func request(t *testing.T, addr net.Addr) <-chan error {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
@@ -173,7 +174,7 @@ func request(t *testing.T, addr net.Addr) <-chan error {
 	return answered
 }
 
-// closed says whether nobody listens at addr any more.
+// closed reports whether connections to addr are refused.
 func closed(addr net.Addr) bool {
 	conn, err := net.Dial("tcp", addr.String())
 	if err == nil {
@@ -182,7 +183,7 @@ func closed(addr net.Addr) bool {
 	return err != nil
 }
 
-// eventually polls until done, and fails the test when that takes too long.
+// eventually polls until done returns true, and fails the test after 10 s.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)

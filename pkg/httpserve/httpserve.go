@@ -1,6 +1,6 @@
-// Package httpserve runs HTTP servers that are safe to expose and safe to stop. A listener exists
-// before it is served, has every timeout set, takes up a renewed certificate without a restart, and
-// answers what has reached it before it ends.
+// Package httpserve runs HTTP servers that are safe to expose and safe to stop. A server opens its
+// listener before it serves, has every timeout set, reloads a renewed certificate without a
+// restart, and answers the requests that have reached it before it ends.
 //
 //	ready := httpserve.NewReadiness(log, map[string]httpserve.Check{"database": pool.Ping})
 //	public, err := httpserve.Listen(httpserve.Config{
@@ -31,20 +31,20 @@ import (
 	"example.com/micromachine/pkg/logsafe"
 )
 
-// Config describes one listener. Addr and Handler are required; a zero duration means its default.
+// Config describes one server. Addr and Handler are required. A duration of zero means the default.
 type Config struct {
-	// Addr is the TCP address to listen on; port 0 picks a free one. An IPv6 address stands in
-	// brackets, with its zone, if it has one.
+	// Addr is the TCP address to listen on. With port 0 the system chooses a free port. An IPv6
+	// address is in brackets, with its zone if it has one.
 	Addr string
-	// CertFile and KeyFile are PEM files, both or neither. With them the listener speaks TLS 1.2
-	// and 1.3, HTTP/1.1 and HTTP/2, and takes up new contents of the files within about a second. A
+	// CertFile and KeyFile are PEM files, both or neither. With them the server speaks TLS 1.2 and
+	// 1.3, HTTP/1.1 and HTTP/2, and reloads the files within about a second when they change. A
 	// KeyFile that other users can read or change is refused.
 	CertFile, KeyFile string
 	// Handler answers the requests.
 	Handler http.Handler
-	// Readiness is told when the listener starts to drain. It may be nil.
+	// Readiness becomes not ready when the server begins to drain. It may be nil.
 	Readiness *Readiness
-	// Logger takes the server's own messages. The default is slog.Default().
+	// Logger gets the server's own messages. The default is slog.Default().
 	Logger *slog.Logger
 
 	// ReadHeaderTimeout is the time for a request's headers, 5 s by default.
@@ -53,19 +53,20 @@ type Config struct {
 	ReadTimeout time.Duration
 	// WriteTimeout is the time from a request's headers to the end of its answer, 30 s by default.
 	WriteTimeout time.Duration
-	// IdleTimeout is how long a kept-alive connection may wait for its next request. The default of
-	// 2 min is above the 90 s after which Go's client closes it, so that it is not we who close it
-	// while a request is sent.
+	// IdleTimeout is how long a kept-alive connection may wait for its next request. Go's client
+	// closes idle connections after 90 s. The default of 2 min is longer, so that the server does
+	// not close a connection while the client sends a request.
 	IdleTimeout time.Duration
 
-	// DrainDelay is how long the server, once it is to stop, goes on as before but for not being
-	// ready: the time for a load balancer to look elsewhere. 500 ms by default.
+	// DrainDelay is how long a server that is to stop goes on serving while it is not ready, so
+	// that a load balancer can choose another one. 500 ms by default.
 	DrainDelay time.Duration
-	// Linger is how long the server, its listener then closed, keeps connections on which clients
-	// are silent. A last request on each is answered, and the connection is closed. The time begins
-	// anew whenever a client sends something and when an answer ends. 500 ms by default.
+	// Linger is how long the server, after it has closed its listener, keeps connections that are
+	// silent. It answers one more request on each, and then closes the connection. The time begins
+	// again whenever a client sends something or an answer ends. 500 ms by default.
 	Linger time.Duration
-	// Grace is the time for all that, and for unfinished requests. 20 s by default.
+	// Grace bounds the time after DrainDelay in which connections linger and unfinished requests
+	// end. 20 s by default.
 	Grace time.Duration
 }
 
@@ -75,7 +76,7 @@ const maxHeaderBytes = 16 << 10
 // shutDownTime is the time to close connections that have no request.
 const shutDownTime = 5 * time.Second
 
-// Server is a listener and what serves it.
+// Server is an HTTP server with its listener.
 type Server struct {
 	http        *http.Server
 	listener    *listener
@@ -88,8 +89,8 @@ type Server struct {
 	grace       time.Duration
 }
 
-// Listen opens the listener that c describes. Connections are accepted by the operating system from
-// then on and wait for Serve. An unusable certificate is an error here.
+// Listen opens the listener that c describes. From then on the operating system accepts
+// connections, which wait for Serve. An unusable certificate is an error of Listen.
 func Listen(c Config) (*Server, error) {
 	if c.Handler == nil {
 		return nil, errors.New("listening: no handler")
@@ -132,17 +133,17 @@ func Listen(c Config) (*Server, error) {
 	return s, nil
 }
 
-// Addr is the address listened on, with the port that was picked.
+// Addr returns the address of the listener, with the port that was chosen.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Close gives up a listener that is not going to be served.
+// Close closes the listener of a server that is not going to be served.
 func (s *Server) Close() error { return s.listener.Close() }
 
-// Serve answers requests until ctx ends, then drains: the server is not ready (for
-// Config.DrainDelay), the listener is closed once all connections that the kernel has taken are
-// accepted, every answer is the last one on its connection, and connections on which nothing more
-// comes (for Config.Linger) are closed. All of it takes Config.Grace at most. It returns nil after
-// an orderly end.
+// Serve answers requests until ctx ends, and then drains. First the server is not ready, for
+// Config.DrainDelay. Then it accepts the connections that the kernel has queued, and closes the
+// listener. From then on every answer is the last one on its connection. Connections on which
+// nothing is sent for Config.Linger are closed. After the delay all of this takes Config.Grace at
+// most. Serve returns nil after an orderly end.
 func (s *Server) Serve(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- s.accept() }()
@@ -162,7 +163,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	return s.drain(context.WithoutCancel(ctx), served)
 }
 
-// accept takes connections until the listener is closed.
+// accept accepts connections until the listener is closed.
 func (s *Server) accept() error {
 	if s.tls {
 		return s.http.ServeTLS(s.listener, "", "")
@@ -170,11 +171,11 @@ func (s *Server) accept() error {
 	return s.http.Serve(s.listener)
 }
 
-// drain does not begin with http.Server's Shutdown, which closes every waiting connection and drops
-// every request that it has not read yet: both may belong to a client that has sent its request. So
-// the listener is closed by itself, and the connections go on until no client has sent anything for
-// the linger. By then nearly all have had an answer that asks the client to leave. What Shutdown
-// finds after that is long silent.
+// drain does not begin with http.Server's Shutdown. Shutdown closes every idle connection, and
+// drops every request that it has not read yet, although the client may have sent it. So drain
+// closes only the listener, and serves the connections until no client has sent anything for the
+// linger. By then nearly all connections have had an answer with "Connection: close". The
+// connections that Shutdown closes after that have been silent for long.
 func (s *Server) drain(ctx context.Context, served <-chan error) error {
 	if err := s.listener.drain(); err != nil {
 		return fmt.Errorf("closing listener %s: %w", s.Addr(), err)
@@ -182,10 +183,10 @@ func (s *Server) drain(ctx context.Context, served <-chan error) error {
 	if err := <-served; !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serving %s: %w", s.Addr(), err)
 	}
-	// Not before: clients that are told to leave connect anew at once, and a connection that comes
-	// while the listener is closed is reset.
+	// Only now: a client that is asked to leave connects again at once, and a connection that
+	// arrives while the listener is being closed is reset.
 	s.draining.Store(true)
-	s.connections.touch() // each connection has the linger from now on
+	s.connections.touch() // the linger begins now
 	ctx, cancel := context.WithTimeout(ctx, s.grace)
 	defer cancel()
 	err := s.connections.settle(ctx, s.linger)
@@ -198,7 +199,7 @@ func (s *Server) drain(ctx context.Context, served <-chan error) error {
 	return nil
 }
 
-// shutDown closes connections without a request. Those of HTTP/2 take about a second, in which the
+// shutDown closes connections without a request. For HTTP/2 this takes about a second, in which the
 // client reads the GOAWAY.
 func (s *Server) shutDown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, shutDownTime)
@@ -206,8 +207,8 @@ func (s *Server) shutDown(ctx context.Context) error {
 	return s.http.Shutdown(ctx)
 }
 
-// Run serves both until ctx ends or one of them fails. The admin server ends last, at once, so that
-// it tells of the public one's drain while that lasts.
+// Run serves both servers until ctx ends or one of them fails. The admin server ends last and
+// without a delay, so that it reports that the public server is draining.
 func Run(ctx context.Context, public, admin *Server) error {
 	admin.drainDelay = 0
 	group, ctx := errgroup.WithContext(ctx)

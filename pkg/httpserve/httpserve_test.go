@@ -29,11 +29,11 @@ func TestListenRefuses(t *testing.T) {
 		config httpserve.Config
 		want   string
 	}{
-		{"address taken", httpserve.Config{Addr: taken.Addr().String(), Handler: say("")}, "address already in use"},
+		{"address taken", httpserve.Config{Addr: taken.Addr().String(), Handler: textHandler("")}, "address already in use"},
 		{"no handler", httpserve.Config{Addr: "127.0.0.1:0"}, "no handler"},
-		{"no key", httpserve.Config{Addr: "127.0.0.1:0", Handler: say(""), CertFile: files.cert}, "loading certificate"},
-		{"no certificate", httpserve.Config{Addr: "127.0.0.1:0", Handler: say(""), KeyFile: files.key}, "loading certificate"},
-		{"another's key", httpserve.Config{Addr: "127.0.0.1:0", Handler: say(""), CertFile: files.cert, KeyFile: others.key}, "does not match"},
+		{"no key", httpserve.Config{Addr: "127.0.0.1:0", Handler: textHandler(""), CertFile: files.cert}, "loading certificate"},
+		{"no certificate", httpserve.Config{Addr: "127.0.0.1:0", Handler: textHandler(""), KeyFile: files.key}, "loading certificate"},
+		{"key of another certificate", httpserve.Config{Addr: "127.0.0.1:0", Handler: textHandler(""), CertFile: files.cert, KeyFile: others.key}, "does not match"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -51,7 +51,7 @@ func TestListenRefuses(t *testing.T) {
 
 func TestCloseFreesThePort(t *testing.T) {
 	t.Parallel()
-	server, err := httpserve.Listen(httpserve.Config{Addr: "127.0.0.1:0", Handler: say("")})
+	server, err := httpserve.Listen(httpserve.Config{Addr: "127.0.0.1:0", Handler: textHandler("")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestCloseFreesThePort(t *testing.T) {
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	files := newPair(t)
-	server := start(t, httpserve.Config{Handler: say("hello"), CertFile: files.cert, KeyFile: files.key})
+	server := start(t, httpserve.Config{Handler: textHandler("hello"), CertFile: files.cert, KeyFile: files.key})
 	for _, test := range []struct {
 		name       string
 		max        uint16
@@ -99,7 +99,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// serial is that of the certificate which a new connection is shown.
+// serial returns the serial number of the certificate that a new connection gets.
 func serial(t *testing.T, server *running, config *tls.Config) int64 {
 	t.Helper()
 	conn, err := tls.Dial("tcp", server.Addr().String(), config)
@@ -114,7 +114,7 @@ func TestCertificateReload(t *testing.T) {
 	t.Parallel()
 	files := newPair(t)
 	var log logBuffer
-	server := start(t, httpserve.Config{Handler: say(""), CertFile: files.cert, KeyFile: files.key, Logger: log.logger()})
+	server := start(t, httpserve.Config{Handler: textHandler(""), CertFile: files.cert, KeyFile: files.key, Logger: log.logger()})
 	shown := func(want int64) func() bool {
 		return func() bool { return serial(t, server, files.clientConfig()) == want }
 	}
@@ -125,7 +125,7 @@ func TestCertificateReload(t *testing.T) {
 	eventually(t, "the second certificate", shown(2))
 
 	replace(t, files.cert, []byte("not a certificate"))
-	eventually(t, "a complaint about the bad file", func() bool {
+	eventually(t, "a log line about the bad file", func() bool {
 		if !shown(2)() {
 			t.Fatal("the second certificate is no longer shown")
 		}
@@ -134,7 +134,7 @@ func TestCertificateReload(t *testing.T) {
 	if err := os.Remove(files.key); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a complaint about the missing file", func() bool {
+	eventually(t, "a log line about the missing file", func() bool {
 		if !shown(2)() {
 			t.Fatal("the second certificate is no longer shown")
 		}
@@ -144,13 +144,13 @@ func TestCertificateReload(t *testing.T) {
 	files.write(t, 3)
 	eventually(t, "the third certificate", shown(3))
 	if n := strings.Count(log.String(), "keeping the old one"); n > 3 {
-		t.Errorf("complained %d times of two changes:\n%s", n, &log)
+		t.Errorf("logged %d times for two changes:\n%s", n, &log)
 	}
 }
 
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	server := start(t, httpserve.Config{Handler: say("hello"), ReadHeaderTimeout: 100 * time.Millisecond})
+	server := start(t, httpserve.Config{Handler: textHandler("hello"), ReadHeaderTimeout: 100 * time.Millisecond})
 	for _, test := range []struct{ name, request, want string }{
 		{"a token fits", "GET / HTTP/1.1\r\nHost: x\r\nJWT: " + strings.Repeat("a", 8<<10) + "\r\n\r\n", "200 OK"},
 		{"headers too large", "GET / HTTP/1.1\r\nHost: x\r\nJWT: " + strings.Repeat("a", 32<<10) + "\r\n\r\n", "431 Request Header Fields Too Large"},
@@ -199,7 +199,7 @@ func TestRunFailsWithEither(t *testing.T) {
 			t.Parallel()
 			servers := map[string]*httpserve.Server{}
 			for _, name := range []string{"public", "admin"} {
-				server, err := httpserve.Listen(httpserve.Config{Addr: "127.0.0.1:0", Handler: say(""), DrainDelay: time.Millisecond})
+				server, err := httpserve.Listen(httpserve.Config{Addr: "127.0.0.1:0", Handler: textHandler(""), DrainDelay: time.Millisecond})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -216,7 +216,7 @@ func TestRunFailsWithEither(t *testing.T) {
 	}
 }
 
-// A TLS key that others can read is refused at start, and not taken up later.
+// A TLS key that other users can read or change is refused at the start.
 func TestTLSKeyReadableByOthers(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []os.FileMode{0o644, 0o604, 0o620, 0o602, 0o666} {

@@ -33,8 +33,8 @@ func (w *lastAnswer) decide() {
 	w.decided = true
 }
 
-// WriteHeader implements [http.ResponseWriter]. A status of 1xx is not the answer yet; 101 takes
-// the connection out of the server's hands.
+// WriteHeader implements [http.ResponseWriter]. A status of 1xx is not yet the answer; after 101
+// the server no longer controls the connection.
 func (w *lastAnswer) WriteHeader(status int) {
 	if status >= http.StatusOK {
 		w.decide()

@@ -59,12 +59,11 @@ func Audit(log *slog.Logger, identify Identify) func(http.Handler) http.Handler 
 	}
 }
 
-// ServeText returns a handler that answers with a text that does not change, such as an API's
-// description.
+// ServeText returns a handler that answers with a constant text, such as the description of an API.
 func ServeText(contentType, text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		_, _ = io.WriteString(w, text) // the client may be gone
+		_, _ = io.WriteString(w, text) // an error means that the client has gone
 	}
 }

@@ -28,7 +28,7 @@ func TestLimitTime(t *testing.T) {
 func TestNoStore(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
-	httpserve.NoStore(say("hello")).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	httpserve.NoStore(textHandler("hello")).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	if got := w.Header().Get("Cache-Control"); got != "no-store" || w.Body.String() != "hello" {
 		t.Errorf("Cache-Control %q, body %q", got, w.Body)
 	}

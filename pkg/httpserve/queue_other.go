@@ -4,5 +4,6 @@ package httpserve
 
 import "net"
 
-// queued cannot ask the kernel here: connections that are not yet accepted are reset.
+// queued always reports false, because this system cannot be asked. Connections that are not yet
+// accepted when the listener is closed are reset.
 func queued(*net.TCPListener) bool { return false }

@@ -18,7 +18,7 @@ import (
 	"example.com/micromachine/pkg/httpserve"
 )
 
-// stops is how often TestStops stops a server that is under load.
+// stops is the number of times that TestStops stops a server under load.
 const stops = 30
 
 // A loadKind is one way in which clients send requests.
@@ -29,8 +29,8 @@ type loadKind struct {
 }
 
 // Servers are stopped under load from clients of every kind. A client may be refused a new
-// connection, also where HTTP/2 tells it that a request was not begun and may be sent again. No
-// other request fails, and none that a handler has seen.
+// connection, also when it sends again a request that the server, by HTTP/2, has not begun. No
+// other request fails, and no request that a handler has seen.
 func TestStops(t *testing.T) {
 	t.Parallel()
 	files := newPair(t)
@@ -62,7 +62,7 @@ func stopUnderLoad(t *testing.T, files pair, kinds []loadKind) {
 			n := count.Add(1)
 			time.Sleep(time.Duration(n%7) * 3 * time.Millisecond)
 			if n%15 == 0 {
-				time.Sleep(time.Duration(n%4) * linger) // some answers end after all that was quiet
+				time.Sleep(time.Duration(n%4) * linger) // some answers end after the linger
 			}
 			_, _ = w.Write(append(body, r.Header.Get("Id")...))
 		}),
@@ -110,15 +110,16 @@ func stopUnderLoad(t *testing.T, files pair, kinds []loadKind) {
 	})
 }
 
-// onSent returns a context whose request sets sent as soon as it begins to go out on a connection.
+// onSent returns a context for a request. It sets sent as soon as the request begins to be written
+// to a connection.
 func onSent(ctx context.Context, sent *atomic.Bool) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteHeaderField: func(string, []string) { sent.Store(true) },
 	})
 }
 
-// send makes one request, with a body or without. Only over HTTP/2, whose GOAWAY tells which
-// requests were not begun, is the client able to send a body again.
+// send sends one request, with a body or without. If again is set, the client can send the body a
+// second time. This is safe only over HTTP/2, whose GOAWAY tells which requests were not begun.
 func send(ctx context.Context, client *http.Client, url, id string, withBody, again bool) error {
 	method, want := http.MethodGet, ""
 	var body io.Reader
@@ -149,9 +150,9 @@ func send(ctx context.Context, client *http.Client, url, id string, withBody, ag
 	return nil
 }
 
-// The server that is stopped decides when it writes the header of an answer that the answer is the
-// connection's last, whenever the request began.
-func TestDrainAsksToLeaveInEveryAnswer(t *testing.T) {
+// A draining server adds "Connection: close" to an answer when its header is written, even if the
+// request began before the drain.
+func TestDrainClosesConnectionWithEveryAnswer(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(w http.ResponseWriter){
 		"nothing": func(http.ResponseWriter) {},
@@ -172,7 +173,7 @@ func TestDrainAsksToLeaveInEveryAnswer(t *testing.T) {
 	}
 }
 
-// checkLastAnswer has an answer begun before the drain and written after.
+// checkLastAnswer checks an answer that is begun before the drain and written during it.
 func checkLastAnswer(t *testing.T, early bool, answer func(w http.ResponseWriter)) {
 	t.Helper()
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -197,7 +198,7 @@ func checkLastAnswer(t *testing.T, early bool, answer func(w http.ResponseWriter
 			_, err = io.Copy(io.Discard, res.Body)
 			res.Body.Close()
 			if !res.Close {
-				err = errors.Join(err, errors.New("the client is not asked to leave"))
+				err = errors.Join(err, errors.New("the answer is without Connection: close"))
 			}
 		}
 		answered <- err
@@ -214,8 +215,8 @@ func checkLastAnswer(t *testing.T, early bool, answer func(w http.ResponseWriter
 	}
 }
 
-// An answer whose header was written before the drain does not ask the client to leave. However
-// late the answer ends, the client has time for another request, which does.
+// An answer whose header was written before the drain is without "Connection: close". However late
+// it ends, the client has time for another request, whose answer has it.
 func TestDrainLingersAfterLateAnswers(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -257,19 +258,19 @@ func TestDrainLingersAfterLateAnswers(t *testing.T) {
 	}
 	second.Body.Close()
 	if !second.Close {
-		t.Error("the client is not asked to leave")
+		t.Error("the answer is without Connection: close")
 	}
 	if err := <-server.ended; err != nil {
 		t.Errorf("Serve: %v", err)
 	}
 }
 
-// Connections that the kernel has accepted for the server, which has not come to them, are served
-// like the others.
+// Connections that are in the accept queue of the kernel when the drain begins are served like
+// others.
 func TestDrainEmptiesTheAcceptQueue(t *testing.T) {
 	t.Parallel()
 	const queued = 50
-	server, err := httpserve.Listen(httpserve.Config{Addr: "127.0.0.1:0", Handler: say("hello"), DrainDelay: time.Nanosecond})
+	server, err := httpserve.Listen(httpserve.Config{Addr: "127.0.0.1:0", Handler: textHandler("hello"), DrainDelay: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +299,7 @@ func TestDrainEmptiesTheAcceptQueue(t *testing.T) {
 	}
 }
 
-// A request whose header comes in pieces, and a body that is still being sent, are waited for.
+// A draining server waits for a request whose header or body is still being sent.
 func TestDrainWaitsForSlowSenders(t *testing.T) {
 	t.Parallel()
 	server := start(t, httpserve.Config{
