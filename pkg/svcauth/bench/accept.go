@@ -54,7 +54,7 @@ func accept(ctx context.Context, r *rig) (rows []row, err error) {
 			posts, ratios = append(posts, accepted), append(ratios, accepted/inserted)
 		}
 		line := row{what: "  " + c.what, figure: fmt.Sprintf("%.0f POSTs/s", median(posts, identity))}
-		rows = append(rows, line.beside("inserts", ratioOf(ratios), atLeast(1)))
+		rows = append(rows, line.withRatio("inserts", ratioOf(ratios), atLeast(1)))
 	}
 	return rows, nil
 }

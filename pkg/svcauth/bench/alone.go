@@ -64,7 +64,7 @@ func heraldTransactions(u chains.Reading) int64 { return u.HeraldCommits }
 func syncs(u chains.Reading) int64              { return u.Syncs }
 
 func count(what string, value float64, g goal) row {
-	return row{what: "  " + what, figure: fmt.Sprintf("%.2f", value)}.judged(value, g)
+	return row{what: "  " + what, figure: fmt.Sprintf("%.2f", value)}.withGoal(value, g)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

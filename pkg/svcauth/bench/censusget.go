@@ -74,8 +74,8 @@ func censusGet(ctx context.Context, r *rig) ([]row, error) {
 	return []row{
 		heading(fmt.Sprintf("GET of a user at the built Census over TLS: %d keep-alive clients", clientCount)),
 		got.rateRow(handWritten),
-		got.rateRow(tokenRepeats).beside("hand-written", got.ratio(handWritten, tokenRepeats), atLeast(0.95)),
-		got.rateRow(tokenNeverSeen).beside("hand-written", got.ratio(handWritten, tokenNeverSeen), atLeast(0.75)),
+		got.rateRow(tokenRepeats).withRatio("hand-written", got.ratio(handWritten, tokenRepeats), atLeast(0.95)),
+		got.rateRow(tokenNeverSeen).withRatio("hand-written", got.ratio(handWritten, tokenNeverSeen), atLeast(0.75)),
 	}, nil
 }
 
@@ -123,7 +123,7 @@ func newReaders(ctx context.Context, s *chains.Side, addr string) (readers, erro
 
 func (r readers) close() { traffic.CloseAll(r) }
 
-// run returns a function that runs a round, in which the readers share the queries.
+// run returns a function that runs a round. The readers share the queries of the round.
 func (r readers) run(choose func(client, i int) query) func(ops int) error {
 	return func(ops int) error {
 		var next atomic.Int64

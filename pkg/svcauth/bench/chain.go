@@ -37,10 +37,10 @@ func chain(ctx context.Context, r *rig) ([]row, error) {
 	for _, name := range names {
 		rows = append(rows, row{what: "  " + name, figure: fmt.Sprintf("%.0f mails/s", t.each(name, measurement.rate))})
 	}
-	rows[1] = rows[1].beside(naive, t.ratio(ours, naive, measurement.rate), atLeast(1.5))
-	rows = append(rows, row{what: "    beside tuned"}.beside(tuned, t.ratio(ours, tuned, measurement.rate), atLeast(1)))
+	rows[1] = rows[1].withRatio(naive, t.ratio(ours, naive, measurement.rate), atLeast(1.5))
+	rows = append(rows, row{what: "    beside tuned"}.withRatio(tuned, t.ratio(ours, tuned, measurement.rate), atLeast(1)))
 	if slices.Contains(names, before) {
-		rows = append(rows, row{what: "    beside before"}.beside(before, t.ratio(ours, before, measurement.rate), goal{}))
+		rows = append(rows, row{what: "    beside before"}.withRatio(before, t.ratio(ours, before, measurement.rate), goal{}))
 	}
 	rows = append(rows, r.costRows(t, names)...)
 	return append(rows, r.databaseRows(t, idle, names)...), nil
@@ -97,7 +97,7 @@ func (r *rig) costRows(t measurements, names []string) []row {
 		for _, name := range names {
 			line := row{what: "  " + c.what + ", " + name, figure: fmt.Sprintf("%.2f ms", t.each(name, figure))}
 			if name == ours {
-				line = line.beside(naive, t.ratio(ours, naive, figure), c.goal)
+				line = line.withRatio(naive, t.ratio(ours, naive, figure), c.goal)
 			}
 			rows = append(rows, line)
 		}
@@ -130,7 +130,7 @@ func (r *rig) databaseRows(t measurements, idle map[string]chains.Reading, names
 			})
 			line := row{what: "  " + c.what + ", " + name, figure: fmt.Sprintf("%.2f", value)}
 			if name == ours {
-				line = line.judged(value, c.goal)
+				line = line.withGoal(value, c.goal)
 			}
 			rows = append(rows, line)
 		}

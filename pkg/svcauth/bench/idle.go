@@ -63,10 +63,10 @@ func idleHerald(ctx context.Context, r *rig) (rows []row, err error) {
 
 func cpuShare(when string, used chains.Reading) row {
 	percent := 100 * used.Herald.Seconds() / idleWindow.Seconds()
-	return row{what: "  CPU, " + when, figure: fmt.Sprintf("%.2f %%", percent)}.judged(percent, atMost(0.5))
+	return row{what: "  CPU, " + when, figure: fmt.Sprintf("%.2f %%", percent)}.withGoal(percent, atMost(0.5))
 }
 
 func commitRate(when string, used chains.Reading) row {
 	rate := float64(used.HeraldCommits) / idleWindow.Seconds()
-	return row{what: "  commits, " + when, figure: fmt.Sprintf("%.1f/s", rate)}.judged(rate, atMost(5))
+	return row{what: "  commits, " + when, figure: fmt.Sprintf("%.1f/s", rate)}.withGoal(rate, atMost(5))
 }

@@ -15,11 +15,11 @@ const latencyWarm = 2 * time.Second
 // An offeredLoad is a rate of POSTs and the goals for the pair at this rate.
 type offeredLoad struct {
 	rate     float64
-	beside   goal    // for the ratio to the tuned chain
+	ratio    goal    // of the times, to those of the tuned chain
 	p50, p99 float64 // in milliseconds; zero: no goal
 }
 
-var offeredLoads = []offeredLoad{{rate: 200, beside: atMost(1)}, {rate: 50, p50: 15, p99: 30}}
+var offeredLoads = []offeredLoad{{rate: 200, ratio: atMost(1)}, {rate: 50, p50: 15, p99: 30}}
 
 // latency measures the time from when a POST is due until the mail server has accepted its mail, at
 // rates below the maximum. A rejected POST counts as a mail that never arrives.
@@ -41,9 +41,9 @@ func latency(ctx context.Context, r *rig) ([]row, error) {
 			figure := func(t measurement) float64 { return t.percentile(p.of) }
 			value := t.each(ours, figure)
 			line := row{what: "  " + ours + ", " + p.what, figure: showTime(value)}
-			line = line.beside(tuned, t.ratio(ours, tuned, figure), o.beside)
+			line = line.withRatio(tuned, t.ratio(ours, tuned, figure), o.ratio)
 			if p.limit > 0 {
-				line = line.judged(value, atMost(p.limit))
+				line = line.withGoal(value, atMost(p.limit))
 			}
 			rows = append(rows, line)
 			for _, name := range names[1:] {

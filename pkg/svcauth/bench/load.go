@@ -19,7 +19,7 @@ import (
 // clientCount is how many clients call at the same time.
 const clientCount = 16
 
-// A load is the clients of both services and the tokens that they show.
+// A load has the clients of both services, and the tokens that they send.
 type load struct {
 	world         *world
 	open, guarded []*client
@@ -48,7 +48,7 @@ func newLoad(ctx context.Context, w *world, open, guarded string) (_ *load, err 
 		l.sessions = append(l.sessions, session)
 	}
 	if l.guarded[0].get(0, "") == nil {
-		return nil, errors.New("the guarded service lets in a call without a token")
+		return nil, errors.New("the guarded service accepts a call without a token")
 	}
 	return l, nil
 }
@@ -65,14 +65,15 @@ func (l *load) renew() (err error) {
 	return err
 }
 
-// userPath is what the i-th call of a round asks for.
+// userPath returns the path that the i-th call of a round requests.
 func userPath(i int) string { return fmt.Sprintf("/user/%d/", i%userCount+1) }
 
 func (l *load) sides() []side {
 	return []side{
-		{name: inSession, run: calls(l.guarded, func(client, _ int) string { return l.sessions[client] })},
-		{name: openly, run: calls(l.open, func(int, int) string { return "" })}, // close to both
-		{name: everAnew, run: calls(l.guarded, func(_, i int) string { return l.fresh[i] })},
+		{name: sessionTokens, run: calls(l.guarded, func(client, _ int) string { return l.sessions[client] })},
+		// Between the others, so that it runs next to both.
+		{name: noAuthentication, run: calls(l.open, func(int, int) string { return "" })},
+		{name: newTokens, run: calls(l.guarded, func(_, i int) string { return l.fresh[i] })},
 	}
 }
 
@@ -95,9 +96,9 @@ func calls(clients []*client, token func(client, i int) string) func(int) error 
 	}
 }
 
-// A client is one HTTP/1.1 connection that is kept alive. It writes its requests itself: all that
-// the client does is taken from the same CPUs as the service, and would make the difference between
-// the services look smaller.
+// A client is one HTTP/1.1 connection that is kept alive. It writes its requests itself, to use
+// little CPU time. The CPU time of the client is taken from the services, and would make the
+// difference between them look smaller.
 type client struct {
 	conn   net.Conn
 	reader *bufio.Reader
@@ -116,7 +117,7 @@ func newClients(ctx context.Context, address string) ([]*client, error) {
 	return clients, nil
 }
 
-// get asks for the i-th user and reads the answer; any status but 200, and any other user, is an
+// get requests the i-th user and reads the answer. Any status but 200, and any other user, is an
 // error.
 func (c *client) get(i int, token string) error {
 	if err := c.conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
@@ -142,7 +143,7 @@ func (c *client) get(i int, token string) error {
 	case err != nil:
 		return fmt.Errorf("reading user: %w", err)
 	case got.ID != int64(i%userCount+1):
-		return fmt.Errorf("user %d where another was asked for", got.ID)
+		return fmt.Errorf("user %d instead of the requested one", got.ID)
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ type section struct {
 	measure func(context.Context, *bench) ([]row, error)
 }
 
-// A bench has what the sections use.
+// A bench has the options and resources of the sections.
 type bench struct {
 	options
 	databaseURL string

@@ -25,7 +25,7 @@ func memory(ctx context.Context, w *world, tokens int) ([]row, error) {
 	const steps = 10
 	heaps := [steps + 1]float64{heapInUse()}
 	for step := range steps {
-		if err := w.flood(ctx, verifier, tokens/steps); err != nil {
+		if err := w.verifyNewTokens(ctx, verifier, tokens/steps); err != nil {
 			return nil, err
 		}
 		heaps[step+1] = heapInUse()
@@ -40,7 +40,7 @@ func memory(ctx context.Context, w *world, tokens int) ([]row, error) {
 		heading("Heap in use, after distinct tokens verified"),
 		{what: "  0", figure: megabytes(heaps[0])},
 		{what: fmt.Sprintf("  %d", tokens/steps), figure: megabytes(heaps[1])},
-		last.judged(growth, atMost(1.1)),
+		last.withGoal(growth, atMost(1.1)),
 	}, nil
 }
 
@@ -55,13 +55,13 @@ func heapInUse() float64 {
 	return float64(stats.HeapAlloc) / 1e6
 }
 
-// flood signs and verifies n tokens, concurrently.
-func (w *world) flood(ctx context.Context, verifier *svcauth.Verifier, n int) error {
+// verifyNewTokens signs and verifies n tokens, concurrently.
+func (w *world) verifyNewTokens(ctx context.Context, verifier *svcauth.Verifier, n int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	workers := runtime.GOMAXPROCS(0)
 	for worker := range workers {
 		group.Go(func() error {
-			g, err := newGate(verifier, userURL)
+			v, err := newRequestVerifier(verifier, userURL)
 			if err != nil {
 				return err
 			}
@@ -76,7 +76,7 @@ func (w *world) flood(ctx context.Context, verifier *svcauth.Verifier, n int) er
 				if err := w.signer.Sign(r, audience, subject); err != nil {
 					return err
 				}
-				if err := g.check([]string{r.Header.Get(svcauth.Header)}); err != nil {
+				if err := v.check([]string{r.Header.Get(svcauth.Header)}); err != nil {
 					return err
 				}
 			}

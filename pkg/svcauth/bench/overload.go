@@ -12,36 +12,37 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// The overload: many connections, so that those who send never wait for each other.
+// The overload has so many connections that no sender waits for another.
 const (
 	overloadConns = 384
-	politeConns   = 16
+	moderateConns = 16
 	overloadWarm  = time.Second
-	afterwards    = 4 * time.Second
-	// calmShare is the load after the overload, as a part of the capacity, and politeShare is that of
-	// the caller who does not flood.
-	calmShare   = 0.25
-	politeShare = 0.1
-	// promptly is how soon a mail has to come for a service that has recovered.
-	promptly = 500 * time.Millisecond
+	afterTime     = 4 * time.Second
+	// calmShare is the load after the overload, as a part of the capacity. moderateShare is the
+	// load of the moderate caller during the overload.
+	calmShare     = 0.25
+	moderateShare = 0.1
+	// promptTime is the longest time until the mail of a POST arrives, if the service has
+	// recovered.
+	promptTime = 500 * time.Millisecond
 )
 
-// A flood is what one overload has shown.
+// A flood has the results of one overload.
 type flood struct {
 	offered, accepted, mails float64       // in a second, in the window
 	refusals                 time.Duration // p99
 	recovery                 time.Duration
-	politeShare              float64 // of the polite caller's POSTs, accepted
+	moderateShare            float64 // of the moderate caller's POSTs, accepted
 }
 
-// overload offers the running pair more than it can bear, beside its best throughput in the same
-// round.
+// overload sends the running pair more POSTs than it can process, and compares it with its best
+// throughput in the same round.
 func overload(ctx context.Context, r *rig) ([]row, error) {
 	s, err := r.side(ctx, ours)
 	if err != nil {
 		return nil, err
 	}
-	polite, err := s.TargetOf(chains.Another, trust.Article)
+	moderate, err := s.TargetOf(chains.Another, trust.Article)
 	if err != nil {
 		return nil, err
 	}
@@ -51,17 +52,17 @@ func overload(ctx context.Context, r *rig) ([]row, error) {
 	accepted, mails := map[float64][]float64{}, map[float64][]float64{}
 	for round := range r.options.rounds {
 		for _, factor := range factors {
-			t, err := r.play(ctx, s, best)
+			t, err := r.measure(ctx, s, best)
 			if err != nil {
 				return nil, err
 			}
-			f, err := r.flood(ctx, s, polite, t.rate(), factor)
+			f, err := r.flood(ctx, s, moderate, t.rate(), factor)
 			if err != nil {
 				return nil, err
 			}
 			progress("round %d: best %.0f mails/s; offered %.0f/s: %.0f accepted, %.0f mails/s, "+
-				"refusals %v at p99, recovery %v, polite caller %.2f",
-				round+1, t.rate(), f.offered, f.accepted, f.mails, f.refusals, f.recovery, f.politeShare)
+				"refusals %v at p99, recovery %v, moderate caller %.2f",
+				round+1, t.rate(), f.offered, f.accepted, f.mails, f.refusals, f.recovery, f.moderateShare)
 			floods[factor] = append(floods[factor], f)
 			accepted[factor] = append(accepted[factor], f.accepted/t.rate())
 			mails[factor] = append(mails[factor], f.mails/t.rate())
@@ -78,44 +79,44 @@ func overloadRows(factor float64, floods []flood, accepted, mails []float64) []r
 	what := fmt.Sprintf("  %g × offered: ", factor)
 	refusals := median(floods, func(f flood) float64 { return milliseconds(f.refusals) })
 	recovery := median(floods, func(f flood) float64 { return f.recovery.Seconds() })
-	share := median(floods, func(f flood) float64 { return f.politeShare })
+	share := median(floods, func(f flood) float64 { return f.moderateShare })
 	return []row{
 		row{what: what + "mails", figure: fmt.Sprintf("%.0f mails/s", median(floods, func(f flood) float64 { return f.mails }))}.
-			beside("best", ratioOf(mails), atLeast(0.9)),
+			withRatio("best", ratioOf(mails), atLeast(0.9)),
 		row{what: what + "accepted", figure: fmt.Sprintf("%.0f POSTs/s", median(floods, func(f flood) float64 { return f.accepted }))}.
-			beside("best", ratioOf(accepted), goal{}),
-		row{what: what + "refusals, p99", figure: fmt.Sprintf("%.1f ms", refusals)}.judged(refusals, atMost(100)),
-		row{what: what + "recovery", figure: fmt.Sprintf("%.2f s", recovery)}.judged(recovery, atMost(2)),
-		row{what: what + "accepted of a caller with 0.1 of the capacity", figure: fmt.Sprintf("%.2f", share)}.judged(share, atLeast(0.9)),
+			withRatio("best", ratioOf(accepted), goal{}),
+		row{what: what + "refusals, p99", figure: fmt.Sprintf("%.1f ms", refusals)}.withGoal(refusals, atMost(100)),
+		row{what: what + "recovery", figure: fmt.Sprintf("%.2f s", recovery)}.withGoal(recovery, atMost(2)),
+		row{what: what + "accepted of a caller with 0.1 of the capacity", figure: fmt.Sprintf("%.2f", share)}.withGoal(share, atLeast(0.9)),
 	}
 }
 
-// flood overloads the pair for a window, with another caller beside the one that floods, and then
-// leaves it alone.
-func (r *rig) flood(ctx context.Context, s *chains.Side, polite traffic.Target, best, factor float64) (f flood, err error) {
+// flood overloads the pair for a window. A moderate caller sends POSTs at the same time, and goes
+// on after the overload.
+func (r *rig) flood(ctx context.Context, s *chains.Side, moderate traffic.Target, best, factor float64) (f flood, err error) {
 	window := overloadWarm + r.options.window
 	posts, err := traffic.RunStreams(ctx, []traffic.Stream{
 		{Target: s.Target, Conns: overloadConns, Phases: []traffic.Phase{{Rate: factor * best, Time: window}}},
-		{Target: polite, Conns: politeConns, Phases: []traffic.Phase{
-			{Rate: politeShare * best, Time: window}, {Rate: calmShare * best, Time: afterwards},
+		{Target: moderate, Conns: moderateConns, Phases: []traffic.Phase{
+			{Rate: moderateShare * best, Time: window}, {Rate: calmShare * best, Time: afterTime},
 		}},
 	}, &r.users, r.mails)
 	if err != nil {
 		return f, err
 	}
-	flooding, beside := posts[0], posts[1]
+	flooding, moderatePosts := posts[0], posts[1]
 	if len(flooding) == 0 {
 		return f, errors.New("no POST was sent")
 	}
 	begin := flooding[0].Due
 	from, end := begin.Add(overloadWarm), begin.Add(window)
-	f.count(slices.Concat(flooding, beside), from, end)
-	f.recovery = recoveryOf(beside, end)
-	f.politeShare = acceptedOf(beside, from, end)
+	f.count(slices.Concat(flooding, moderatePosts), from, end)
+	f.recovery = recoveryOf(moderatePosts, end)
+	f.moderateShare = acceptedOf(moderatePosts, from, end)
 	return f, nil
 }
 
-// acceptedOf returns the part of the POSTs due in a window that was accepted.
+// acceptedOf returns the accepted share of the POSTs that are due in a window.
 func acceptedOf(posts []traffic.Post, from, end time.Time) float64 {
 	var due, accepted float64
 	for _, p := range posts {
@@ -129,7 +130,7 @@ func acceptedOf(posts []traffic.Post, from, end time.Time) float64 {
 	return accepted / due
 }
 
-// count fills in what the window has shown.
+// count sets the results of the window.
 func (f *flood) count(posts []traffic.Post, from, end time.Time) {
 	within := func(t time.Time) bool { return !t.Before(from) && t.Before(end) }
 	var sent, accepted, mails int
@@ -157,11 +158,11 @@ func (f *flood) count(posts []traffic.Post, from, end time.Time) {
 	}
 }
 
-// recoveryOf returns how long after the end of the overload the last POST was sent that was
-// refused, or whose mail did not come promptly.
+// recoveryOf returns the time from the end of the overload until the last POST that was refused, or
+// whose mail did not arrive promptly, was due.
 func recoveryOf(posts []traffic.Post, end time.Time) (recovery time.Duration) {
 	for _, p := range posts {
-		if p.Due.After(end) && (p.Refused() || p.Mailed.Sub(p.Due) > promptly) {
+		if p.Due.After(end) && (p.Refused() || p.Mailed.Sub(p.Due) > promptTime) {
 			recovery = max(recovery, p.Due.Sub(end))
 		}
 	}

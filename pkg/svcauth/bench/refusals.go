@@ -8,7 +8,7 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// checkRefusals returns an error unless a peer accepts a valid token and rejects a token with each
+// checkRefusals returns an error unless a peer accepts a valid token, and rejects a token with each
 // of the faults that every peer is configured to detect.
 func (w *world) checkRefusals(p peer) error {
 	good, err := readToken(w.signer, audience, userURL)
@@ -42,7 +42,7 @@ func (w *world) badTokens(good string) (map[string]string, error) {
 		"an expired time":  {svcauth.SignerConfig{Now: anHourAgo}, audience, userURL},
 		"another request":  {svcauth.SignerConfig{}, audience, userURL + "viewer/21/"},
 	} {
-		signer, err := w.sign(of.config)
+		signer, err := w.newSigner(of.config)
 		if err != nil {
 			return nil, err
 		}

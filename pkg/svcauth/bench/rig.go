@@ -127,8 +127,8 @@ func (t measurement) per(quantity float64) float64 { return quantity / float64(t
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// play runs a plan on a side and measures what the side uses in the window.
-func (r *rig) play(ctx context.Context, s *chains.Side, plan traffic.Plan) (measurement, error) {
+// measure runs a plan on a side, and reads what the side uses in the window.
+func (r *rig) measure(ctx context.Context, s *chains.Side, plan traffic.Plan) (measurement, error) {
 	var readings []chains.Reading
 	plan.AtEdge = func() error {
 		reading, err := r.meter.Read(ctx, s)
@@ -167,7 +167,7 @@ func (r *rig) compareSides(ctx context.Context, plan traffic.Plan, names ...stri
 	all := measurements{}
 	for round := range r.options.rounds {
 		for _, name := range names {
-			t, err := r.play(ctx, r.sides[name], plan)
+			t, err := r.measure(ctx, r.sides[name], plan)
 			if err != nil {
 				return nil, err
 			}

@@ -95,22 +95,22 @@ func (r *rig) scaleChain(ctx context.Context, p scalePairs) ([]row, error) {
 		t := measurements{}
 		for range r.options.rounds {
 			for _, s := range []*chains.Side{p.large, p.small} {
-				played, err := r.play(ctx, s, c.plan)
+				measured, err := r.measure(ctx, s, c.plan)
 				if err != nil {
 					return nil, err
 				}
-				progress("%s, %s: %.0f %s", c.what, s.Name, c.figure(played), c.unit)
-				t[s.Name] = append(t[s.Name], played)
+				progress("%s, %s: %.0f %s", c.what, s.Name, c.figure(measured), c.unit)
+				t[s.Name] = append(t[s.Name], measured)
 			}
 		}
 		line := row{what: "  " + c.what, figure: fmt.Sprintf("%.0f %s", t.each(large, c.figure), c.unit)}
-		rows = append(rows, line.beside(small, t.ratio(large, small, c.figure), atLeast(0.95)))
+		rows = append(rows, line.withRatio(small, t.ratio(large, small, c.figure), atLeast(0.95)))
 	}
 	return rows, nil
 }
 
-// A read is a kind of request that reads users: the caller, and a function that returns the i-th
-// query for a given number of users.
+// A read is a kind of request that reads users. It has the caller, and a function that returns the
+// i-th query for a given number of users.
 type read struct {
 	what, caller string
 	query        func(signer *svcauth.Signer, i, users int) (query, error)
@@ -149,26 +149,26 @@ func listUsers(signer *svcauth.Signer, parameters string, first int) (q query, e
 // scaleUsers compares the speed of reading users.
 func (p scalePairs) scaleUsers(ctx context.Context) ([]row, error) {
 	rows := make([]row, len(reads))
-	for i, how := range reads {
-		got, err := p.compareReads(ctx, how)
+	for i, kind := range reads {
+		got, err := p.compareReads(ctx, kind)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", how.what, err)
+			return nil, fmt.Errorf("%s: %w", kind.what, err)
 		}
 		rows[i] = got.rateRow(large)
-		rows[i].what = "  " + how.what
-		rows[i] = rows[i].beside(small, got.ratio(small, large), atLeast(0.95))
+		rows[i].what = "  " + kind.what
+		rows[i] = rows[i].withRatio(small, got.ratio(small, large), atLeast(0.95))
 	}
 	return rows, nil
 }
 
 // compareReads runs one kind of read on both sizes in alternation.
-func (p scalePairs) compareReads(ctx context.Context, how read) (results, error) {
-	l, err := newReading(ctx, how, p.large, manyUsers)
+func (p scalePairs) compareReads(ctx context.Context, kind read) (results, error) {
+	l, err := newReading(ctx, kind, p.large, manyUsers)
 	if err != nil {
 		return nil, err
 	}
 	defer l.clients.close()
-	s, err := newReading(ctx, how, p.small, fewUsers)
+	s, err := newReading(ctx, kind, p.small, fewUsers)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +182,7 @@ func (p scalePairs) compareReads(ctx context.Context, how read) (results, error)
 
 // A reading runs one kind of read at one Census, each time with a new token.
 type reading struct {
-	how     read
+	kind    read
 	users   int
 	signer  *svcauth.Signer
 	clients readers
@@ -190,9 +190,9 @@ type reading struct {
 	signed  int
 }
 
-func newReading(ctx context.Context, how read, s *chains.Side, users int) (_ *reading, err error) {
-	r := &reading{how: how, users: users}
-	if r.signer, err = s.Signer(how.caller); err != nil {
+func newReading(ctx context.Context, kind read, s *chains.Side, users int) (_ *reading, err error) {
+	r := &reading{kind: kind, users: users}
+	if r.signer, err = s.Signer(kind.caller); err != nil {
 		return nil, err
 	}
 	r.clients, err = newReaders(ctx, s, s.CensusAddr)
@@ -202,7 +202,7 @@ func newReading(ctx context.Context, how read, s *chains.Side, users int) (_ *re
 // renew signs the queries of a round.
 func (r *reading) renew() (err error) {
 	r.queries, err = signQueries(scaleOps, func(i int) (query, error) {
-		return r.how.query(r.signer, r.signed+i, r.users)
+		return r.kind.query(r.signer, r.signed+i, r.users)
 	})
 	r.signed += scaleOps
 	return err

@@ -16,9 +16,9 @@ import (
 
 // The names of the sides.
 const (
-	openly    = "no authentication"
-	inSession = "svcauth, a session token that repeats"
-	everAnew  = "svcauth, read tokens never seen before"
+	noAuthentication = "no authentication"
+	sessionTokens    = "svcauth, a session token that repeats"
+	newTokens        = "svcauth, read tokens never seen before"
 )
 
 const (
@@ -60,16 +60,16 @@ func service(ctx context.Context, w *world, databaseURL string) (_ []row, err er
 	}
 	return []row{
 		heading(fmt.Sprintf("GET of a user: chi, pgx, PostgreSQL, %d keep-alive clients", clientCount)),
-		r.rateRow(openly),
-		r.rateRow(inSession).beside("open", r.ratio(openly, inSession), atLeast(0.95)),
-		r.rateRow(everAnew).beside("open", r.ratio(openly, everAnew), atLeast(0.55)),
+		r.rateRow(noAuthentication),
+		r.rateRow(sessionTokens).withRatio("open", r.ratio(noAuthentication, sessionTokens), atLeast(0.95)),
+		r.rateRow(newTokens).withRatio("open", r.ratio(noAuthentication, newTokens), atLeast(0.55)),
 	}, nil
 }
 
 // serve starts the service on a free port and returns its address.
-func serve(stored *users, guards ...func(http.Handler) http.Handler) (address string, stop func(), err error) {
+func serve(stored *users, middleware ...func(http.Handler) http.Handler) (address string, stop func(), err error) {
 	router := chi.NewRouter()
-	router.With(guards...).Get("/user/{id}/", stored.get)
+	router.With(middleware...).Get("/user/{id}/", stored.get)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, fmt.Errorf("listening: %w", err)

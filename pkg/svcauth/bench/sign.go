@@ -43,6 +43,6 @@ func signing(ctx context.Context, w *world) ([]row, error) {
 	return []row{
 		heading("Signing a request (Ed25519)"),
 		measured.opRow(rawSign),
-		measured.opRow(ourSign).beside("raw", measured.ratio(ourSign, rawSign), atMost(1.30)),
+		measured.opRow(ourSign).withRatio("raw", measured.ratio(ourSign, rawSign), atMost(1.30)),
 	}, nil
 }

@@ -42,8 +42,8 @@ func (g goal) verdict(value float64) string {
 	return "ok"
 }
 
-// judged returns the row with a goal and whether value reaches it.
-func (r row) judged(value float64, g goal) row {
+// withGoal returns the row with a goal, and whether value reaches it.
+func (r row) withGoal(value float64, g goal) row {
 	if g != (goal{}) {
 		r.goal, r.verdict = g.String(), g.verdict(value)
 	}
@@ -71,18 +71,18 @@ func (r results) rateRow(name string) row {
 	return row{what: "  " + name, figure: fmt.Sprintf("%.0f req/s", 1e9/r.time(name))}
 }
 
-// beside returns the row with its ratio to another side, whose name is of.
-func (r row) beside(of string, q ratio, g goal) row {
-	r.ratio = fmt.Sprintf("%s × %s", significant(q.median), of)
+// withRatio returns the row with its ratio to another side, whose name is base.
+func (r row) withRatio(base string, q ratio, g goal) row {
+	r.ratio = fmt.Sprintf("%s × %s", significant(q.median), base)
 	r.spread = significant(q.low) + "–" + significant(q.high)
-	return r.judged(q.median, g)
+	return r.withGoal(q.median, g)
 }
 
 // counted returns the row with a count of allocations and a goal for it. The count is rounded down,
 // because the runtime also allocates during a measurement.
 func (r row) counted(allocs float64, g goal) row {
 	r.allocs = fmt.Sprintf("%.0f", allocs)
-	return r.judged(float64(int(allocs)), g)
+	return r.withGoal(float64(int(allocs)), g)
 }
 
 // significant formats a ratio. Small ratios get more digits.

@@ -15,7 +15,7 @@ import (
 // userCount is the number of users. Their IDs start at 1.
 const userCount = 1000
 
-// users are the rows that the service reads, in a schema of their own.
+// users are the rows that the service reads, in a separate schema.
 type users struct {
 	pool   *pgxpool.Pool
 	schema string
@@ -59,7 +59,7 @@ func (u *users) create(ctx context.Context) error {
 	return nil
 }
 
-// drop deletes the schema, also after an interrupt, and closes the pool.
+// drop deletes the schema and closes the pool, also after an interrupt.
 func (u *users) drop() error {
 	defer u.pool.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

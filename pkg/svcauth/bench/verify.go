@@ -60,7 +60,7 @@ func verification(ctx context.Context, w *world) ([]row, error) {
 		return nil, err
 	}
 	defer verifier.Close()
-	g, err := newGate(verifier, userURL)
+	v, err := newRequestVerifier(verifier, userURL)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func verification(ctx context.Context, w *world) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range append(all, peer{"svcauth", func(token string) error { return g.check([]string{token}) }}) {
+	for _, p := range append(all, peer{"svcauth", func(token string) error { return v.check([]string{token}) }}) {
 		if err := w.checkRefusals(p); err != nil {
 			return nil, err
 		}
@@ -76,7 +76,7 @@ func verification(ctx context.Context, w *world) ([]row, error) {
 	b := &batch{}
 	c := &comparison{
 		rounds: verifyRounds, ops: verifyOps,
-		fresh: func() error { return b.renew(w) }, sides: b.sides(w.public(), all, g),
+		fresh: func() error { return b.renew(w) }, sides: b.sides(w.public(), all, v),
 	}
 	r, err := c.run(ctx)
 	if err != nil {
@@ -87,12 +87,12 @@ func verification(ctx context.Context, w *world) ([]row, error) {
 
 // sides returns the sides. Those whose ratio has a goal run directly after each other, so that
 // changes in the speed of the machine affect the ratio least.
-func (b *batch) sides(key ed25519.PublicKey, all []peer, g *gate) []side {
+func (b *batch) sides(key ed25519.PublicKey, all []peer, v *requestVerifier) []side {
 	var sides []side
 	for _, p := range all {
 		sides = append(sides, side{name: p.name, run: each(func(i int) error { return p.verify(b.tokens[i]) })})
 	}
-	check := each(func(i int) error { return g.check(b.tokens[i : i+1]) })
+	check := each(func(i int) error { return v.check(b.tokens[i : i+1]) })
 	ours := []side{
 		{name: rawVerify, run: each(func(i int) error {
 			if !ed25519.Verify(key, b.parts[i].input, b.parts[i].signature) {
@@ -110,11 +110,11 @@ func (b *batch) sides(key ed25519.PublicKey, all []peer, g *gate) []side {
 func verificationRows(r results, all []peer) []row {
 	rows := []row{heading("Verifying a token (Ed25519)"), r.opRow(rawVerify)}
 	for _, p := range all {
-		rows = append(rows, r.opRow(p.name).beside("raw", r.ratio(p.name, rawVerify), goal{}))
+		rows = append(rows, r.opRow(p.name).withRatio("raw", r.ratio(p.name, rawVerify), goal{}))
 	}
 	return append(rows,
-		r.opRow(uncached).beside("raw", r.ratio(uncached, rawVerify), atMost(1.30)),
-		row{what: "    beside go-jose"}.beside("go-jose", r.ratio(uncached, goJOSE), atMost(0.85)),
-		r.opRow(cached).beside("never seen", r.ratio(cached, uncached), atMost(0.03)),
+		r.opRow(uncached).withRatio("raw", r.ratio(uncached, rawVerify), atMost(1.30)),
+		row{what: "    beside go-jose"}.withRatio("go-jose", r.ratio(uncached, goJOSE), atMost(0.85)),
+		r.opRow(cached).withRatio("never seen", r.ratio(cached, uncached), atMost(0.03)),
 		row{what: "    its allocations"}.counted(r.allocs(cached), atMost(2)))
 }

@@ -20,7 +20,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/keys"
 )
 
-// Who calls, whom, and on whose behalf.
+// The caller, the receiver, the subject and the URL of the calls.
 const (
 	caller   = "https://herald.service/"
 	audience = "https://census.service/"
@@ -38,8 +38,8 @@ const trustYAML = `issuers:
     keys: census.pub.pem
 `
 
-// A world is the caller's key, in every form that somebody here needs, and a receiver that trusts
-// it.
+// A world has the key of the caller in all forms that the measurements use, and the files of a
+// receiver that trusts it.
 type world struct {
 	dir     string
 	private ed25519.PrivateKey
@@ -65,10 +65,10 @@ func newWorld() (_ *world, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.signer, err = w.sign(svcauth.SignerConfig{}); err != nil {
+	if w.signer, err = w.newSigner(svcauth.SignerConfig{}); err != nil {
 		return nil, err
 	}
-	if w.users, err = w.sign(svcauth.SignerConfig{Issuer: audience, Key: usersKey}); err != nil {
+	if w.users, err = w.newSigner(svcauth.SignerConfig{Issuer: audience, Key: usersKey}); err != nil {
 		return nil, err
 	}
 	err = errors.Join(
@@ -81,7 +81,7 @@ func (w *world) close() { _ = os.RemoveAll(w.dir) }
 
 func (w *world) trustFile() string { return filepath.Join(w.dir, "trust.yaml") }
 
-// makeKey makes the key outside the library, which does not hand out the bytes that the peers need.
+// makeKey makes the key without the library, which does not return the bytes that the peers need.
 func (w *world) makeKey() (err error) {
 	if _, w.private, err = ed25519.GenerateKey(rand.Reader); err != nil {
 		return fmt.Errorf("generating key: %w", err)
@@ -110,9 +110,9 @@ func (w *world) public() ed25519.PublicKey {
 	return ed25519.PublicKey(w.private[ed25519.PrivateKeySize-ed25519.PublicKeySize:])
 }
 
-// sign returns a signer whose tokens outlive the measurements; what config leaves open is the
-// caller's.
-func (w *world) sign(config svcauth.SignerConfig) (*svcauth.Signer, error) {
+// newSigner returns a signer whose tokens stay valid during the measurements. Fields that config
+// does not set are those of the caller.
+func (w *world) newSigner(config svcauth.SignerConfig) (*svcauth.Signer, error) {
 	if config.Issuer == "" {
 		config.Issuer = caller
 	}
@@ -123,7 +123,7 @@ func (w *world) sign(config svcauth.SignerConfig) (*svcauth.Signer, error) {
 	return svcauth.NewSigner(config)
 }
 
-// verifier returns a new receiver, which has seen no token.
+// verifier returns a new verifier of the receiver, which has cached no token.
 func (w *world) verifier() (*svcauth.Verifier, error) {
 	return svcauth.NewVerifier(svcauth.VerifierConfig{
 		Audience: audience, TrustFile: w.trustFile(), Replay: svcauth.NewMemoryReplay(),
@@ -131,7 +131,7 @@ func (w *world) verifier() (*svcauth.Verifier, error) {
 	})
 }
 
-// readTokens signs n distinct tokens on all CPUs; the i-th lets its bearer read url(i).
+// readTokens signs n distinct tokens on all CPUs. The i-th token is for reading url(i).
 func (w *world) readTokens(n int, url func(i int) string) ([]string, error) {
 	tokens := make([]string, n)
 	workers := runtime.GOMAXPROCS(0)

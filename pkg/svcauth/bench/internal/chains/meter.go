@@ -12,7 +12,7 @@ import (
 	"example.com/micromachine/pkg/svcauth/bench/internal/proc"
 )
 
-// A Reading is the total use of resources at a time.
+// A Reading is the total use of resources up to a time.
 type Reading struct {
 	At             time.Time
 	Herald, Census time.Duration // CPU time

@@ -20,9 +20,9 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// The services that call ours; their keys and their places in the trust files are the demo's. Shop
-// sends the POSTs and reads users, Office manages users, Another sends POSTs by the article's
-// profile.
+// The services that call Census and Herald. Their keys and their trust entries are those of the
+// demo. Shop sends the POSTs and reads users. Office manages users. Another sends POSTs by the
+// profile of the article.
 const (
 	Shop    = "shop"
 	Office  = "office"
@@ -72,7 +72,7 @@ func (s *Site) startBuilt(ctx context.Context, side *Side, smtpAddr string) erro
 	return err
 }
 
-// TargetOf returns the side's Herald as a target of a caller's POSTs.
+// TargetOf returns the side's Herald as a target of POSTs by a caller.
 func (s *Side) TargetOf(caller string, profile trust.Profile) (traffic.Target, error) {
 	target := s.Target
 	signer, err := s.signer(caller, profile)
@@ -138,7 +138,7 @@ func run(ctx context.Context, env []string, program string, args ...string) erro
 	return nil
 }
 
-// TLS returns the client's side of a connection to one of our services, by HTTP/1.1.
+// TLS returns the client's TLS configuration for an HTTP/1.1 connection to Census or Herald.
 func (s *Side) TLS(service string) (*tls.Config, error) {
 	roots, err := httpclient.LoadRoots(filepath.Join(s.dir, "callers", "ca.pem"))
 	if err != nil {
@@ -147,7 +147,7 @@ func (s *Side) TLS(service string) (*tls.Config, error) {
 	return &tls.Config{RootCAs: roots, ServerName: service, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}, nil
 }
 
-// Signer returns what a caller signs with.
+// Signer returns the signer of a caller.
 func (s *Side) Signer(caller string) (*svcauth.Signer, error) { return s.signer(caller, trust.Bound) }
 
 func (s *Side) signer(caller string, profile trust.Profile) (*svcauth.Signer, error) {
@@ -158,12 +158,13 @@ func (s *Side) signer(caller string, profile trust.Profile) (*svcauth.Signer, er
 	return svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://" + caller + ".service/", Key: key, Profile: profile, Lifetime: svcauth.MaxLifetime})
 }
 
-// ReadToken signs a GET at Census, in the name of a user. The path has no leading slash.
+// ReadToken returns the token of a GET at Census on behalf of a user. The path has no leading
+// slash.
 func ReadToken(signer *svcauth.Signer, path string, user int) (string, error) {
 	return sign(signer, http.MethodGet, stack.CensusURL, path, "", user)
 }
 
-// sign returns the token of a request to a service, in the name of a user.
+// sign returns the token of a request to a service on behalf of a user.
 func sign(signer *svcauth.Signer, method, service, path, body string, user int) (string, error) {
 	r, err := http.NewRequestWithContext(context.Background(), method, service+path, strings.NewReader(body))
 	if err != nil {

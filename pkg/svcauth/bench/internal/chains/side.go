@@ -24,8 +24,8 @@ type Site struct {
 	BinDir string // the directory of the built programs
 	Dir    string // the directory for keys and logs
 	Users  int    // the number of users of each Census; their IDs start at 1
-	// TunedPool is the size of the tuned chain's database pools. Zero: the default of pgx, which
-	// the naive chain uses.
+	// TunedPool is the size of the database pools of the tuned chain. Zero: the default of pgx,
+	// which the naive chain uses.
 	TunedPool int
 }
 

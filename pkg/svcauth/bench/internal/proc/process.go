@@ -19,7 +19,7 @@ const (
 	stopWithin  = 30 * time.Second
 )
 
-// A Process is a running child process. Its output goes to a file.
+// A Process is a running child process. Its output is written to a file.
 type Process struct {
 	cmd     *exec.Cmd
 	logFile string

@@ -26,8 +26,8 @@ type Sink struct {
 	stdin io.Closer
 	ended chan error
 
-	mu    sync.Mutex
-	taken func(user int, at time.Time)
+	mu     sync.Mutex
+	onMail func(user int, at time.Time)
 }
 
 // Start starts the mail server in a process of its own.
@@ -66,10 +66,10 @@ func Start(ctx context.Context, delay time.Duration) (*Sink, error) {
 }
 
 // Report sets a function that is called for each mail from now on. Nil: none.
-func (s *Sink) Report(taken func(user int, at time.Time)) {
+func (s *Sink) Report(onMail func(user int, at time.Time)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.taken = taken
+	s.onMail = onMail
 }
 
 func (s *Sink) read(reports io.Reader) error {
@@ -81,10 +81,10 @@ func (s *Sink) read(reports io.Reader) error {
 			return fmt.Errorf("reading the mail server's report: %w", err)
 		}
 		s.mu.Lock()
-		taken := s.taken
+		onMail := s.onMail
 		s.mu.Unlock()
-		if taken != nil {
-			taken(user, time.Unix(0, at))
+		if onMail != nil {
+			onMail(user, time.Unix(0, at))
 		}
 	}
 	return lines.Err()

@@ -56,11 +56,11 @@ type Result struct {
 
 // Users returns the users in turn, for all runs.
 type Users struct {
-	Count int
-	given atomic.Int64
+	Count    int
+	returned atomic.Int64
 }
 
-func (u *Users) next() int { return int(u.given.Add(1)-1)%u.Count + 1 }
+func (u *Users) next() int { return int(u.returned.Add(1)-1)%u.Count + 1 }
 
 // A run is one run of a plan.
 type run struct {
@@ -84,7 +84,7 @@ func Run(ctx context.Context, plan Plan, target Target, users *Users, mails *sin
 		return Result{}, err
 	}
 	defer CloseAll(conns)
-	mails.Report(r.tracker.taken)
+	mails.Report(r.tracker.mailed)
 	defer mails.Report(nil)
 
 	w, result, err := r.send(ctx, conns)
@@ -226,7 +226,7 @@ func (r *run) drain(ctx context.Context) error {
 	if err := sleep(ctx, duplicateTime); err != nil {
 		return err
 	}
-	return r.tracker.verdict()
+	return r.tracker.check()
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -56,8 +56,8 @@ func (t *tracker) refuse(user, status int) {
 	}
 }
 
-// taken matches a mail to a pending POST.
-func (t *tracker) taken(user int, at time.Time) {
+// mailed matches a mail to a pending POST.
+func (t *tracker) mailed(user int, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	due := t.pending[user]
@@ -120,8 +120,8 @@ func latencies(arrivals []arrival) []time.Duration {
 	return sorted
 }
 
-// verdict returns an error when a mail was lost or sent twice.
-func (t *tracker) verdict() error {
+// check returns an error if a mail was lost or sent twice.
+func (t *tracker) check() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.waiting > 0 || len(t.extra) > 0 || t.accepted != len(t.arrivals) {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestTrackerVerdict(t *testing.T) {
+func TestTrackerCheck(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	post := func(tr *tracker, user int) {
@@ -17,23 +17,23 @@ func TestTrackerVerdict(t *testing.T) {
 		do   func(*tracker)
 		ok   bool
 	}{
-		{"each mail once", func(tr *tracker) { post(tr, 1); post(tr, 1); tr.taken(1, start); tr.taken(1, start) }, true},
-		{"mail before the answer", func(tr *tracker) { tr.posting(1, start); tr.taken(1, start); tr.accept() }, true},
+		{"each mail once", func(tr *tracker) { post(tr, 1); post(tr, 1); tr.mailed(1, start); tr.mailed(1, start) }, true},
+		{"mail before the answer", func(tr *tracker) { tr.posting(1, start); tr.mailed(1, start); tr.accept() }, true},
 		{"refused", func(tr *tracker) { tr.posting(1, start); tr.refuse(1, 503) }, true},
 		{"lost", func(tr *tracker) { post(tr, 1) }, false},
-		{"twice", func(tr *tracker) { post(tr, 1); tr.taken(1, start); tr.taken(1, start) }, false},
+		{"twice", func(tr *tracker) { post(tr, 1); tr.mailed(1, start); tr.mailed(1, start) }, false},
 		{
 			"one twice, another lost",
-			func(tr *tracker) { post(tr, 1); post(tr, 2); tr.taken(1, start); tr.taken(1, start) }, false,
+			func(tr *tracker) { post(tr, 1); post(tr, 2); tr.mailed(1, start); tr.mailed(1, start) }, false,
 		},
-		{"mail after a refusal", func(tr *tracker) { tr.posting(1, start); tr.refuse(1, 503); tr.taken(1, start) }, false},
+		{"mail after a refusal", func(tr *tracker) { tr.posting(1, start); tr.refuse(1, 503); tr.mailed(1, start) }, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			tr := newTracker(func() {})
 			test.do(tr)
-			if err := tr.verdict(); (err == nil) != test.ok {
-				t.Errorf("verdict: %v", err)
+			if err := tr.check(); (err == nil) != test.ok {
+				t.Errorf("check: %v", err)
 			}
 		})
 	}
@@ -46,7 +46,7 @@ func TestTrackerWindows(t *testing.T) {
 	tr := newTracker(func() {})
 	for user, times := range [][2]int{{0, 15}, {10, 30}, {12, 19}, {18, 40}, {20, 25}} {
 		tr.posting(user, at(times[0]))
-		tr.taken(user, at(times[1]))
+		tr.mailed(user, at(times[1]))
 	}
 	w := window{at(10), at(20)}
 	if got := latencies(tr.arrivedIn(w)); len(got) != 2 || got[0] != 7*time.Millisecond || got[1] != 15*time.Millisecond {

@@ -13,13 +13,14 @@ import (
 // tokenKey is the header of the token in the canonical form of net/http.
 var tokenKey = http.CanonicalHeaderKey(svcauth.Header)
 
-// A gate verifies one request repeatedly with different tokens. It is not safe for concurrent use.
-type gate struct {
+// A requestVerifier verifies one request repeatedly with different tokens. It is not safe for
+// concurrent use.
+type requestVerifier struct {
 	verifier *svcauth.Verifier
 	request  *http.Request
 }
 
-func newGate(verifier *svcauth.Verifier, target string) (*gate, error) {
+func newRequestVerifier(verifier *svcauth.Verifier, target string) (*requestVerifier, error) {
 	u, err := url.Parse(target)
 	if err != nil {
 		return nil, fmt.Errorf("parsing URL: %w", err)
@@ -30,17 +31,17 @@ func newGate(verifier *svcauth.Verifier, target string) (*gate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading request: %w", err)
 	}
-	return &gate{verifier: verifier, request: r}, nil
+	return &requestVerifier{verifier: verifier, request: r}, nil
 }
 
 // check verifies the request with the only token in the slice.
-func (g *gate) check(token []string) error {
-	g.request.Header[tokenKey] = token
-	return g.verify()
+func (v *requestVerifier) check(token []string) error {
+	v.request.Header[tokenKey] = token
+	return v.verify()
 }
 
 // verify calls the verifier.
-func (g *gate) verify() error {
-	_, err := g.verifier.Verify(g.request, 0)
+func (v *requestVerifier) verify() error {
+	_, err := v.verifier.Verify(v.request, 0)
 	return err
 }
