@@ -19,19 +19,19 @@ type fault struct {
 // faults are the columns of the matrix.
 var faults = []fault{
 	{"killed, restarted", false, killAndRestart},
-	{"killed, a second replica runs", true, killBesideReplica},
+	{"killed, a second replica runs", true, killWithReplica},
 	{"connection cut", false, cutConnections},
 	{"database hangs for 10 s", false, hangDatabase},
 }
 
-// perKill is how many notifications are in progress at each kill beside a replica. After a kill the
-// replica takes several seconds to take over.
+// perKill is the number of notifications in progress at each kill of a Herald with a replica. After
+// a kill the replica needs several seconds to take over.
 const perKill = 5
 
 var errNotReached = errors.New("the point was not reached")
 
-// hang returns how long the database hangs. River's fetch times out after 10 s. A shorter hang
-// delays the reply, which is the harder case.
+// hang returns how long the database hangs at a point. River's fetch times out after 10 s. The hang
+// after the fetch is shorter, so that the reply is only late, which is the harder case.
 func hang(at Point) time.Duration {
 	if at == AfterFetch {
 		return 6 * time.Second
@@ -71,8 +71,8 @@ func kill(ctx context.Context, h *herald, held *hold) error {
 	return err
 }
 
-// killBesideReplica kills one of two Heralds at a point. The other one finishes its jobs.
-func killBesideReplica(ctx context.Context, w *world, at Point, n int) error {
+// killWithReplica kills one of two Heralds at a point. The other one finishes its jobs.
+func killWithReplica(ctx context.Context, w *world, at Point, n int) error {
 	for n > 0 {
 		held, fetchHold := w.a.hold(at, true), w.b.hold(BeforeFetch, true)
 		for range min(n, perKill) {

@@ -47,8 +47,8 @@ func deferring(mails int) mailFault {
 	}
 }
 
-// testTwoReplicas has two Heralds on one database send many mails. The mail servers defer about 20
-// % of them.
+// testTwoReplicas makes two Heralds with one database send many mails. The mail servers defer about
+// 20 % of them.
 func testTwoReplicas(t *testing.T, s *stack.Stack) {
 	mails := 200
 	if *full {
@@ -63,7 +63,7 @@ func testTwoReplicas(t *testing.T, s *stack.Stack) {
 	begun := time.Now()
 	w.postMany(t, mails)
 	accepted := time.Since(begun)
-	got := w.judge(t.Context())
+	got := w.count(t.Context())
 	for _, fault := range got.faults {
 		t.Error(fault)
 	}
@@ -77,8 +77,8 @@ func testTwoReplicas(t *testing.T, s *stack.Stack) {
 	both.print(t, "Two replicas and a mail server that defers mails")
 }
 
-// testRefusedSender has the mail server refuse the sender of all mails for 6 s. This is a fault of
-// the server: no mail fails and no attempt is used up.
+// testRefusedSender makes the mail server refuse the sender of all mails for 6 s. This is a fault
+// of the server: no mail fails and no attempt is used up.
 func testRefusedSender(t *testing.T, s *stack.Stack) {
 	const mails, duration = 150, 6 * time.Second
 	w := newWorld(t, s)
@@ -95,7 +95,7 @@ func testRefusedSender(t *testing.T, s *stack.Stack) {
 	}
 	w.a.clear()
 	requests := w.requests
-	got := w.judge(t.Context())
+	got := w.count(t.Context())
 	for _, fault := range got.faults {
 		t.Error(fault)
 	}

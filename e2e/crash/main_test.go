@@ -21,14 +21,14 @@ var full = flag.Bool("crash.full", false, "run all repetitions and print the tab
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil { // most of what the tests do is to wait
+	if err := flag.Set("test.parallel", "8"); err != nil { // the tests mostly wait
 		panic(err)
 	}
 	pgtest.Main(m)
 }
 
-// TestCrash runs all tests on one Census, each with databases and Heralds of its own. The 10,000
-// mails of a full run are sent while nothing else goes on.
+// TestCrash runs all tests with one Census. Each test has its own databases and Heralds. The 10,000
+// mails of a full run are sent while no other test runs.
 func TestCrash(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -48,7 +48,7 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// start starts what all worlds share: keys, Census and its users.
+// start starts the processes that all worlds share, and makes their keys and the users.
 func start(t *testing.T) *stack.Stack {
 	t.Helper()
 	dir := t.TempDir()
@@ -70,11 +70,11 @@ func start(t *testing.T) *stack.Stack {
 
 var worlds atomic.Int32
 
-// newWorld returns a world with a database of its own.
+// newWorld returns a world with a new database.
 func newWorld(t *testing.T, s *stack.Stack) *world {
 	t.Helper()
 	w := &world{
-		name: fmt.Sprintf("world%d", worlds.Add(1)), databaseURL: pgtest.New(t, migrations.Up), judged: map[string]bool{},
+		name: fmt.Sprintf("world%d", worlds.Add(1)), databaseURL: pgtest.New(t, migrations.Up), counted: map[string]bool{},
 		census: [2]*pgtest.Proxy{pgtest.NewProxy(t, s.CensusAddr), pgtest.NewProxy(t, s.CensusAddr)},
 	}
 	t.Cleanup(func() {
@@ -92,7 +92,7 @@ func newWorld(t *testing.T, s *stack.Stack) *world {
 	return w
 }
 
-// start starts a Herald in the world, or two.
+// start starts one or two Heralds in the world.
 func (w *world) start(ctx context.Context, s *stack.Stack, second bool) (err error) {
 	if w.a, err = startHerald(ctx, s, w.name+"a", w.databaseURL, w.census[0]); err == nil && second {
 		w.b, err = startHerald(ctx, s, w.name+"b", w.databaseURL, w.census[1])
@@ -100,10 +100,10 @@ func (w *world) start(ctx context.Context, s *stack.Stack, second bool) (err err
 	return err
 }
 
-// A job is a part of a test that takes a world of its own. Its time is mostly spent waiting.
+// A job is a part of a test. It uses one world at a time, and spends most of its time waiting.
 type job func(ctx context.Context, w *world)
 
-// runJobs runs jobs in so many worlds at a time.
+// runJobs runs the jobs in a number of worlds in parallel.
 func runJobs(t *testing.T, s *stack.Stack, parallel int, second bool, jobs []job) {
 	t.Helper()
 	queue := make(chan job, len(jobs))
@@ -129,16 +129,16 @@ func runJobs(t *testing.T, s *stack.Stack, parallel int, second bool, jobs []job
 	}
 }
 
-// run breaks the world and judges what comes of it. It begins with a Herald that has no connection
-// to the mail server yet.
-func (w *world) run(ctx context.Context, strike func() error) tally {
+// run injects a fault and counts the results. It begins with a Herald that has no connection to the
+// mail server yet.
+func (w *world) run(ctx context.Context, inject func() error) tally {
 	err := errors.Join(w.a.Kill(), w.a.Start(ctx))
 	if err == nil {
-		err = strike()
+		err = inject()
 	}
 	w.a.clear()
 	err = errors.Join(err, w.a.Start(ctx))
-	t := w.judge(ctx)
+	t := w.count(ctx)
 	if err != nil {
 		t.fault("%v", err)
 	}

@@ -11,8 +11,8 @@ import (
 	"example.com/micromachine/pkg/smtptest"
 )
 
-// The outage of a Herald's connection to PostgreSQL. It is longer than the time after which another
-// process takes the Herald for dead.
+// The outage of a Herald's connection to PostgreSQL. It is longer than the time after which other
+// processes consider the Herald dead.
 const (
 	outage   = 7 * time.Second
 	lateBy   = 5 * time.Second // the delay of the second mail server's reply after the outage
@@ -24,9 +24,9 @@ var waits = []Point{
 	AfterFetch, AfterHello, AfterMail, AfterRcpt, AfterData, AfterDot, AfterReply, BeforeOutcome, InOutcome, AfterOutcome,
 }
 
-// testSchedule has one Herald start jobs and stop at a point. That Herald loses PostgreSQL for 7 s.
-// Another Herald takes over and sends, and its mail server replies late. Then the first Herald gets
-// its database back. Its conversations fail at some point or succeed.
+// testSchedule makes one Herald start jobs and stop at a point. That Herald loses PostgreSQL for 7
+// s. Another Herald takes over the jobs and sends the mails. Its mail server replies late. Then the
+// first Herald can reach its database again. Its conversations fail at some point or succeed.
 func testSchedule(t *testing.T, s *stack.Stack) {
 	rounds, parallel := 1, 5
 	if *full {

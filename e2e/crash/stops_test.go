@@ -45,7 +45,7 @@ func testStops(t *testing.T, system *stack.Stack) {
 		jobs = append(jobs, func(ctx context.Context, w *world) {
 			var took time.Duration
 			got := w.run(ctx, func() (err error) {
-				took, err = s.play(ctx, w)
+				took, err = s.run(ctx, w)
 				return err
 			})
 			mu.Lock()
@@ -62,8 +62,8 @@ func testStops(t *testing.T, system *stack.Stack) {
 	runJobs(t, system, len(jobs), false, jobs)
 }
 
-// play runs one stop and returns how long it took.
-func (s stop) play(ctx context.Context, w *world) (time.Duration, error) {
+// run runs one stop and returns how long it took.
+func (s stop) run(ctx context.Context, w *world) (time.Duration, error) {
 	held := w.a.hold(s.at, false)
 	w.post(ctx, w.a)
 	w.posts.Wait()

@@ -94,7 +94,7 @@ func (t *transcript) note(m message) {
 	}
 }
 
-// commits returns the write that the statements since the last Sync commit, and forgets the
+// commits returns the write that the statements since the last Sync commit, and clears the
 // statements.
 func (t *transcript) commits() (durable write) {
 	for _, sql := range t.sql {

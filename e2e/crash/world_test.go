@@ -36,7 +36,7 @@ type world struct {
 	posts    sync.WaitGroup
 	mu       sync.Mutex
 	requests []*request
-	judged   map[string]bool // whether a notification is a possible duplicate, by ID
+	counted  map[string]bool // whether a notification is a possible duplicate, by ID
 	keys     atomic.Int64
 }
 
@@ -174,7 +174,7 @@ func (w *world) get(ctx context.Context, r *request) error {
 type tally struct {
 	Notifications, Failed, Doubled, Marked int
 	Attempts                               int           // the sum over all notifications
-	Lost, Silent, Extra                    int           // violations of the promise
+	Lost, Silent, Extra                    int           // violations of Herald's promise
 	Errors                                 int           // responses 500
 	KeyInUse                               time.Duration // the longest time
 	faults                                 []string
@@ -182,9 +182,9 @@ type tally struct {
 
 var messageID = regexp.MustCompile(`(?mi)^Message-ID: <([0-9a-f-]{36})@`)
 
-// judge waits until all notifications are sent or failed and compares the mails with the
+// count waits until all notifications are sent or failed, and compares the mails with the
 // notifications. It then resets the world.
-func (w *world) judge(ctx context.Context) (t tally) {
+func (w *world) count(ctx context.Context) (t tally) {
 	if err := w.settle(ctx); err != nil {
 		t.fault("lost: %v", err)
 		t.Lost++
@@ -204,17 +204,17 @@ func (w *world) judge(ctx context.Context) (t tally) {
 		id := path.Base(r.URI)
 		t.add(r, mails[id])
 		delete(mails, id)
-		w.judged[id] = r.state.PossibleDuplicate
+		w.counted[id] = r.state.PossibleDuplicate
 	}
 	w.requests = nil
 	for id, n := range mails {
-		marked, known := w.judged[id]
+		marked, known := w.counted[id]
 		if !known {
 			t.Extra++
-			t.fault("a mail of %s, which is no accepted notification", id)
+			t.fault("a mail of %s, which is not an accepted notification", id)
 		} else if n > 1 && !marked {
 			t.Silent++
-			t.fault("%d mails of %s, some of them after it was judged", n, id)
+			t.fault("%d mails of %s, some of them after it was counted", n, id)
 		}
 	}
 	return t

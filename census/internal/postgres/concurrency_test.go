@@ -13,8 +13,8 @@ import (
 	"example.com/micromachine/pkg/pgtest"
 )
 
-// together runs f n times at once and returns the errors in the order of n.
-func together(n int, f func(i int) error) []error {
+// runConcurrently calls f n times concurrently and returns the errors in the order of i.
+func runConcurrently(n int, f func(i int) error) []error {
 	errs := make([]error, n)
 	var ready, done sync.WaitGroup
 	ready.Add(n)
@@ -32,7 +32,7 @@ func together(n int, f func(i int) error) []error {
 func TestOneAddressOneUser(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
-	errs := together(20, func(i int) error {
+	errs := runConcurrently(20, func(i int) error {
 		_, err := store.CreateUser(t.Context(), census.Actor{ID: admin, Admin: true}, census.User{
 			Name: "Eager", Email: []string{"eager@example.com", "EAGER@Example.com"}[i%2],
 		})
@@ -52,29 +52,28 @@ func TestOneAddressOneUser(t *testing.T) {
 	}
 }
 
-// Users that the operator gives IDs to and users who are given one do not get in
-// each other's way.
+// IDs that the operator chooses do not conflict with IDs from the sequence.
 func TestIDsChosenAndGiven(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
-	for i, err := range together(200, func(i int) error {
+	for i, err := range runConcurrently(200, func(i int) error {
 		user := census.User{Name: "Many", Email: fmt.Sprintf("many%d@example.com", i)}
 		if i%2 == 0 {
-			user.ID = int64(stranger + 1 + i) // where the sequence is to come by
+			user.ID = int64(otherUser + 1 + i) // an ID that the sequence reaches later
 		}
 		_, err := store.CreateUser(t.Context(), census.Operator(), user)
 		return err
 	}) {
-		// A number may have been given before the operator asked for it; that
-		// one given is taken already must not happen.
+		// An ID that the operator asks for may have been given before. An ID from the sequence must
+		// never be taken.
 		if err != nil && (i%2 != 0 || !errors.Is(err, census.ErrIDTaken)) {
 			t.Errorf("user %d: %v", i, err)
 		}
 	}
 }
 
-// Users who see each other are deleted at once, in both orders: nobody waits for
-// the other for ever, which PostgreSQL would end with an error.
+// Users who are viewers of each other are deleted concurrently, in both orders. No transaction
+// waits for another in a cycle, which PostgreSQL would end with a deadlock error.
 func TestDeletingViewersOfEachOther(t *testing.T) {
 	t.Parallel()
 	store, ctx := newStore(t), t.Context()
@@ -89,9 +88,9 @@ func TestDeletingViewersOfEachOther(t *testing.T) {
 			}
 		}
 	}
-	for i, err := range together(2*users, func(i int) error {
+	for i, err := range runConcurrently(2*users, func(i int) error {
 		id := int64(100 + i%users)
-		if i >= users { // while others are granted anew
+		if i >= users { // while others become viewers again
 			return ignore(store.AddViewer(ctx, census.Operator(), id, 100+(id+1)%users), census.ErrNotFound, census.ErrViewerNotFound)
 		}
 		return store.DeleteUser(ctx, census.Actor{ID: id}, id)
@@ -111,21 +110,21 @@ func ignore(err error, expected ...error) error {
 	return err
 }
 
-// More refused deletions at once than there are connections: none holds one while
-// it waits for another.
-func TestRefusedDeletionsAtOnce(t *testing.T) {
+// More concurrent refused deletions than there are connections: none holds a connection while it
+// waits for another.
+func TestConcurrentRefusedDeletions(t *testing.T) {
 	t.Parallel()
 	store := newStore(t)
-	for _, err := range together(64, func(int) error {
-		return store.DeleteUser(t.Context(), census.Actor{ID: stranger}, subject)
+	for _, err := range runConcurrently(64, func(int) error {
+		return store.DeleteUser(t.Context(), census.Actor{ID: otherUser}, subject)
 	}) {
 		wantErr(t, "DeleteUser", err, census.ErrForbidden)
 	}
 }
 
-// A reader who turns the pages while users are added and deleted sees everyone
-// who was there all the time, once, in order.
-func TestPagesWhileUsersComeAndGo(t *testing.T) {
+// A caller who lists users page by page, while users are added and deleted, gets each user who
+// existed all the time once, in order.
+func TestPagesWhileUsersChange(t *testing.T) {
 	t.Parallel()
 	store, ctx := newStore(t), t.Context()
 	var stay []int64
@@ -135,7 +134,7 @@ func TestPagesWhileUsersComeAndGo(t *testing.T) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var churn sync.WaitGroup
-	churn.Go(func() { comeAndGo(ctx, t, store) })
+	churn.Go(func() { addAndDeleteUsers(ctx, t, store) })
 	seen, last := map[int64]bool{}, int64(0)
 	for more := true; more; {
 		page, err := store.Users(ctx, census.Actor{ID: admin, Admin: true}, census.Query{After: last, Limit: 7})
@@ -163,7 +162,7 @@ func TestPagesWhileUsersComeAndGo(t *testing.T) {
 	}
 }
 
-func comeAndGo(ctx context.Context, t *testing.T, store *postgres.Store) {
+func addAndDeleteUsers(ctx context.Context, t *testing.T, store *postgres.Store) {
 	for i := 0; ctx.Err() == nil; i++ {
 		user, err := store.CreateUser(ctx, census.Operator(), census.User{Name: "Goes", Email: fmt.Sprintf("goes%d@example.com", i)})
 		if err == nil && i%2 == 0 {
@@ -176,12 +175,12 @@ func comeAndGo(ctx context.Context, t *testing.T, store *postgres.Store) {
 	}
 }
 
-// Several processes may migrate at once, and again.
-func TestMigratingAtOnce(t *testing.T) {
+// Several processes may migrate concurrently and repeatedly.
+func TestConcurrentMigrations(t *testing.T) {
 	t.Parallel()
 	databaseURL := pgtest.New(t, nil)
 	for range 2 {
-		for _, err := range together(4, func(int) error { return migrations.Up(t.Context(), databaseURL) }) {
+		for _, err := range runConcurrently(4, func(int) error { return migrations.Up(t.Context(), databaseURL) }) {
 			if err != nil {
 				t.Error(err)
 			}

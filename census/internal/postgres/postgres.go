@@ -98,8 +98,8 @@ func (s *Store) refusal(ctx context.Context, actor census.Actor) error {
 	return census.ErrForbidden
 }
 
-// violated returns the name of the constraint that err violates, or "".
-func violated(err error) string {
+// violatedConstraint returns the name of the constraint that err violates, or "".
+func violatedConstraint(err error) string {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pgErr.ConstraintName
 	}

@@ -15,13 +15,14 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// The users of these tests. 21 may see 42; 1 is an administrator.
+// The users of these tests. 21 may see 42. 1 is an administrator. 63 has no rights. 99 does not
+// exist.
 const (
-	admin    = 1
-	reader   = 21
-	subject  = 42
-	stranger = 63
-	absent   = 99
+	admin       = 1
+	reader      = 21
+	subject     = 42
+	otherUser   = 63
+	missingUser = 99
 )
 
 func newPool(tb testing.TB) *pgxpool.Pool {
@@ -38,7 +39,7 @@ func newPool(tb testing.TB) *pgxpool.Pool {
 func newStore(tb testing.TB) *postgres.Store {
 	tb.Helper()
 	store := postgres.New(newPool(tb))
-	for _, id := range []int64{admin, reader, subject, stranger} {
+	for _, id := range []int64{admin, reader, subject, otherUser} {
 		mustCreate(tb, store, census.User{
 			ID: id, Name: fmt.Sprintf("User %d", id), Email: fmt.Sprintf("user%d@example.com", id), Admin: id == admin,
 		})
@@ -66,8 +67,8 @@ func wantErr(tb testing.TB, what string, got, want error) {
 }
 
 // Each operation on one user by each kind of actor. An actor that does not exist, or whose
-// administrator rights the call may not use, gets the same error as a stranger. The error does not
-// reveal whether the user exists.
+// administrator rights the call may not use, gets the same error as another user. The error does
+// not reveal whether the user exists.
 func TestAuthorisation(t *testing.T) {
 	t.Parallel()
 	forbidden, notFound := census.ErrForbidden, census.ErrNotFound
@@ -84,14 +85,14 @@ func TestAuthorisation(t *testing.T) {
 		{census.Actor{ID: reader, Admin: true}, subject, nil, forbidden, forbidden, forbidden},
 		{census.Actor{ID: subject}, reader, forbidden, forbidden, forbidden, forbidden},
 		{census.Actor{ID: admin}, subject, forbidden, forbidden, forbidden, forbidden},
-		{census.Actor{ID: stranger, Admin: true}, subject, forbidden, forbidden, forbidden, forbidden},
-		{census.Actor{ID: stranger}, absent, forbidden, forbidden, forbidden, forbidden},
-		{census.Actor{ID: absent}, absent, forbidden, forbidden, forbidden, forbidden},
-		{census.Actor{ID: absent, Admin: true}, subject, forbidden, forbidden, forbidden, forbidden},
+		{census.Actor{ID: otherUser, Admin: true}, subject, forbidden, forbidden, forbidden, forbidden},
+		{census.Actor{ID: otherUser}, missingUser, forbidden, forbidden, forbidden, forbidden},
+		{census.Actor{ID: missingUser}, missingUser, forbidden, forbidden, forbidden, forbidden},
+		{census.Actor{ID: missingUser, Admin: true}, subject, forbidden, forbidden, forbidden, forbidden},
 		{census.Actor{}, subject, forbidden, forbidden, forbidden, forbidden},
 		{census.Actor{}, 0, forbidden, forbidden, forbidden, forbidden},
-		{census.Actor{ID: admin, Admin: true}, absent, notFound, notFound, notFound, notFound},
-		{census.Actor{ID: admin}, absent, forbidden, forbidden, forbidden, forbidden},
+		{census.Actor{ID: admin, Admin: true}, missingUser, notFound, notFound, notFound, notFound},
+		{census.Actor{ID: admin}, missingUser, forbidden, forbidden, forbidden, forbidden},
 	} {
 		t.Run(fmt.Sprintf("%+v on %d", row.actor, row.id), func(t *testing.T) {
 			t.Parallel()
@@ -107,8 +108,8 @@ func TestAuthorisation(t *testing.T) {
 			if err == nil && (user.ID != row.id || user.Name != name) {
 				t.Errorf("UpdateUser = %+v", user)
 			}
-			wantErr(t, "AddViewer", store.AddViewer(ctx, row.actor, row.id, stranger), row.grant)
-			wantErr(t, "RemoveViewer", store.RemoveViewer(ctx, row.actor, row.id, stranger), row.grant)
+			wantErr(t, "AddViewer", store.AddViewer(ctx, row.actor, row.id, otherUser), row.grant)
+			wantErr(t, "RemoveViewer", store.RemoveViewer(ctx, row.actor, row.id, otherUser), row.grant)
 			wantErr(t, "DeleteUser", store.DeleteUser(ctx, row.actor, row.id), row.delete)
 		})
 	}
@@ -125,13 +126,13 @@ func TestAdministration(t *testing.T) {
 		{census.Operator(), nil},
 		{census.Actor{ID: admin}, census.ErrForbidden},
 		{census.Actor{ID: reader, Admin: true}, census.ErrForbidden},
-		{census.Actor{ID: absent, Admin: true}, census.ErrForbidden},
+		{census.Actor{ID: missingUser, Admin: true}, census.ErrForbidden},
 		{census.Actor{Admin: true}, census.ErrForbidden},
 	} {
 		t.Run(fmt.Sprintf("%+v", row.actor), func(t *testing.T) {
 			t.Parallel()
 			store, ctx := newStore(t), t.Context()
-			for _, query := range []census.Query{{Limit: 10}, {Limit: 10, After: absent}, {Limit: 10, Email: "user42@example.com"}} {
+			for _, query := range []census.Query{{Limit: 10}, {Limit: 10, After: missingUser}, {Limit: 10, Email: "user42@example.com"}} {
 				page, err := store.Users(ctx, row.actor, query)
 				wantErr(t, fmt.Sprintf("Users(%+v)", query), err, row.want)
 				if err != nil && len(page.Users) != 0 {
@@ -140,7 +141,7 @@ func TestAdministration(t *testing.T) {
 			}
 			user, err := store.CreateUser(ctx, row.actor, census.User{Name: "New", Email: "new@example.com"})
 			wantErr(t, "CreateUser", err, row.want)
-			if err == nil && user.ID <= stranger {
+			if err == nil && user.ID <= otherUser {
 				t.Errorf("CreateUser chose the ID %d, which the operator's choices should have skipped", user.ID)
 			}
 			if !row.actor.IsOperator() {
@@ -157,25 +158,25 @@ func TestGrantsEnd(t *testing.T) {
 	store, ctx := newStore(t), t.Context()
 	own := census.Actor{ID: subject}
 	for range 2 { // both ways twice: the second time there is nothing to do
-		wantErr(t, "AddViewer", store.AddViewer(ctx, own, subject, stranger), nil)
+		wantErr(t, "AddViewer", store.AddViewer(ctx, own, subject, otherUser), nil)
 	}
-	if _, err := store.User(ctx, census.Actor{ID: stranger}, subject); err != nil {
+	if _, err := store.User(ctx, census.Actor{ID: otherUser}, subject); err != nil {
 		t.Errorf("a viewer cannot see: %v", err)
 	}
 	for range 2 {
-		wantErr(t, "RemoveViewer", store.RemoveViewer(ctx, own, subject, stranger), nil)
+		wantErr(t, "RemoveViewer", store.RemoveViewer(ctx, own, subject, otherUser), nil)
 	}
-	_, err := store.User(ctx, census.Actor{ID: stranger}, subject)
+	_, err := store.User(ctx, census.Actor{ID: otherUser}, subject)
 	wantErr(t, "User after RemoveViewer", err, census.ErrForbidden)
 	if _, err := store.User(ctx, census.Actor{ID: reader}, subject); err != nil {
 		t.Errorf("RemoveViewer also removed another user's grant: %v", err)
 	}
-	wantErr(t, "AddViewer of nobody", store.AddViewer(ctx, own, subject, absent), census.ErrViewerNotFound)
-	wantErr(t, "AddViewer of nobody to nobody", store.AddViewer(ctx, census.Operator(), absent, absent), census.ErrNotFound)
+	wantErr(t, "AddViewer of a missing user", store.AddViewer(ctx, own, subject, missingUser), census.ErrViewerNotFound)
+	wantErr(t, "AddViewer of a missing user to a missing user", store.AddViewer(ctx, census.Operator(), missingUser, missingUser), census.ErrNotFound)
 
 	wantErr(t, "DeleteUser", store.DeleteUser(ctx, own, subject), nil)
 	for what, err := range map[string]error{
-		"AddViewer":  store.AddViewer(ctx, own, subject, stranger),
+		"AddViewer":  store.AddViewer(ctx, own, subject, otherUser),
 		"DeleteUser": store.DeleteUser(ctx, own, subject),
 	} {
 		wantErr(t, what+" by a deleted user", err, census.ErrForbidden)

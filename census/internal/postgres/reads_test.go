@@ -22,13 +22,13 @@ func TestConcurrentReads(t *testing.T) {
 		{census.Actor{ID: subject}, subject, nil},
 		{census.Actor{ID: reader}, subject, nil},
 		{census.Actor{ID: reader}, reader, nil},
-		{census.Actor{ID: admin, Admin: true}, stranger, nil},
+		{census.Actor{ID: admin, Admin: true}, otherUser, nil},
 		{census.Operator(), admin, nil},
 		{census.Actor{ID: subject}, reader, census.ErrForbidden},
-		{census.Actor{ID: stranger, Admin: true}, subject, census.ErrForbidden},
+		{census.Actor{ID: otherUser, Admin: true}, subject, census.ErrForbidden},
 		{census.Actor{ID: admin}, subject, census.ErrForbidden},
-		{census.Actor{ID: admin, Admin: true}, absent, census.ErrNotFound},
-		{census.Actor{ID: absent}, absent, census.ErrForbidden},
+		{census.Actor{ID: admin, Admin: true}, missingUser, census.ErrNotFound},
+		{census.Actor{ID: missingUser}, missingUser, census.ErrForbidden},
 	}
 	var wait sync.WaitGroup
 	for i := range 500 {

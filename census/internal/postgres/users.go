@@ -127,7 +127,7 @@ func insertUser(ctx context.Context, q querier, actor census.Actor, user census.
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return census.User{}, census.ErrForbidden
-	case violated(err) == "users_pkey":
+	case violatedConstraint(err) == "users_pkey":
 		return census.User{}, census.ErrIDTaken
 	}
 	return user, err
@@ -202,7 +202,7 @@ func queryUser(ctx context.Context, q querier, sql string, args pgx.NamedArgs) (
 	}
 	user, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[census.User])
 	switch {
-	case violated(err) == "users_email_key":
+	case violatedConstraint(err) == "users_email_key":
 		return census.User{}, census.ErrEmailTaken
 	case err != nil:
 		return census.User{}, fmt.Errorf("querying user: %w", err)

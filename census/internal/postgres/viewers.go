@@ -12,7 +12,7 @@ import (
 func (s *Store) AddViewer(ctx context.Context, actor census.Actor, id, viewer int64) error {
 	err := s.changeViewer(ctx, actor, id, viewer, `
 		insert into viewers (user_id, viewer_id) select id, @viewer::bigint from changeable on conflict do nothing`)
-	if violated(err) == "viewers_viewer_id_fkey" {
+	if violatedConstraint(err) == "viewers_viewer_id_fkey" {
 		return census.ErrViewerNotFound
 	}
 	return err
@@ -36,7 +36,7 @@ func (s *Store) changeViewer(ctx context.Context, actor census.Actor, id, viewer
 			change as (`+change+`)
 		select exists (select from changeable)`, args).Scan(&may)
 	switch {
-	case violated(err) == "viewers_user_id_fkey": // the user was deleted in the meantime
+	case violatedConstraint(err) == "viewers_user_id_fkey": // the user was deleted in the meantime
 		return s.refusal(ctx, actor)
 	case err != nil:
 		return fmt.Errorf("changing viewers: %w", err)

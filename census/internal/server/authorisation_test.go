@@ -45,18 +45,18 @@ func TestAuthorisation(t *testing.T) {
 		{"a viewer", client{shop, reader}, subject, 200, 403, 403, 403, 403, 403},
 		{"a viewer, by session", client{nil, reader}, subject, 200, 403, 403, 403, 403, 403},
 		{"a viewed user", client{shop, subject}, reader, 403, 403, 403, 403, 403, 403},
-		{"another user", client{shop, stranger}, subject, 403, 403, 403, 403, 403, 403},
-		{"another user, by office", client{office, stranger}, subject, 403, 403, 403, 403, 403, 403},
-		{"another user, absent record", client{office, stranger}, absent, 403, 403, 403, 403, 403, 403},
+		{"another user", client{shop, otherUser}, subject, 403, 403, 403, 403, 403, 403},
+		{"another user, by office", client{office, otherUser}, subject, 403, 403, 403, 403, 403, 403},
+		{"another user, missing record", client{office, otherUser}, missingUser, 403, 403, 403, 403, 403, 403},
 		{"an admin, by office", client{office, admin}, subject, 200, 200, 204, 204, 200, 201},
 		{"an admin, by session", client{nil, admin}, subject, 200, 200, 204, 204, 200, 201},
 		{"an admin, by shop", client{shop, admin}, subject, 403, 403, 403, 403, 403, 403},
 		{"an admin, by shop, own record", client{shop, admin}, admin, 200, 200, 204, 204, 403, 403},
-		{"an admin, by office, absent record", client{office, admin}, absent, 404, 404, 404, 404, 200, 201},
-		{"an admin, by shop, absent record", client{shop, admin}, absent, 403, 403, 403, 403, 403, 403},
-		{"an absent user", client{office, absent}, subject, 403, 403, 403, 403, 403, 403},
-		{"an absent user, own record", client{office, absent}, absent, 403, 403, 403, 403, 403, 403},
-		{"an absent user, by session", client{nil, absent}, absent, 403, 403, 403, 403, 403, 403},
+		{"an admin, by office, missing record", client{office, admin}, missingUser, 404, 404, 404, 404, 200, 201},
+		{"an admin, by shop, missing record", client{shop, admin}, missingUser, 403, 403, 403, 403, 403, 403},
+		{"a missing user", client{office, missingUser}, subject, 403, 403, 403, 403, 403, 403},
+		{"a missing user, own record", client{office, missingUser}, missingUser, 403, 403, 403, 403, 403, 403},
+		{"a missing user, by session", client{nil, missingUser}, missingUser, 403, 403, 403, 403, 403, 403},
 	} {
 		t.Run(row.what, func(t *testing.T) {
 			t.Parallel()
@@ -99,7 +99,7 @@ func TestTrustFileDecidesFirst(t *testing.T) {
 func TestAbsentIsLikeInvisible(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	for _, caller := range []client{{shop, stranger}, {office, stranger}, {shop, admin}, {nil, stranger}, {shop, absent}} {
+	for _, caller := range []client{{shop, otherUser}, {office, otherUser}, {shop, admin}, {nil, otherUser}, {shop, missingUser}} {
 		for _, call := range []struct{ method, path, body string }{
 			{http.MethodGet, "/user/%s/", ""},
 			{http.MethodHead, "/user/%s/", ""},

@@ -103,7 +103,7 @@ func TestLog(t *testing.T) {
 	a.call(t, a.office, admin, http.MethodPost, "/user/", `{"name":"New","email":"bad@example"}`)
 	a.call(t, a.office, admin, http.MethodGet, "/user/?email=new%40example.com", "")
 	a.call(t, a.office, admin, http.MethodGet, "/user/?email=bad%40example", "")
-	a.call(t, a.shop, stranger, http.MethodGet, "/user/42/", "")
+	a.call(t, a.shop, otherUser, http.MethodGet, "/user/42/", "")
 	log := a.log.String()
 	for _, want := range []string{
 		`"location":"https://census.service/user/64/","caller":"https://office.service/","subject":"https://census.service/user/1/"`,

@@ -25,23 +25,24 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const base census.BaseURL = "https://census.service/"
 
-// The users of these tests. 21 may see 42; 1 is an administrator.
+// The users of these tests. 21 may see 42. 1 is an administrator. 63 has no rights. 99 does not
+// exist.
 const (
-	admin    = 1
-	reader   = 21
-	subject  = 42
-	stranger = 63
-	absent   = 99
+	admin       = 1
+	reader      = 21
+	subject     = 42
+	otherUser   = 63
+	missingUser = 99
 )
 
-// everything is what a caller may be allowed at Census.
+// everything is every call that a caller can be allowed at Census.
 var everything = []string{
 	"GET /user/", "POST /user/", "GET /user/*", "PATCH /user/*", "DELETE /user/*", "PUT /user/*",
 	"PUT /user/*/viewer/*", "DELETE /user/*/viewer/*",
 }
 
-// api is a Census on a database of its own, and those who call it: office with
-// the users' administrative power, shop without, portal for session tokens.
+// api is a Census with a new database, and its callers: office with the administrative power of
+// users, shop without it, portal for session tokens.
 type api struct {
 	handler              http.Handler
 	store                *postgres.Store
@@ -82,7 +83,7 @@ func newAPI(tb testing.TB) *api {
 
 func (a *api) addUsers(tb testing.TB) {
 	tb.Helper()
-	for _, id := range []int64{admin, reader, subject, stranger} {
+	for _, id := range []int64{admin, reader, subject, otherUser} {
 		if _, err := a.store.CreateUser(tb.Context(), census.Operator(), census.User{
 			ID: id, Name: fmt.Sprintf("User %d", id), Email: fmt.Sprintf("user%d@example.com", id), Admin: id == admin,
 		}); err != nil {
@@ -94,7 +95,7 @@ func (a *api) addUsers(tb testing.TB) {
 	}
 }
 
-// newRequest is a request with a JSON body, or none.
+// newRequest returns a request with a JSON body, or with none.
 func newRequest(method, path, body string) *http.Request {
 	r := httptest.NewRequest(method, strings.TrimSuffix(string(base), "/")+path, strings.NewReader(body))
 	if body == "" {
@@ -105,7 +106,7 @@ func newRequest(method, path, body string) *http.Request {
 	return r
 }
 
-// call makes a call in a user's name.
+// call makes a call on behalf of a user.
 func (a *api) call(tb testing.TB, by *svcauthtest.Issuer, user int64, method, path, body string) *httptest.ResponseRecorder {
 	tb.Helper()
 	return a.callFor(tb, by, svcauth.Subject(base.UserURI(user)), newRequest(method, path, body))
@@ -117,7 +118,7 @@ func (a *api) callFor(tb testing.TB, by *svcauthtest.Issuer, subject svcauth.Sub
 	return a.send(tb, r)
 }
 
-// session makes a call with a session token of the user's.
+// session makes a call with a session token of the user.
 func (a *api) session(tb testing.TB, user int64, method, path, body string) *httptest.ResponseRecorder {
 	tb.Helper()
 	token, err := a.portal.Signer().SessionToken(tb.Context(), string(base), svcauth.Subject(base.UserURI(user)))
@@ -129,8 +130,7 @@ func (a *api) session(tb testing.TB, user int64, method, path, body string) *htt
 	return a.send(tb, r)
 }
 
-// send sends a request as it is, and checks that the answer is one that
-// openapi.yaml allows.
+// send sends a request as it is, and checks that openapi.yaml allows the answer.
 func (a *api) send(tb testing.TB, r *http.Request) *httptest.ResponseRecorder {
 	tb.Helper()
 	answer := httptest.NewRecorder()
@@ -157,8 +157,8 @@ func decode[T any](tb testing.TB, answer *httptest.ResponseRecorder) T {
 	return v
 }
 
-// wantProblem checks the status, the end of the problem's type and, where one is
-// wanted, the pointer to the first faulty member.
+// wantProblem checks the status, the end of the problem's type, and the pointer to the first faulty
+// member if one is wanted.
 func wantProblem(tb testing.TB, answer *httptest.ResponseRecorder, status int, name, field string) {
 	tb.Helper()
 	problem := decode[httpjson.Problem](tb, answer)
@@ -174,7 +174,7 @@ func wantProblem(tb testing.TB, answer *httptest.ResponseRecorder, status int, n
 // user is a user as callers see it.
 type user struct{ URI, Name, Email, Locale string }
 
-// lockedBuffer is a log that several may write.
+// lockedBuffer is a log for concurrent writers.
 type lockedBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

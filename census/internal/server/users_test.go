@@ -174,7 +174,7 @@ func TestTamperingAndReplay(t *testing.T) {
 func TestViewers(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	see := func() int { return a.call(t, a.shop, stranger, http.MethodGet, "/user/42/", "").Code }
+	see := func() int { return a.call(t, a.shop, otherUser, http.MethodGet, "/user/42/", "").Code }
 	own := func(method, path string) *httptest.ResponseRecorder {
 		return a.call(t, a.shop, subject, method, path, "")
 	}

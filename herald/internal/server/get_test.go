@@ -68,25 +68,26 @@ func (a *api) fetch(t *testing.T) postgres.Execution {
 	return e
 }
 
-// A notification is its creator's alone. To all others it is as if it were not.
+// Only the creator can see a notification. All others get the same answer as for a notification
+// that does not exist.
 func TestGetIsForTheCreator(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	n, _ := a.created(t)
 	wantStatus(t, a.get(t, a.another, reader, n.path()), http.StatusOK)
 	wantStatus(t, a.session(t, reader, newRequest(http.MethodGet, n.path(), "")), http.StatusOK)
-	absent := a.get(t, a.shop, reader, "/notification/"+uuid.NewString()+"/")
-	wantProblem(t, absent, http.StatusNotFound, "notification-not-found", "")
+	missing := a.get(t, a.shop, reader, "/notification/"+uuid.NewString()+"/")
+	wantProblem(t, missing, http.StatusNotFound, "notification-not-found", "")
 	for who, answer := range map[string]*httptest.ResponseRecorder{
-		"a stranger":             a.get(t, a.shop, stranger, n.path()),
-		"the user":               a.get(t, a.shop, censusURL+"user/42/", n.path()),
-		"the service itself":     a.get(t, a.shop, "https://shop.service/", n.path()),
-		"the user by a session":  a.session(t, censusURL+"user/42/", newRequest(http.MethodGet, n.path(), "")),
-		"the creator, no slash":  a.get(t, a.shop, svcauth.Subject(strings.TrimSuffix(reader, "/")), n.path()),
-		"a stranger by sessions": a.session(t, stranger, newRequest(http.MethodGet, n.path(), "")),
+		"another user":              a.get(t, a.shop, otherUser, n.path()),
+		"the user":                  a.get(t, a.shop, censusURL+"user/42/", n.path()),
+		"the service itself":        a.get(t, a.shop, "https://shop.service/", n.path()),
+		"the user by a session":     a.session(t, censusURL+"user/42/", newRequest(http.MethodGet, n.path(), "")),
+		"the creator, no slash":     a.get(t, a.shop, svcauth.Subject(strings.TrimSuffix(reader, "/")), n.path()),
+		"another user by a session": a.session(t, otherUser, newRequest(http.MethodGet, n.path(), "")),
 	} {
-		if answer.Code != absent.Code || answer.Body.String() != absent.Body.String() {
-			t.Errorf("%s: %d %s, for an absent one %d %s", who, answer.Code, answer.Body, absent.Code, absent.Body)
+		if answer.Code != missing.Code || answer.Body.String() != missing.Body.String() {
+			t.Errorf("%s: %d %s, for a missing one %d %s", who, answer.Code, answer.Body, missing.Code, missing.Body)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func TestKeysAreEachCallersOwn(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
 	first := decode[notification](t, a.post(t, a.shop, reader, welcome, key, "k"))
-	second := decode[notification](t, a.post(t, a.shop, stranger, welcome, key, "k"))
+	second := decode[notification](t, a.post(t, a.shop, otherUser, welcome, key, "k"))
 	third := decode[notification](t, a.post(t, a.another, reader, welcome, key, "k"))
 	if first.URI == second.URI || first.URI == third.URI {
 		t.Errorf("%s for one user, %s for another, %s for the first by another service", first.URI, second.URI, third.URI)

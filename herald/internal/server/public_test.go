@@ -74,7 +74,7 @@ func TestLog(t *testing.T) {
 	a := newAPI(t)
 	n, _ := a.created(t)
 	a.get(t, a.shop, reader, n.path())
-	a.get(t, a.shop, stranger, n.path())
+	a.get(t, a.shop, otherUser, n.path())
 	log := a.log.String()
 	for _, want := range []string{
 		`"location":"` + n.URI + `","caller":"https://shop.service/","subject":"` + reader + `"`,

@@ -35,7 +35,7 @@ const (
 	base      = "https://herald.service/"
 	censusURL = "https://example.com/"
 	reader    = censusURL + "user/21/"
-	stranger  = censusURL + "user/63/"
+	otherUser = censusURL + "user/63/"
 	welcome   = `{"user":"` + censusURL + `user/42/","type":"welcome-message"}`
 	user42    = `{"uri":"` + censusURL + `user/42/","name":"Census User","email":"census.user@example.com","locale":"en"}`
 )
