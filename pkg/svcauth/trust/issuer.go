@@ -37,7 +37,7 @@ type Issuer struct {
 	Algorithms []keys.Algorithm
 	// Allow are the calls that it may make, such as "GET /user/*" [allow].
 	Allow []string
-	// ActFor are the subjects that it may act for, beside itself, such as
+	// ActFor are the subjects that it may act for, besides itself, such as
 	// "https://census.service/user/*" [act_for].
 	ActFor []string
 	// Admin lets it use its subjects' administrative power [admin].
