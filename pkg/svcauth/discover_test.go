@@ -161,7 +161,8 @@ func TestSlowKeySet(t *testing.T) {
 				for i := range 30 {
 					took, status := r.timedStatus(t, next)
 					if took != 0 || i < 9 && status != http.StatusUnauthorized || i > 11 && status != http.StatusServiceUnavailable {
-						t.Fatalf("unknown key after %d s: status %d after %v", i, status, took) // 401 until the fetch times out, then 503
+						// 401 until the fetch times out, then 503.
+						t.Fatalf("unknown key after %d s: status %d after %v", i, status, took)
 					}
 					if took, status := r.timedStatus(t, h); took != 0 || status != http.StatusOK {
 						t.Fatalf("known key: status %d after %v", status, took)

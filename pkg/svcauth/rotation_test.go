@@ -82,7 +82,8 @@ func TestRotationUnderLoad(t *testing.T) {
 					if err := signer.Sign(req, census, herald); err != nil {
 						t.Fatal(err)
 					}
-					time.AfterFunc(svcauth.MaxLifetime-time.Second, func() { // the request once more, just before its token expires
+					// The request once more, just before its token expires.
+					time.AfterFunc(svcauth.MaxLifetime-time.Second, func() {
 						if _, err := receiver.verifier.Verify(req, 0); err != nil {
 							t.Errorf("refused later: %v", err)
 						}
