@@ -220,7 +220,7 @@ func TestRefusalArrives(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				handler.ServeHTTP(wrapped{w}, r)
+				handler.ServeHTTP(wrappingWriter{w}, r)
 			}))
 			server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 			start(server)
@@ -243,10 +243,10 @@ func TestRefusalArrives(t *testing.T) {
 	}
 }
 
-// A wrapped is a response writer of net/http inside one of other middleware.
-type wrapped struct{ http.ResponseWriter }
+// A wrappingWriter is a response writer of other middleware, around net/http's.
+type wrappingWriter struct{ http.ResponseWriter }
 
-func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w wrappingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // A countingListener counts the bytes that are read from its connections.
 type countingListener struct {
