@@ -25,12 +25,6 @@ var (
 	// ErrNotFound says that the notification does not exist or belongs to another creator. The
 	// caller cannot distinguish the two.
 	ErrNotFound = errors.New("notification not found")
-	// ErrForbidden says that the creator may not see the user.
-	ErrForbidden = errors.New("not allowed to see the user")
-	// ErrUserNotFound says that Census has no such user.
-	ErrUserNotFound = errors.New("user not found")
-	// ErrCensusUnavailable says that Census cannot answer at present.
-	ErrCensusUnavailable = errors.New("Census is unavailable") //nolint:staticcheck // a name
 	// ErrKeyInUse says that another request with the same idempotency key is still in progress.
 	ErrKeyInUse = errors.New("idempotency key is in use")
 	// ErrKeyReused says that the idempotency key was used for another request.

@@ -9,10 +9,10 @@ import (
 	"example.com/micromachine/pkg/svcauth"
 )
 
-// Authenticated returns the middlewares of routes that only verified calls may use, the outermost
+// middlewares returns the middlewares of routes that only verified calls may use, the outermost
 // first. They keep the answers out of caches, limit the requests in flight by admission, verify
 // each call and read its body of at most maxBody bytes, and log changes and refusals.
-func Authenticated(
+func middlewares(
 	verifier *svcauth.Verifier, admission *httpserve.Admission, maxBody int64, log *slog.Logger,
 ) []func(http.Handler) http.Handler {
 	return []func(http.Handler) http.Handler{

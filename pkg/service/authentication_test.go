@@ -20,7 +20,7 @@ import (
 // authenticated returns a handler behind the middlewares of package service.
 func authenticated(verifier *svcauth.Verifier, log io.Writer, handler http.Handler) http.Handler {
 	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{})
-	middlewares := service.Authenticated(verifier, admission, 0, slog.New(slog.NewJSONHandler(log, nil)))
+	middlewares := service.Middlewares(verifier, admission, 0, slog.New(slog.NewJSONHandler(log, nil)))
 	for _, m := range slices.Backward(middlewares) {
 		handler = m(handler)
 	}

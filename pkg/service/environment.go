@@ -50,7 +50,10 @@ func (e *environment) locate(settings any, err error) (variable string, _ error)
 	}
 	if parse, ok := errors.AsType[env.ParseError](err); ok {
 		for _, f := range fields(settings) {
-			if f.field == parse.Name {
+			switch {
+			case f.field == parse.Name && errors.Is(parse.Err, errURL):
+				return f.variable, errURL
+			case f.field == parse.Name:
 				return f.variable, fmt.Errorf("cannot be read as %s", parse.Type)
 			}
 		}

@@ -1,4 +1,7 @@
 package service
 
-// Sharer returns the name under which a caller has its share of a limit.
-var Sharer = sharer
+// Internals under test.
+var (
+	Middlewares = middlewares
+	Sharer      = sharer
+)

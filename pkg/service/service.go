@@ -7,11 +7,12 @@
 //
 //	func definition() service.Definition {
 //		return service.Definition{
-//			Name: "greeter", AdminListen: "127.0.0.1:9445", Conns: service.Conns{Default: 16, Least: 2},
+//			Name: "greeter", AdminListen: "127.0.0.1:9445",
+//			Conns:   service.Conns{Default: service.DefaultConns, Least: service.LeastConns},
 //			Migrate: migrations.Up,
 //			Serve: func(_ context.Context, rt *service.Runtime) (service.Parts, error) {
 //				store := postgres.New(rt.Pool)
-//				api := server.New(server.Config{Store: store, Verifier: rt.Verifier, Keys: rt.Keys, Logger: rt.Logger})
+//				api := server.New(server.Config{API: rt.API(), Store: store})
 //				return service.Parts{Handler: api, Ready: store.Ready}, nil
 //			},
 //		}
@@ -65,6 +66,14 @@ type Definition struct {
 	// Serve makes the parts of the service that run until it is stopped. Required.
 	Serve func(ctx context.Context, rt *Runtime) (Parts, error)
 }
+
+// The numbers of [Conns] of a service whose requests use one connection each. The default of pgx,
+// four on a small machine, makes requests wait for each other. The check for a connection pooler
+// uses two connections.
+const (
+	DefaultConns = 16
+	LeastConns   = 2
+)
 
 // Conns is how many database connections a process opens.
 type Conns struct {

@@ -11,6 +11,9 @@ import (
 	"example.com/micromachine/pkg/database"
 )
 
+// Domain is the domain of the services' names: the default of CENSUS_URL is https://census.service/.
+const Domain = "service"
+
 // Settings are the settings of every service. A field's tags are also the source of the usage and
 // of the README's table: env is the variable without the service's prefix, with notEmpty for a
 // required one; envDefault is its default, and help says what it means.
@@ -43,9 +46,20 @@ func (Secret) String() string { return "(secret)" }
 // MarshalText returns a placeholder, for JSON.
 func (Secret) MarshalText() ([]byte, error) { return []byte("(secret)"), nil }
 
+// URL is the type of a setting that is the URL of a service, such as "https://census.service/". See
+// [Host].
+type URL string
+
+// UnmarshalText accepts the URLs that [Host] accepts.
+func (u *URL) UnmarshalText(text []byte) error {
+	_, err := Host(string(text))
+	*u = URL(text)
+	return err
+}
+
 // defaults returns the settings whose defaults depend on the service.
 func (d *Definition) defaults() Settings {
-	return Settings{URL: "https://" + d.Name + ".service/", AdminListen: d.AdminListen}
+	return Settings{URL: "https://" + d.Name + "." + Domain + "/", AdminListen: d.AdminListen}
 }
 
 // Variable returns the name of a variable with the service's prefix.
@@ -122,13 +136,16 @@ func checkFileName(value string) error {
 	return nil
 }
 
+// errURL is the error of a text that is not the URL of a service.
+var errURL = errors.New("must be an https URL of a host and a slash, such as https://herald.service/")
+
 // Host returns the host of a service's URL, without the port. The URL must be https and consist of
 // a host in lower case, perhaps a port, and a slash.
 func Host(serviceURL string) (string, error) {
 	u, err := url.Parse(serviceURL)
 	if err != nil || u.Hostname() == "" || strings.HasSuffix(u.Host, ":") ||
 		serviceURL != "https://"+strings.ToLower(u.Host)+"/" {
-		return "", errors.New("must be an https URL of a host and a slash, such as https://herald.service/")
+		return "", errURL
 	}
 	return u.Hostname(), nil
 }

@@ -9,7 +9,6 @@ import (
 	"context"
 	"os"
 
-	"example.com/micromachine/census"
 	"example.com/micromachine/census/internal/postgres"
 	"example.com/micromachine/census/internal/server"
 	migrations "example.com/micromachine/migrations/census"
@@ -21,7 +20,7 @@ func main() { os.Exit(service.Main(definition())) }
 func definition() service.Definition {
 	return service.Definition{
 		Name: "census", AdminListen: "127.0.0.1:9443",
-		Conns:    service.Conns{Default: postgres.MaxConns, Least: postgres.LeastConns},
+		Conns:    service.Conns{Default: service.DefaultConns, Least: service.LeastConns},
 		Migrate:  migrations.Up,
 		Commands: []service.Command{addUser()},
 		Serve:    serve,
@@ -30,8 +29,6 @@ func definition() service.Definition {
 
 func serve(_ context.Context, rt *service.Runtime) (service.Parts, error) {
 	store := postgres.New(rt.Pool)
-	api := server.New(server.Config{
-		URL: census.BaseURL(rt.Settings.URL), Store: store, Verifier: rt.Verifier, Keys: rt.Keys, Logger: rt.Logger,
-	})
+	api := server.New(server.Config{API: rt.API(), Store: store})
 	return service.Parts{Handler: api, Ready: store.Ready}, nil
 }

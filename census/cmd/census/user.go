@@ -47,7 +47,7 @@ func createUser(ctx context.Context, rt *service.Runtime, user census.User) (id 
 	if err := rt.Database.CheckSessions(ctx); err != nil {
 		return 0, rt.Explain(err)
 	}
-	pool, err := rt.Database.Open(ctx, postgres.LeastConns)
+	pool, err := rt.Database.Open(ctx, service.LeastConns)
 	if err != nil {
 		return 0, err
 	}

@@ -6,7 +6,6 @@ package postgres
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -16,26 +15,8 @@ import (
 
 	"example.com/micromachine/census"
 	"example.com/micromachine/pkg/batch"
-	"example.com/micromachine/pkg/database"
+	"example.com/micromachine/pkg/svcauth/pgreplay"
 )
-
-// MaxConns is the default of pool_max_conns. The default of pgx, four on a small machine, makes
-// calls wait for each other.
-const MaxConns = 16
-
-// LeastConns is the smallest pool_max_conns that works. No operation needs a second connection
-// while it holds one, but the check for a connection pooler uses two.
-const LeastConns = 2
-
-// Connect returns a pool of connections to the database. It does not wait until the database is
-// available.
-func Connect(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
-	config, err := database.Parse(databaseURL)
-	if err != nil {
-		return nil, fmt.Errorf("parsing database URL: %w", err)
-	}
-	return config.Open(ctx, config.MaxConns(MaxConns))
-}
 
 // Store is Census's storage. It is safe for concurrent use.
 type Store struct {
@@ -50,15 +31,9 @@ func New(pool *pgxpool.Pool) *Store {
 	return s
 }
 
-// Ready returns nil when the database has its schema and can be written. It reads all tables, and
-// writes to the table that every writing request writes to.
+// Ready returns nil when the database has its schema and accepts writes.
 func (s *Store) Ready(ctx context.Context) error {
-	id := rand.Text()
-	var batch pgx.Batch
-	batch.Queue(`select from users, viewers limit 0`)
-	batch.Queue(`insert into svcauth_replay (id, expires_at) values ($1, now())`, []byte(id))
-	batch.Queue(`delete from svcauth_replay where id = $1`, []byte(id))
-	return database.TryWrite(ctx, s.pool, &batch)
+	return pgreplay.TryWrite(ctx, s.pool, "users", "viewers")
 }
 
 // querier is a pool or a transaction.

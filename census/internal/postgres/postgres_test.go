@@ -27,12 +27,7 @@ const (
 
 func newPool(tb testing.TB) *pgxpool.Pool {
 	tb.Helper()
-	pool, err := postgres.Connect(tb.Context(), pgtest.New(tb, migrations.Up))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(pool.Close)
-	return pool
+	return pgtest.NewPool(tb, pgtest.New(tb, migrations.Up))
 }
 
 // newStore returns a store with the users of these tests.
@@ -240,12 +235,7 @@ func TestReady(t *testing.T) {
 	if err := postgres.New(newPool(t)).Ready(t.Context()); err != nil {
 		t.Errorf("with a schema: %v", err)
 	}
-	empty, err := postgres.Connect(t.Context(), pgtest.New(t, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer empty.Close()
-	if err := postgres.New(empty).Ready(t.Context()); err == nil {
+	if err := postgres.New(pgtest.NewPool(t, pgtest.New(t, nil))).Ready(t.Context()); err == nil {
 		t.Error("ready without a schema")
 	}
 }

@@ -4,19 +4,15 @@ package server
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 
 	"example.com/micromachine/census"
 	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/service"
-	"example.com/micromachine/pkg/svcauth"
-	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // maxBody is the largest size of a request's body, in bytes.
@@ -29,8 +25,7 @@ const (
 	maxInFlight = 512
 )
 
-// Store is where the users are. Its operations are refused with the errors of
-// package census; see package postgres for what each does.
+// Store stores the users. Its operations return the errors of package census. See package postgres.
 type Store interface {
 	User(ctx context.Context, actor census.Actor, id int64) (census.User, error)
 	Users(ctx context.Context, actor census.Actor, query census.Query) (census.Page, error)
@@ -41,18 +36,12 @@ type Store interface {
 	RemoveViewer(ctx context.Context, actor census.Actor, id, viewer int64) error
 }
 
-// Config is what New needs; every field is required.
+// Config configures [New]. All fields are required.
 type Config struct {
-	// URL is Census's own name, under which the users' URIs lie.
-	URL census.BaseURL
-	// Store is where the users are.
+	// API is what all services have in common. The URIs of the users begin with its URL.
+	API service.API
+	// Store stores the users.
 	Store Store
-	// Verifier verifies the calls of all routes under /user/. Its audience is URL.
-	Verifier *svcauth.Verifier
-	// Keys are what Census signs with; their public halves are published.
-	Keys keys.Signing
-	// Logger gets a line for each change, each refusal and each failure.
-	Logger *slog.Logger
 }
 
 type server struct {
@@ -62,35 +51,23 @@ type server struct {
 
 // New returns the handler of Census's public listener.
 func New(c Config) *chi.Mux {
-	s := &server{url: c.URL, store: c.Store}
-	api := httpjson.NewAdapter(c.Logger, statuses)
-	handle := func(h httpjson.Handler) http.HandlerFunc { return api.Handle(renderInvalid(h)) }
-
-	r := chi.NewRouter()
-	r.NotFound(api.NotFound)
-	r.MethodNotAllowed(api.MethodNotAllowed)
-	r.Use(middleware.GetHead, httpserve.LimitTime(requestTime))
-
-	r.Get("/openapi.yaml", httpserve.ServeText("application/yaml", census.OpenAPI))
-	r.Method(http.MethodGet, "/"+keys.JWKSPath, keys.Handler(c.Keys))
-	admission := httpserve.NewAdmission(httpserve.AdmissionConfig{
-		Name: "all", MinLimit: minInFlight, MaxLimit: maxInFlight, Logger: c.Logger,
-	})
-	r.Group(func(r chi.Router) {
-		r.Use(service.Authenticated(c.Verifier, admission, maxBody, c.Logger)...)
-		r.Get("/user/", handle(s.listUsers))
-		r.Post("/user/", handle(s.createUser))
-		r.Get("/user/{id}/", handle(s.getUser))
-		r.Patch("/user/{id}/", handle(s.updateUser))
-		r.Delete("/user/{id}/", handle(s.deleteUser))
-		r.Put("/user/{id}/viewer/{viewer}/", handle(s.addViewer))
-		r.Delete("/user/{id}/viewer/{viewer}/", handle(s.removeViewer))
-	})
+	s := &server{url: census.BaseURL(c.API.URL), store: c.Store}
+	r, adapter := c.API.NewRouter(census.OpenAPI, statuses, requestTime)
+	handle := func(h httpjson.Handler) http.HandlerFunc { return adapter.Handle(renderInvalid(h)) }
+	verified := c.API.Authenticated(r, httpserve.AdmissionConfig{
+		Name: "all", MinLimit: minInFlight, MaxLimit: maxInFlight,
+	}, maxBody)
+	verified.Get("/user/", handle(s.listUsers))
+	verified.Post("/user/", handle(s.createUser))
+	verified.Get("/user/{id}/", handle(s.getUser))
+	verified.Patch("/user/{id}/", handle(s.updateUser))
+	verified.Delete("/user/{id}/", handle(s.deleteUser))
+	verified.Put("/user/{id}/viewer/{viewer}/", handle(s.addViewer))
+	verified.Delete("/user/{id}/viewer/{viewer}/", handle(s.removeViewer))
 	return r
 }
 
-// statuses says what the client is told of each error of the domain and of the
-// storage.
+// statuses maps the errors of the domain and of the storage to responses.
 var statuses = []httpjson.ErrorStatus{
 	{Err: census.ErrForbidden, Problem: *httpjson.NewProblem(http.StatusForbidden, "forbidden",
 		"the user in whose name the call is made may not do this, or there is no such user")},

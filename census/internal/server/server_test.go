@@ -17,6 +17,7 @@ import (
 	migrations "example.com/micromachine/migrations/census"
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/pgtest"
+	"example.com/micromachine/pkg/service"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
@@ -53,11 +54,7 @@ type api struct {
 
 func newAPI(tb testing.TB) *api {
 	tb.Helper()
-	pool, err := postgres.Connect(tb.Context(), pgtest.New(tb, migrations.Up))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(pool.Close)
+	pool := pgtest.NewPool(tb, pgtest.New(tb, migrations.Up))
 	a := &api{
 		store:         postgres.New(pool),
 		office:        svcauthtest.NewIssuer(tb, "https://office.service/"),
@@ -68,14 +65,14 @@ func newAPI(tb testing.TB) *api {
 	}
 	actFor := []string{string(base) + "user/*", "https://other.service/user/*", string(base) + "user/*/viewer/*"}
 	a.handler = server.New(server.Config{
-		URL:   base,
 		Store: a.store,
-		Verifier: svcauthtest.NewVerifier(tb, string(base),
-			svcauthtest.Trust{Issuer: a.office, Allow: everything, ActFor: actFor, Admin: true},
-			svcauthtest.Trust{Issuer: a.shop, Allow: everything, ActFor: actFor},
-			svcauthtest.Trust{Issuer: a.portal, Sessions: true}),
-		Keys:   a.portal.Key,
-		Logger: slog.New(slog.NewJSONHandler(a.log, nil)),
+		API: service.API{
+			URL: string(base), Keys: a.portal.Key, Logger: slog.New(slog.NewJSONHandler(a.log, nil)),
+			Verifier: svcauthtest.NewVerifier(tb, string(base),
+				svcauthtest.Trust{Issuer: a.office, Allow: everything, ActFor: actFor, Admin: true},
+				svcauthtest.Trust{Issuer: a.shop, Allow: everything, ActFor: actFor},
+				svcauthtest.Trust{Issuer: a.portal, Sessions: true}),
+		},
 	})
 	a.addUsers(tb)
 	return a

@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"os"
 
-	"example.com/micromachine/herald/internal/census"
 	"example.com/micromachine/herald/internal/delivery"
 	"example.com/micromachine/herald/internal/mail"
 	"example.com/micromachine/herald/internal/postgres"
 	"example.com/micromachine/herald/internal/server"
 	migrations "example.com/micromachine/migrations/herald"
+	"example.com/micromachine/pkg/censusclient"
 	"example.com/micromachine/pkg/httpclient"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/service"
@@ -35,7 +35,7 @@ type program struct {
 func (p *program) definition() service.Definition {
 	return service.Definition{
 		Name: "herald", AdminListen: "127.0.0.1:9444",
-		Conns:    service.Conns{Default: 2*postgres.MaxConns + otherConns, Least: 2 + otherConns, Requests: requestConns},
+		Conns:    service.Conns{Default: 2*service.DefaultConns + otherConns, Least: 2 + otherConns, Requests: requestConns},
 		Migrate:  migrations.Up,
 		Settings: &p.settings, Check: p.settings.check,
 		Open: p.openMail, Serve: p.serve,
@@ -48,8 +48,8 @@ func jobConns(total int32) int32     { return (total - otherConns) / 2 }
 
 // serve makes the parts of Herald. They start without Census and without the mail server.
 func (p *program) serve(ctx context.Context, rt *service.Runtime) (service.Parts, error) {
-	users, err := census.New(census.Config{
-		URL: p.settings.CensusURL, Signer: rt.Signer, HTTPClient: rt.HTTPClient, Logger: rt.Logger,
+	users, err := censusclient.New(censusclient.Config{
+		URL: string(p.settings.CensusURL), Signer: rt.Signer, HTTPClient: rt.HTTPClient, Logger: rt.Logger,
 	})
 	if err != nil {
 		return service.Parts{}, service.Misuse(fmt.Errorf("HERALD_CENSUS_URL: %w", err))
@@ -68,8 +68,7 @@ func (p *program) serve(ctx context.Context, rt *service.Runtime) (service.Parts
 		return service.Parts{}, err
 	}
 	api := server.New(server.Config{
-		URL: rt.Settings.URL, CensusURL: p.settings.CensusURL, Store: store, Census: users,
-		Deliveries: deliveries, Backlog: backlog, Verifier: rt.Verifier, Keys: rt.Keys, Logger: rt.Logger,
+		API: rt.API(), Store: store, Census: users, Deliveries: deliveries, Backlog: backlog,
 	})
 	return service.Parts{
 		Handler: api, Ready: store.Ready,

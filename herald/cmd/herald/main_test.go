@@ -73,7 +73,7 @@ func faults() []servicetest.Faults {
 	return []servicetest.Faults{
 		serve("", required...),
 		serve("HERALD_LOG_LEVEL=loud HERALD_URL=herald HERALD_CENSUS_URL=http://census.service/",
-			append(slices.Clip(required), "HERALD_URL: must be", "HERALD_CENSUS_URL: must be", "HERALD_LOG_LEVEL: ")...),
+			slices.Concat([]string{"HERALD_CENSUS_URL: must be"}, required, []string{"HERALD_URL: must be", "HERALD_LOG_LEVEL: "})...),
 		serve("HERALD_SMTP_ADDR=mail HERALD_MAIL_FROM=Herald HERALD_SMTP_TLS=maybe HERALD_SMTP_USERNAME=herald",
 			append(slices.Clip(required[2:]), "HERALD_SMTP_USERNAME, HERALD_SMTP_PASSWORD: ", "HERALD_SMTP_ADDR: must be",
 				"HERALD_SMTP_TLS: must be", "HERALD_MAIL_FROM: must be")...),

@@ -12,7 +12,7 @@ import (
 
 // settings are Herald's own settings.
 type settings struct {
-	CensusURL    string         `env:"CENSUS_URL" envDefault:"https://census.service/" help:"the name of Census"`
+	CensusURL    service.URL    `env:"CENSUS_URL" envDefault:"https://census.service/" help:"the name of Census"`
 	SMTPAddr     string         `env:"SMTP_ADDR,notEmpty" help:"mail server: host:port, [IPv6]:port or [IPv6%zone]:port"`
 	SMTPTLS      mail.TLSMode   `env:"SMTP_TLS" envDefault:"starttls" help:"starttls, implicit or insecure-plaintext"`
 	SMTPUsername string         `env:"SMTP_USERNAME" help:"login at the mail server; needs the password"`
@@ -41,18 +41,10 @@ func (s *settings) check(common service.Settings) (errs []error) {
 	if _, err := mail.ParseFrom(s.MailFrom); s.MailFrom != "" && err != nil {
 		errs = append(errs, fmt.Errorf("HERALD_MAIL_FROM: %w", err))
 	}
-	return append(errs, s.checkURLs(common.URL)...)
-}
-
-// checkURLs checks that Herald's host can be the domain of a Message-ID, and Census's URL.
-func (s *settings) checkURLs(ownURL string) (errs []error) {
-	if host, err := service.Host(ownURL); err == nil {
-		if _, err := mail.ParseDomain(host); err != nil {
+	if host, err := service.Host(common.URL); err == nil {
+		if _, err := mail.ParseDomain(host); err != nil { // it is to be the domain of Message-IDs
 			errs = append(errs, fmt.Errorf("HERALD_URL: %w", err))
 		}
-	}
-	if _, err := service.Host(s.CensusURL); err != nil {
-		errs = append(errs, fmt.Errorf("HERALD_CENSUS_URL: %w", err))
 	}
 	return errs
 }

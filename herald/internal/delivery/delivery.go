@@ -30,9 +30,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"example.com/micromachine/herald"
-	"example.com/micromachine/herald/internal/census"
 	"example.com/micromachine/herald/internal/mail"
 	"example.com/micromachine/herald/internal/postgres"
+	"example.com/micromachine/pkg/censusclient"
 	"example.com/micromachine/pkg/outage"
 )
 
@@ -64,7 +64,7 @@ type Config struct {
 	// Backlog measures whether deliveries keep up. Nil disables the measurement.
 	Backlog *Backlog
 	// Census fetches the recipients. Required.
-	Census *census.Client
+	Census *censusclient.Client
 	// Mail sends the mails. Required.
 	Mail *mail.Sender
 	// Logger logs the results of attempts, with the notifications' IDs. Required.

@@ -21,11 +21,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/micromachine/herald"
-	"example.com/micromachine/herald/internal/census"
 	"example.com/micromachine/herald/internal/delivery"
 	"example.com/micromachine/herald/internal/mail"
 	"example.com/micromachine/herald/internal/postgres"
 	migrations "example.com/micromachine/migrations/herald"
+	"example.com/micromachine/pkg/censusclient"
+	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/smtptest"
 	"example.com/micromachine/pkg/svcauth"
@@ -94,10 +95,7 @@ func newWorldIn(t *testing.T, databaseURL string, mails smtptest.Config) *world 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.mail.Close() })
-	if w.pool, err = postgres.Connect(t.Context(), w.databaseURL); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.pool.Close)
+	w.pool = pgtest.NewPool(t, w.databaseURL)
 	w.store = postgres.New(w.pool, postgres.NewProcess())
 	t.Cleanup(func() {
 		if log := w.log.String(); strings.Contains(log, address) {
@@ -125,6 +123,9 @@ var quick = delivery.Config{
 	RecoveryInterval: 50 * time.Millisecond, DeadAfter: 500 * time.Millisecond, FirstProbe: 10 * time.Millisecond,
 }
 
+// poolConns is the number of database connections of a service.
+const poolConns = 16
+
 // newService returns a service for the world at these addresses.
 func newService(
 	ctx context.Context, databaseURL, mailAddr, censusAddr string, log *slog.Logger, config delivery.Config,
@@ -140,7 +141,7 @@ func newService(
 	}
 	config.Logger = log
 	transport := &http.Transport{DialContext: dial, TLSClientConfig: trust, MaxIdleConnsPerHost: 128}
-	config.Census, err = census.New(census.Config{
+	config.Census, err = censusclient.New(censusclient.Config{
 		URL: censusURL, Signer: signer, Logger: log, HTTPClient: &http.Client{Transport: transport},
 	})
 	if err != nil {
@@ -152,7 +153,11 @@ func newService(
 	if err != nil {
 		return nil, nil, err
 	}
-	if config.Pool, err = postgres.Connect(ctx, databaseURL); err != nil {
+	connect, err := database.Parse(databaseURL)
+	if err != nil {
+		return nil, nil, err
+	}
+	if config.Pool, err = connect.Open(ctx, poolConns); err != nil {
 		return nil, nil, err
 	}
 	config.Process = cmp.Or(config.Process, postgres.NewProcess())

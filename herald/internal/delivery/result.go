@@ -7,6 +7,7 @@ import (
 
 	"example.com/micromachine/herald"
 	"example.com/micromachine/herald/internal/mail"
+	"example.com/micromachine/pkg/censusclient"
 )
 
 // acceptedCode is the only reply to a message that means acceptance (RFC 5321 section 4.3.2).
@@ -22,10 +23,10 @@ var results = []struct {
 	result herald.Result
 }{
 	{nil, herald.Result{Outcome: herald.Accepted, SMTPCode: acceptedCode}},
-	{herald.ErrForbidden, herald.Result{Outcome: herald.Refused, Detail: "Census does not let the creator see the user"}},
-	{herald.ErrUserNotFound, herald.Result{Outcome: herald.Refused, Detail: "Census has no such user"}},
+	{censusclient.ErrForbidden, herald.Result{Outcome: herald.Refused, Detail: "Census does not let the creator see the user"}},
+	{censusclient.ErrNotFound, herald.Result{Outcome: herald.Refused, Detail: "Census has no such user"}},
 	{mail.ErrRecipient, herald.Result{Outcome: herald.Refused, Detail: mail.ErrRecipient.Error()}},
-	{herald.ErrCensusUnavailable, herald.Result{
+	{censusclient.ErrUnavailable, herald.Result{
 		Outcome: herald.Deferred,
 		Detail:  "Census is unavailable: the user could not be fetched",
 	}},

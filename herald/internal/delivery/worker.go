@@ -176,15 +176,16 @@ func (w *worker) trySend(ctx context.Context, probe int, message *mail.Message) 
 }
 
 // lookUp fetches the recipient from Census, unless the last answer is fresh.
-func (w *worker) lookUp(ctx context.Context, l *lookup) (err error) {
+func (w *worker) lookUp(ctx context.Context, l *lookup) error {
 	if l.fresh() {
 		return nil
 	}
 	l.at = time.Now()
-	l.recipient, err = w.Census.User(ctx, l.notification.Creator, l.notification.UserID)
+	user, err := w.Census.User(ctx, l.notification.Creator, l.notification.UserID)
 	if err != nil && w.stopping.Err() != nil && ctx.Err() != nil {
 		return errPostponed
 	}
+	l.recipient = herald.Recipient(user)
 	return err
 }
 

@@ -1,7 +1,6 @@
 // Package postgres stores Herald's notifications in PostgreSQL, together with the jobs that deliver
 // them. A notification and its job change in one transaction.
 //
-//	pool, err := postgres.Connect(ctx, databaseURL)
 //	store := postgres.New(pool, postgres.NewProcess())
 //	notification, err := store.Create(ctx, herald.Claim{Request: request})
 //
@@ -33,35 +32,19 @@ package postgres
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"os"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/micromachine/pkg/batch"
-	"example.com/micromachine/pkg/database"
+	"example.com/micromachine/pkg/svcauth/pgreplay"
 )
-
-// MaxConns is the default of pool_max_conns. The default of pgx, four on a small machine, makes
-// calls wait for each other.
-const MaxConns = 16
 
 // maxAttempts is the bound of River on a job's executions. It is so high that River never gives up;
 // Herald decides when to give up.
 const maxAttempts = 1000
-
-// Connect returns a pool of connections to the database. It does not wait until the database is
-// available.
-func Connect(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
-	config, err := database.Parse(databaseURL)
-	if err != nil {
-		return nil, fmt.Errorf("parsing database URL: %w", err)
-	}
-	return config.Open(ctx, config.MaxConns(MaxConns))
-}
 
 // A Store is Herald's storage. It is safe for concurrent use.
 type Store struct {
@@ -88,13 +71,8 @@ func NewProcess() string {
 	return fmt.Sprintf("%.60s-%s", host, uuid.New())
 }
 
-// Ready returns nil when the database has its schema and can be written. It reads all tables, and
-// writes to the table that every writing request writes to.
+// Ready returns nil when the database has its schema and accepts writes.
 func (s *Store) Ready(ctx context.Context) error {
-	id := rand.Text()
-	var batch pgx.Batch
-	batch.Queue(`select from notifications, attempts, idempotency_keys, river_job, river_queue, river_leader limit 0`)
-	batch.Queue(`insert into svcauth_replay (id, expires_at) values ($1, now())`, []byte(id))
-	batch.Queue(`delete from svcauth_replay where id = $1`, []byte(id))
-	return database.TryWrite(ctx, s.pool, &batch)
+	return pgreplay.TryWrite(ctx, s.pool,
+		"notifications", "attempts", "idempotency_keys", "river_job", "river_queue", "river_leader")
 }

@@ -23,11 +23,7 @@ var request = herald.Request{Creator: creator, UserID: 42, Type: herald.WelcomeM
 // start returns a store in a database of its own, and the database.
 func start(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 	t.Helper()
-	pool, err := postgres.Connect(t.Context(), pgtest.New(t, migrations.Up))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
+	pool := pgtest.NewPool(t, pgtest.New(t, migrations.Up))
 	return postgres.New(pool, postgres.NewProcess()), pool
 }
 
@@ -65,13 +61,6 @@ func TestReady(t *testing.T) {
 	exec(t, pool, `drop table river_job`)
 	if err := store.Ready(t.Context()); err == nil {
 		t.Error("ready without its tables")
-	}
-}
-
-func TestConnectRefuses(t *testing.T) {
-	t.Parallel()
-	if _, err := postgres.Connect(t.Context(), "postgres://localhost:port/"); err == nil {
-		t.Error("connected")
 	}
 }
 

@@ -6,10 +6,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/go-chi/chi/v5"
-	"github.com/google/uuid"
-
 	"example.com/micromachine/herald"
+	"example.com/micromachine/pkg/censusclient"
 	"example.com/micromachine/pkg/httpjson"
 )
 
@@ -56,14 +54,15 @@ func (s *server) create(ctx context.Context, claim herald.Claim) (*herald.Notifi
 // lookUp fetches the user from Census on behalf of the creator. When Census is unavailable it
 // returns nil, and the delivery fetches the user later.
 func (s *server) lookUp(ctx context.Context, request herald.Request) (*herald.Recipient, error) {
-	recipient, err := s.Census.User(ctx, request.Creator, request.UserID)
+	user, err := s.Census.User(ctx, request.Creator, request.UserID)
 	switch {
-	case errors.Is(err, herald.ErrCensusUnavailable) && ctx.Err() == nil:
-		s.Logger.WarnContext(ctx, "notification accepted before the user could be fetched", "error", err)
+	case errors.Is(err, censusclient.ErrUnavailable) && ctx.Err() == nil:
+		s.API.Logger.WarnContext(ctx, "notification accepted before the user could be fetched", "error", err)
 		return nil, nil
 	case err != nil:
 		return nil, err
 	}
+	recipient := herald.Recipient(user)
 	return &recipient, nil
 }
 
@@ -76,9 +75,9 @@ func (s *server) release(ctx context.Context, claim herald.Claim) error {
 
 // getNotification responds with a notification of the token's subject.
 func (s *server) getNotification(w http.ResponseWriter, r *http.Request) error {
-	id, err := uuid.Parse(chi.URLParam(r, "id"))
+	id, valid := httpjson.PathUUID(r, "id")
 	by, ok := creator(r)
-	if err != nil || id.String() != chi.URLParam(r, "id") || !ok {
+	if !valid || !ok {
 		return herald.ErrNotFound
 	}
 	n, err := s.Store.Notification(r.Context(), by, id)
@@ -120,7 +119,7 @@ func (s *server) resource(n *herald.Notification) notification {
 	}
 	return notification{
 		URI:               s.uri(n),
-		User:              herald.UserURI(s.CensusURL, n.UserID),
+		User:              s.Census.UserURI(n.UserID),
 		Type:              n.Type,
 		Status:            n.Status,
 		PossibleDuplicate: n.PossibleDuplicate,
@@ -132,5 +131,5 @@ func (s *server) resource(n *herald.Notification) notification {
 }
 
 func (s *server) uri(n *herald.Notification) string {
-	return s.URL + "notification/" + n.ID.String() + "/"
+	return s.API.URL + "notification/" + n.ID.String() + "/"
 }

@@ -51,11 +51,11 @@ func (s *server) readRequest(r *http.Request) (request herald.Request, key strin
 		return request, "", err
 	}
 	var faults []httpjson.FieldError
-	id, ok := herald.UserID(s.CensusURL, body.User)
+	id, ok := s.Census.UserID(body.User)
 	if !ok {
 		faults = append(faults, httpjson.FieldError{
 			Field:  "/user",
-			Detail: "must be the URI of a user, as " + herald.UserURI(s.CensusURL, 42) + " is one",
+			Detail: "must be the URI of a user, as " + s.Census.UserURI(42) + " is one",
 		})
 	}
 	if !body.Type.Known() {

@@ -1,32 +1,28 @@
-// Package server is Herald's API over HTTP, as openapi.yaml describes it. It
-// settles who asks for what, and puts it into the terms of package herald.
+// Package server is Herald's API over HTTP, as openapi.yaml describes it. It turns requests into
+// the types of package herald.
 package server
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
 
 	"example.com/micromachine/herald"
-	"example.com/micromachine/herald/internal/census"
+	"example.com/micromachine/pkg/censusclient"
 	"example.com/micromachine/pkg/database"
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/httpserve"
 	"example.com/micromachine/pkg/service"
-	"example.com/micromachine/pkg/svcauth"
-	"example.com/micromachine/pkg/svcauth/keys"
 )
 
 // maxBody is the size in bytes that a request's body may have.
 const maxBody = 16 << 10
 
-// Store is where the notifications are. See package postgres for what each
-// operation does, and with which errors of package herald it is refused.
+// Store stores the notifications. Its operations return the errors of package herald. See package
+// postgres.
 type Store interface {
 	Claim(ctx context.Context, r herald.Request, key string) (herald.Claim, *herald.Notification, error)
 	Create(ctx context.Context, claim herald.Claim) (*herald.Notification, error)
@@ -43,27 +39,20 @@ type Deliveries interface {
 	) (*herald.Notification, error)
 }
 
-// Config is what New needs; every field is required but where it says otherwise.
+// Config configures [New].
 type Config struct {
-	// URL is Herald's own name, under which the notifications' URIs lie.
-	URL string
-	// CensusURL is Census's name, under which the users' URIs lie.
-	CensusURL string
-	// Store is where the notifications are.
+	// API is what all services have in common. The URIs of the notifications begin with its URL.
+	// Required.
+	API service.API
+	// Store stores the notifications. Required.
 	Store Store
-	// Census is asked whether the creator may see the user.
-	Census *census.Client
-	// Deliveries accepts the notifications whose recipient is known. It may be nil: Store does then.
+	// Census is asked whether the creator may see the user. Required.
+	Census *censusclient.Client
+	// Deliveries accepts the notifications whose recipient is known. Nil: Store does.
 	Deliveries Deliveries
-	// Backlog is the notifications that are not delivered yet. While it lags, fewer are accepted. It
-	// may be nil.
+	// Backlog is the notifications that are not delivered yet. While it lags, fewer are accepted.
+	// Nil: none.
 	Backlog httpserve.Backlog
-	// Verifier verifies the calls of all routes under /notification/. Its audience is URL.
-	Verifier *svcauth.Verifier
-	// Keys are what Herald signs with; their public halves are published.
-	Keys keys.Signing
-	// Logger gets a line for each notification, each refusal and each failure.
-	Logger *slog.Logger
 }
 
 type server struct {
@@ -73,31 +62,19 @@ type server struct {
 // New returns the handler of Herald's public listener.
 func New(c Config) *chi.Mux {
 	s := &server{c}
-	api := httpjson.NewAdapter(c.Logger, statuses)
-
-	r := chi.NewRouter()
-	r.NotFound(api.NotFound)
-	r.MethodNotAllowed(api.MethodNotAllowed)
-	r.Use(middleware.GetHead, httpserve.LimitTime(requestTime))
-
-	r.Get("/openapi.yaml", httpserve.ServeText("application/yaml", herald.OpenAPI))
-	r.Method(http.MethodGet, "/"+keys.JWKSPath, keys.Handler(c.Keys))
-	verified := func(a *httpserve.Admission) chi.Router {
-		return r.With(service.Authenticated(c.Verifier, a, maxBody, c.Logger)...)
-	}
-	writes := verified(httpserve.NewAdmission(httpserve.AdmissionConfig{Name: "writes", Backlog: c.Backlog, Logger: c.Logger}))
-	writes.Post("/notification/", api.Handle(s.createNotification))
-	reads := verified(httpserve.NewAdmission(httpserve.AdmissionConfig{Name: "reads", Logger: c.Logger}))
-	reads.Get("/notification/{id}/", api.Handle(s.getNotification))
+	r, adapter := c.API.NewRouter(herald.OpenAPI, statuses, requestTime)
+	writes := c.API.Authenticated(r, httpserve.AdmissionConfig{Name: "writes", Backlog: c.Backlog}, maxBody)
+	writes.Post("/notification/", adapter.Handle(s.createNotification))
+	reads := c.API.Authenticated(r, httpserve.AdmissionConfig{Name: "reads"}, maxBody)
+	reads.Get("/notification/{id}/", adapter.Handle(s.getNotification))
 	return r
 }
 
-// statuses says what the client is told of each error of the domain and of the
-// storage.
+// statuses maps the errors of the domain, of Census and of the storage to responses.
 var statuses = []httpjson.ErrorStatus{
-	{Err: herald.ErrForbidden, Problem: *httpjson.NewProblem(http.StatusForbidden, "forbidden",
+	{Err: censusclient.ErrForbidden, Problem: *httpjson.NewProblem(http.StatusForbidden, "forbidden",
 		"the user in whose name the call is made may not see the user to be notified")},
-	{Err: herald.ErrUserNotFound, Problem: *httpjson.InvalidFields(
+	{Err: censusclient.ErrNotFound, Problem: *httpjson.InvalidFields(
 		httpjson.FieldError{Field: "/user", Detail: "must be a user whom Census knows"})},
 	{Err: herald.ErrNotFound, Problem: *httpjson.NewProblem(http.StatusNotFound, "notification-not-found",
 		"there is no such notification, or it is somebody else's")},

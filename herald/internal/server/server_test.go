@@ -17,12 +17,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"example.com/micromachine/herald"
-	"example.com/micromachine/herald/internal/census"
 	"example.com/micromachine/herald/internal/postgres"
 	"example.com/micromachine/herald/internal/server"
 	migrations "example.com/micromachine/migrations/herald"
+	"example.com/micromachine/pkg/censusclient"
 	"example.com/micromachine/pkg/httpjson"
 	"example.com/micromachine/pkg/pgtest"
+	"example.com/micromachine/pkg/service"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
@@ -63,27 +64,26 @@ func newAPI(tb testing.TB) *api {
 		log:     &lockedBuffer{},
 	}
 	log := slog.New(slog.NewJSONHandler(a.log, nil))
-	var err error
-	if a.pool, err = postgres.Connect(tb.Context(), pgtest.New(tb, migrations.Up)); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(a.pool.Close)
+	a.pool = pgtest.NewPool(tb, pgtest.New(tb, migrations.Up))
 	a.store = postgres.New(a.pool, postgres.NewProcess())
 	self := svcauthtest.NewIssuer(tb, base)
 	users := []string{censusURL + "user/*"}
 	calls := []string{"POST /notification/", "GET /notification/*"}
 	a.handler = server.New(server.Config{
-		URL: base, CensusURL: censusURL, Store: a.store, Census: a.startCensus(tb, self, log), Keys: self.Key, Logger: log,
-		Verifier: svcauthtest.NewVerifier(tb, base,
-			svcauthtest.Trust{Issuer: a.another, Allow: calls, ActFor: users},
-			svcauthtest.Trust{Issuer: a.shop, Allow: calls, ActFor: users},
-			svcauthtest.Trust{Issuer: a.portal, Sessions: true}),
+		Store: a.store, Census: a.startCensus(tb, self, log),
+		API: service.API{
+			URL: base, Keys: self.Key, Logger: log,
+			Verifier: svcauthtest.NewVerifier(tb, base,
+				svcauthtest.Trust{Issuer: a.another, Allow: calls, ActFor: users},
+				svcauthtest.Trust{Issuer: a.shop, Allow: calls, ActFor: users},
+				svcauthtest.Trust{Issuer: a.portal, Sessions: true}),
+		},
 	})
 	return a
 }
 
 // startCensus starts a Census that trusts Herald and answers as set by answers and answersBy.
-func (a *api) startCensus(tb testing.TB, self *svcauthtest.Issuer, log *slog.Logger) *census.Client {
+func (a *api) startCensus(tb testing.TB, self *svcauthtest.Issuer, log *slog.Logger) *censusclient.Client {
 	tb.Helper()
 	verifier := svcauthtest.NewVerifier(tb, censusURL, svcauthtest.Trust{
 		Issuer: self, Allow: []string{"GET /user/*"}, ActFor: []string{censusURL + "user/*"},
@@ -94,7 +94,7 @@ func (a *api) startCensus(tb testing.TB, self *svcauthtest.Issuer, log *slog.Log
 		(*a.answer.Load())(w, r)
 	})))
 	tb.Cleanup(a.census.Close)
-	client, err := census.New(census.Config{URL: censusURL, Signer: self.Signer(), HTTPClient: a.census.Client(), Logger: log})
+	client, err := censusclient.New(censusclient.Config{URL: censusURL, Signer: self.Signer(), HTTPClient: a.census.Client(), Logger: log})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,22 +1,23 @@
-// Package census fetches users from Census. Herald signs each request with its own key and sends it
-// on behalf of the creator of a notification.
+// Package censusclient is the client of Census for other services. It fetches users, and reads and
+// writes their URIs. A service signs each request with its own key and sends it on behalf of the
+// subject of the call that it works on.
 //
-//	client, err := census.New(census.Config{
+//	client, err := censusclient.New(censusclient.Config{
 //		URL: "https://census.service/", Signer: signer, HTTPClient: httpClient, Logger: logger,
 //	})
 //	user, err := client.User(ctx, "https://census.service/user/21/", 42)
-package census
+package censusclient
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"time"
 
-	"example.com/micromachine/herald"
 	"example.com/micromachine/pkg/svcauth"
 )
 
@@ -26,15 +27,32 @@ const timeout = 3 * time.Second
 // maxBody is how many bytes of a response body are read.
 const maxBody = 64 << 10
 
+// The errors of [Client.User].
+var (
+	// ErrForbidden says that the subject may not see the user.
+	ErrForbidden = errors.New("not allowed to see the user")
+	// ErrNotFound says that the user does not exist. Census tells this only to administrators.
+	ErrNotFound = errors.New("user not found")
+	// ErrUnavailable says that Census gave no usable answer. A later call may succeed.
+	ErrUnavailable = errors.New("Census is unavailable") //nolint:staticcheck // a name
+)
+
+// A User is what Census knows about a user.
+type User struct {
+	Name   string
+	Email  string
+	Locale string // a BCP 47 language tag
+}
+
 // A Config configures a [Client]. All fields are required.
 type Config struct {
 	// URL is the base URL of Census. It is also the audience of the tokens.
 	URL string
-	// Signer signs the calls with Herald's key.
+	// Signer signs the calls with the service's own key.
 	Signer *svcauth.Signer
 	// HTTPClient provides the transport. Its other settings are not used.
 	HTTPClient *http.Client
-	// Logger logs an error when Census rejects Herald's token.
+	// Logger logs an error when Census rejects the service's token.
 	Logger *slog.Logger
 }
 
@@ -61,29 +79,26 @@ func New(config Config) (*Client, error) {
 }
 
 // User returns the user with an ID, as far as the subject may see that user. The subject is the URI
-// of a user or the name of a service. The errors are:
-//
-//   - herald.ErrForbidden: the subject may not see the user;
-//   - herald.ErrUserNotFound: the user does not exist;
-//   - herald.ErrCensusUnavailable: Census gave no usable answer.
-func (c *Client) User(ctx context.Context, subject string, id int64) (herald.Recipient, error) {
-	uri := herald.UserURI(c.url, id)
+// of a user or the name of a service. The call takes at most 3 s. The errors are [ErrForbidden],
+// [ErrNotFound] and [ErrUnavailable].
+func (c *Client) User(ctx context.Context, subject string, id int64) (User, error) {
+	uri := c.UserURI(id)
 	ctx = svcauth.ActFor(ctx, svcauth.Subject(subject))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
 	if err != nil {
-		return herald.Recipient{}, fmt.Errorf("asking Census: %w", err)
+		return User{}, fmt.Errorf("asking Census: %w", err)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return herald.Recipient{}, fmt.Errorf("%w: %w", herald.ErrCensusUnavailable, err)
+		return User{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody))
 	if err != nil {
-		return herald.Recipient{}, fmt.Errorf("%w: reading answer: %w", herald.ErrCensusUnavailable, err)
+		return User{}, fmt.Errorf("%w: reading answer: %w", ErrUnavailable, err)
 	}
 	if err := c.statusError(ctx, res.StatusCode); err != nil {
-		return herald.Recipient{}, err
+		return User{}, err
 	}
 	return decode(body, uri)
 }
@@ -94,24 +109,24 @@ func (c *Client) statusError(ctx context.Context, status int) error {
 	case http.StatusOK:
 		return nil
 	case http.StatusForbidden:
-		return herald.ErrForbidden
+		return ErrForbidden
 	case http.StatusNotFound:
-		return herald.ErrUserNotFound
+		return ErrNotFound
 	case http.StatusUnauthorized:
-		c.log.ErrorContext(ctx, "Census does not accept Herald's signature: see its trust file and both clocks")
+		c.log.ErrorContext(ctx, "Census does not accept the signature of this service: see its trust file and both clocks")
 	}
-	return fmt.Errorf("%w: it answered %d", herald.ErrCensusUnavailable, status)
+	return fmt.Errorf("%w: it answered %d", ErrUnavailable, status)
 }
 
 // decode reads a user from a response body. Unknown members are ignored.
-func decode(body []byte, uri string) (herald.Recipient, error) {
+func decode(body []byte, uri string) (User, error) {
 	var user struct{ URI, Name, Email, Locale string }
 	if err := json.Unmarshal(body, &user); err != nil {
 		// The cause is left out, as it may quote the body.
-		return herald.Recipient{}, fmt.Errorf("%w: its answer is not a user", herald.ErrCensusUnavailable)
+		return User{}, fmt.Errorf("%w: its answer is not a user", ErrUnavailable)
 	}
 	if user.URI != uri {
-		return herald.Recipient{}, fmt.Errorf("%w: it answered with another user", herald.ErrCensusUnavailable)
+		return User{}, fmt.Errorf("%w: it answered with another user", ErrUnavailable)
 	}
-	return herald.Recipient{Name: user.Name, Email: user.Email, Locale: user.Locale}, nil
+	return User{Name: user.Name, Email: user.Email, Locale: user.Locale}, nil
 }

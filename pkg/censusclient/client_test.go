@@ -1,4 +1,4 @@
-package census_test
+package censusclient_test
 
 import (
 	"bytes"
@@ -11,8 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"example.com/micromachine/herald"
-	"example.com/micromachine/herald/internal/census"
+	"example.com/micromachine/pkg/censusclient"
 	"example.com/micromachine/pkg/svcauth"
 	"example.com/micromachine/pkg/svcauth/svcauthtest"
 )
@@ -27,17 +26,17 @@ const (
 )
 
 // start starts a Census with the given handler. It returns a client of it and the client's log.
-func start(t *testing.T, handler http.HandlerFunc) (*census.Client, *bytes.Buffer) {
+func start(t *testing.T, handler http.HandlerFunc) (*censusclient.Client, *bytes.Buffer) {
 	t.Helper()
 	server := httptest.NewTLSServer(handler)
 	t.Cleanup(server.Close)
 	return newClient(t, svcauthtest.NewIssuer(t, "https://herald.service/"), server.Client())
 }
 
-func newClient(t *testing.T, issuer *svcauthtest.Issuer, httpClient *http.Client) (*census.Client, *bytes.Buffer) {
+func newClient(t *testing.T, issuer *svcauthtest.Issuer, httpClient *http.Client) (*censusclient.Client, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
-	client, err := census.New(census.Config{
+	client, err := censusclient.New(censusclient.Config{
 		URL: censusURL, Signer: issuer.Signer(), HTTPClient: httpClient, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	})
 	if err != nil {
@@ -65,11 +64,11 @@ func TestUser(t *testing.T) {
 	client, log := newClient(t, issuer, server.Client())
 
 	got, err := client.User(t.Context(), subject, 42)
-	if want := (herald.Recipient{Name: "Census User", Email: "census.user@example.com", Locale: "de"}); err != nil ||
+	if want := (censusclient.User{Name: "Census User", Email: "census.user@example.com", Locale: "de"}); err != nil ||
 		got != want {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if _, err := client.User(t.Context(), "https://shop.service/", 42); !errors.Is(err, herald.ErrForbidden) {
+	if _, err := client.User(t.Context(), "https://shop.service/", 42); !errors.Is(err, censusclient.ErrForbidden) {
 		t.Errorf("for a subject that Census does not let Herald act for: %v", err)
 	}
 	if log.Len() > 0 {
@@ -90,33 +89,33 @@ func TestAnswers(t *testing.T) {
 		handler http.HandlerFunc
 		want    error
 	}{
-		"forbidden":         {answer(403, ""), herald.ErrForbidden},
-		"not found":         {answer(404, ""), herald.ErrUserNotFound},
-		"unauthorized":      {answer(401, ""), herald.ErrCensusUnavailable},
-		"too many requests": {answer(429, ""), herald.ErrCensusUnavailable},
-		"server error":      {answer(500, user), herald.ErrCensusUnavailable},
-		"unavailable":       {answer(503, ""), herald.ErrCensusUnavailable},
-		"no content":        {answer(204, ""), herald.ErrCensusUnavailable},
-		"gone":              {answer(410, ""), herald.ErrCensusUnavailable},
-		"empty":             {answer(200, ""), herald.ErrCensusUnavailable},
-		"no JSON":           {answer(200, "<html>census.user@example.com"), herald.ErrCensusUnavailable},
-		"another user":      {answer(200, strings.Replace(user, "42", "43", 1)), herald.ErrCensusUnavailable},
+		"forbidden":         {answer(403, ""), censusclient.ErrForbidden},
+		"not found":         {answer(404, ""), censusclient.ErrNotFound},
+		"unauthorized":      {answer(401, ""), censusclient.ErrUnavailable},
+		"too many requests": {answer(429, ""), censusclient.ErrUnavailable},
+		"server error":      {answer(500, user), censusclient.ErrUnavailable},
+		"unavailable":       {answer(503, ""), censusclient.ErrUnavailable},
+		"no content":        {answer(204, ""), censusclient.ErrUnavailable},
+		"gone":              {answer(410, ""), censusclient.ErrUnavailable},
+		"empty":             {answer(200, ""), censusclient.ErrUnavailable},
+		"no JSON":           {answer(200, "<html>census.user@example.com"), censusclient.ErrUnavailable},
+		"another user":      {answer(200, strings.Replace(user, "42", "43", 1)), censusclient.ErrUnavailable},
 		"wrong types": {
 			answer(200, `{"uri":"https://example.com/user/42/","email":["census.user@example.com"]}`),
-			herald.ErrCensusUnavailable,
+			censusclient.ErrUnavailable,
 		},
-		"endless": {answer(200, strings.Repeat(" ", 1<<20)+user), herald.ErrCensusUnavailable},
+		"endless": {answer(200, strings.Repeat(" ", 1<<20)+user), censusclient.ErrUnavailable},
 		"cut short": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = w.Write([]byte(user))
-		}, herald.ErrCensusUnavailable},
-		"dropped": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, herald.ErrCensusUnavailable},
+		}, censusclient.ErrUnavailable},
+		"dropped": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, censusclient.ErrUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client, log := start(t, test.handler)
 			got, err := client.User(t.Context(), subject, 42)
-			if !errors.Is(err, test.want) || got != (herald.Recipient{}) {
+			if !errors.Is(err, test.want) || got != (censusclient.User{}) {
 				t.Errorf("got %+v, %v, want %v", got, err, test.want)
 			}
 			if text := err.Error() + log.String(); strings.Contains(text, "census.user@") {
@@ -137,7 +136,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 		}
 		http.Redirect(w, r, "/elsewhere/", http.StatusFound)
 	})
-	if _, err := client.User(t.Context(), subject, 42); !errors.Is(err, herald.ErrCensusUnavailable) {
+	if _, err := client.User(t.Context(), subject, 42); !errors.Is(err, censusclient.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -148,12 +147,12 @@ func TestOutages(t *testing.T) {
 	httpClient := server.Client()
 	strict := &http.Client{Transport: &http.Transport{DialContext: httpClient.Transport.(*http.Transport).DialContext}}
 	untrusting, _ := newClient(t, svcauthtest.NewIssuer(t, "https://herald.service/"), strict)
-	if _, err := untrusting.User(t.Context(), subject, 42); !errors.Is(err, herald.ErrCensusUnavailable) {
+	if _, err := untrusting.User(t.Context(), subject, 42); !errors.Is(err, censusclient.ErrUnavailable) {
 		t.Errorf("untrusted certificate: %v", err)
 	}
 	server.Close()
 	down, _ := newClient(t, svcauthtest.NewIssuer(t, "https://herald.service/"), httpClient)
-	if _, err := down.User(t.Context(), subject, 42); !errors.Is(err, herald.ErrCensusUnavailable) {
+	if _, err := down.User(t.Context(), subject, 42); !errors.Is(err, censusclient.ErrUnavailable) {
 		t.Errorf("connection refused: %v", err)
 	}
 }
@@ -163,7 +162,7 @@ func TestEndsWithItsContext(t *testing.T) {
 	client, _ := start(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := client.User(ctx, subject, 42); !errors.Is(err, herald.ErrCensusUnavailable) ||
+	if _, err := client.User(ctx, subject, 42); !errors.Is(err, censusclient.ErrUnavailable) ||
 		!errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
@@ -172,7 +171,7 @@ func TestEndsWithItsContext(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	signer := svcauthtest.NewIssuer(t, "https://herald.service/").Signer()
-	for name, config := range map[string]census.Config{
+	for name, config := range map[string]censusclient.Config{
 		"no signer":        {URL: censusURL, HTTPClient: &http.Client{}},
 		"no URL":           {Signer: signer, HTTPClient: &http.Client{}},
 		"http":             {Signer: signer, HTTPClient: &http.Client{}, URL: "http://census.service/"},
@@ -180,7 +179,7 @@ func TestNewRefuses(t *testing.T) {
 		"upper-case host":  {Signer: signer, HTTPClient: &http.Client{}, URL: "https://Census.service/"},
 		"query in the URL": {Signer: signer, HTTPClient: &http.Client{}, URL: "https://census.service/?a"},
 	} {
-		if _, err := census.New(config); err == nil {
+		if _, err := censusclient.New(config); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
