@@ -10,9 +10,11 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // A Server is a PostgreSQL server on which tests create databases. It is safe for concurrent use.
@@ -22,7 +24,13 @@ type Server struct {
 
 	stop func() error
 	logf func(format string, args ...any)
+
+	mu    sync.Mutex
+	conns *pgxpool.Pool // for statements about databases; nil before the first one and after Stop
 }
+
+// maxConns is the largest number of connections of a Server.
+const maxConns = 4
 
 // TempName returns a new random name for a temporary database: "mm_", what, "_" and random
 // characters.
@@ -43,7 +51,11 @@ func (s *Server) create(ctx context.Context, name, template string) (string, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	if err := s.exec(ctx, "create database "+quote(name)+" template "+quote(template)); err != nil {
+	strategy, err := s.copyStrategy(ctx)
+	if err == nil {
+		err = s.exec(ctx, "create database "+quote(name)+" template "+quote(template)+" strategy "+strategy)
+	}
+	if err != nil {
 		return "", fmt.Errorf("creating database %s: %w", name, err)
 	}
 	return s.databaseURL(name)
@@ -61,6 +73,7 @@ func (s *Server) DropDatabase(ctx context.Context, name string) error {
 // Stop stops a server that [Find] started and removes its data. It does nothing to the server of
 // DATABASE_URL.
 func (s *Server) Stop() {
+	s.closeConns()
 	if err := s.stop(); err != nil {
 		s.logf("stopping PostgreSQL: %v", err)
 	}
@@ -76,10 +89,50 @@ func (s *Server) databaseURL(name string) (string, error) {
 }
 
 func (s *Server) exec(ctx context.Context, sql string) error {
-	return withConn(ctx, s.URL, func(conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, sql)
+	conns, err := s.connections(ctx)
+	if err != nil {
 		return err
-	})
+	}
+	_, err = conns.Exec(ctx, sql)
+	return err
+}
+
+// copyStrategy returns the fastest strategy of CREATE DATABASE. Copying the files is faster than
+// writing their pages to the log, unless the server syncs them to disk.
+func (s *Server) copyStrategy(ctx context.Context) (strategy string, err error) {
+	conns, err := s.connections(ctx)
+	if err != nil {
+		return "", err
+	}
+	err = conns.QueryRow(ctx, `
+		select case current_setting('fsync') when 'off' then 'file_copy' else 'wal_log' end`).Scan(&strategy)
+	return strategy, err
+}
+
+// connections returns the connections for statements about databases. They are kept open, because a
+// new one is expensive.
+func (s *Server) connections(ctx context.Context) (*pgxpool.Pool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns != nil {
+		return s.conns, nil
+	}
+	config, err := pgxpool.ParseConfig(s.URL)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = maxConns
+	s.conns, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
+	return s.conns, err
+}
+
+func (s *Server) closeConns() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns != nil {
+		s.conns.Close()
+		s.conns = nil
+	}
 }
 
 func withConn(ctx context.Context, databaseURL string, do func(*pgx.Conn) error) error {

@@ -74,6 +74,8 @@ type Outage struct {
 	Name string
 	// ReadsWork says that reading works and only writing fails.
 	ReadsWork bool
+	// Hangs says that a statement waits until the client gives up.
+	Hangs bool
 
 	begin, end           []string // SQL statements with ROLE and TABLE as placeholders
 	beginProxy, endProxy func(*Proxy)
@@ -106,8 +108,8 @@ func (u *Unreliable) change(statements []string, change func(*Proxy)) {
 func Outages() []Outage {
 	outages := []Outage{
 		{Name: "connection refused", beginProxy: (*Proxy).Refuse, endProxy: (*Proxy).Accept},
-		{Name: "no answer", beginProxy: (*Proxy).Hang, endProxy: (*Proxy).Accept},
-		{Name: "locked", begin: lock, end: unlock},
+		{Name: "no answer", Hangs: true, beginProxy: (*Proxy).Hang, endProxy: (*Proxy).Accept},
+		{Name: "locked", Hangs: true, begin: lock, end: unlock},
 		altered("too many connections", "connection limit 0", "connection limit -1"),
 		altered("password changed", "password 'wrong'", "password 'right'"),
 		altered("login revoked", "nologin", "login"),

@@ -63,7 +63,8 @@ func (s *System) awaitNotReady(t *testing.T, check string) {
 func Await(t *testing.T, what string, status int, do func(*testing.T) (*http.Response, string)) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
-	for {
+	// Polling slows down, because a question can cost the service a new database connection.
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
 		res, body := do(t)
 		if res.StatusCode == status {
 			return
@@ -72,7 +73,7 @@ func Await(t *testing.T, what string, status int, do func(*testing.T) (*http.Res
 			t.Errorf("%s: still %d: %s", what, res.StatusCode, body)
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 

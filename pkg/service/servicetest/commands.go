@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"example.com/micromachine/pkg/pgtest"
 	"example.com/micromachine/pkg/service"
 )
@@ -93,21 +95,30 @@ func (s Service) databaseCommands() [][]string {
 	return commands
 }
 
+// concurrentRuns is how many commands a test runs at once.
+const concurrentRuns = 8
+
 // A malformed setting that may hold a secret is reported in one line, which names the setting and
 // leaves out the value.
 func (s Service) testSecrets(t *testing.T) {
 	w := s.NewWorld(t, "")
+	var group errgroup.Group // most of the time is spent waiting
+	defer func() { _ = group.Wait() }()
+	group.SetLimit(concurrentRuns)
+	want := func(environ, args []string) {
+		group.Go(func() error { s.wantSecret(t, environ, args); return nil })
+	}
 	for _, value := range pgtest.MalformedSettings("hunter2") {
 		for _, args := range append(s.databaseCommands(), []string{"serve"}) {
 			for _, setting := range []string{"DATABASE_URL=", "DATABASE_URL_FILE="} {
-				s.wantSecret(t, w.With(setting+value), args)
+				want(w.With(setting+value), args)
 			}
 		}
 	}
 	const key = "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n"
 	w.Set("DATABASE_URL", "postgres://127.0.0.1:1/x")
 	for _, setting := range append([]string{"KEY_FILE=" + key, "TLS_KEY_FILE=" + key}, s.Secrets...) {
-		s.wantSecret(t, w.With(setting), []string{"serve"})
+		want(w.With(setting), []string{"serve"})
 	}
 }
 

@@ -31,23 +31,42 @@ func (s Service) poster(system *System) func(*testing.T) (*http.Response, string
 }
 
 // While the database fails, requests are answered 503 with Retry-After, and the service is not
-// ready.
+// ready. One service goes through all outages that are short, and one through each of the others.
 func (s Service) testOutages(t *testing.T) {
+	var short []pgtest.Outage
 	for _, outage := range pgtest.Outages() {
+		if !outage.Hangs {
+			short = append(short, outage)
+			continue
+		}
 		t.Run(outage.Name, func(t *testing.T) {
 			t.Parallel()
-			s.testOutage(t, outage)
+			s.testOutagesInTurn(t, outage)
 		})
 	}
+	t.Run("in turn", func(t *testing.T) {
+		t.Parallel()
+		s.testOutagesInTurn(t, short...)
+	})
 }
 
-func (s Service) testOutage(t *testing.T, outage pgtest.Outage) {
+func (s Service) testOutagesInTurn(t *testing.T, outages ...pgtest.Outage) {
 	database := pgtest.NewUnreliable(t, s.newDatabase(t), s.Table)
 	system := s.NewWorld(t, database.URL).Start(t)
 	system.AwaitReady(t)
 	get, post := s.requests(t, system)
 	Await(t, "GET at first", http.StatusOK, get)
 	Await(t, "POST at first", s.Written, post)
+	for _, outage := range outages {
+		t.Run(outage.Name, func(t *testing.T) { s.testOutage(t, database, system, outage, get, post) })
+	}
+	system.WantEnd(t)
+}
+
+func (s Service) testOutage(
+	t *testing.T, database *pgtest.Unreliable, system *System, outage pgtest.Outage,
+	get, post func(*testing.T) (*http.Response, string),
+) {
 	database.Begin(outage)
 	if outage.ReadsWork {
 		Await(t, "GET", http.StatusOK, get)
@@ -66,7 +85,6 @@ func (s Service) testOutage(t *testing.T, outage pgtest.Outage) {
 	Await(t, "GET afterwards", http.StatusOK, get)
 	Await(t, "POST afterwards", s.Written, post)
 	Await(t, "readiness afterwards", http.StatusOK, system.Readiness)
-	system.WantEnd(t)
 }
 
 // A fault of the service itself is answered 500.

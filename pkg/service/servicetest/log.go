@@ -42,7 +42,7 @@ func (s Service) testLogThroughOutages(t *testing.T) {
 		}
 		database.Begin(outage)
 		post(t)
-		for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		for deadline := time.Now().Add(1500 * time.Millisecond); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 			system.Readiness(t)
 		}
 		post(t)
