@@ -17,24 +17,28 @@ import (
 	"example.com/micromachine/e2e/stack"
 )
 
-// The addresses at which the compose file publishes the services on the host.
-const (
-	composeCensus = "127.0.0.1:8441"
-	composeHerald = "127.0.0.1:8442"
-	composeMail   = "http://127.0.0.1:8025"
-)
+// composeMail is where the compose file publishes the mail server on the host.
+const composeMail = "http://127.0.0.1:8025"
 
 // compose is the running compose project of this checkout.
 type compose struct {
-	keys string // the directory of the callers' keys, copied from their volume
+	keys     string           // the directory of the callers' keys, copied from their volume
+	services []*stack.Service // with the addresses at which the host reaches them
 }
 
 func newCompose(ctx context.Context, dir string) (system, error) {
-	keys := filepath.Join(dir, "callers")
-	if _, err := docker(ctx, "compose", "cp", "setup:/material/callers", keys); err != nil {
+	c := compose{keys: filepath.Join(dir, "callers"), services: stack.Services()}
+	if _, err := docker(ctx, "compose", "cp", "setup:/material/callers", c.keys); err != nil {
 		return nil, err
 	}
-	return compose{keys: keys}, nil
+	for _, service := range c.services {
+		addr, err := docker(ctx, "compose", "port", service.Name, "443")
+		if err != nil {
+			return nil, err
+		}
+		service.Addr = addr
+	}
+	return c, nil
 }
 
 // docker runs docker in the directory of the compose file and returns its output.
@@ -51,10 +55,11 @@ func docker(ctx context.Context, args ...string) (string, error) {
 }
 
 func (c compose) callers(herald string) (another, shop, office *stack.Caller, err error) {
-	if herald == "" {
-		herald = composeHerald
+	services := c.services
+	if herald != "" {
+		services = append([]*stack.Service{{URL: stack.HeraldURL, Addr: herald}}, services...)
 	}
-	return stack.NewCallers(c.keys, stack.ConnectTo(composeCensus, herald))
+	return stack.NewCallers(c.keys, stack.ConnectTo(services))
 }
 
 func (c compose) stop(ctx context.Context, service string) error {

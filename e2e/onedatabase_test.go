@@ -9,7 +9,7 @@ import (
 	"example.com/micromachine/e2e/stack"
 )
 
-// TestOneDatabase runs both services on one database.
+// TestOneDatabase runs all services on one database.
 func TestOneDatabase(t *testing.T) {
 	if os.Getenv("E2E_TARGET") == "compose" {
 		t.Skip("the compose project has a database for each service")

@@ -30,35 +30,28 @@ func (p processes) callers(herald string) (another, shop, office *stack.Caller, 
 	if herald == "" {
 		return p.Another, p.Shop, p.Office, nil
 	}
-	return stack.NewCallers(filepath.Join(p.Dir, "callers"), stack.ConnectTo(p.CensusAddr, herald))
+	return p.Callers(&stack.Service{URL: stack.HeraldURL, Addr: herald})
 }
 
 func (p processes) stop(_ context.Context, service string) error {
 	if service == "mail" {
 		return p.Mail.Stop()
 	}
-	return p.process(service).Stop()
+	return p.Service(service).Process.Stop()
 }
 
 func (p processes) kill(_ context.Context, service string) error {
 	if service == "mail" {
 		return p.Mail.Stop()
 	}
-	return p.process(service).Kill()
+	return p.Service(service).Process.Kill()
 }
 
 func (p processes) start(ctx context.Context, service string) error {
 	if service == "mail" {
 		return p.Mail.Start()
 	}
-	return p.process(service).Start(ctx)
-}
-
-func (p processes) process(service string) *stack.Process {
-	if service == "census" {
-		return p.Census
-	}
-	return p.Herald
+	return p.Service(service).Process.Start(ctx)
 }
 
 func (p processes) rotate(ctx context.Context, service string, flags ...string) error {
@@ -75,11 +68,11 @@ func (p processes) log(_ context.Context, service string) (string, error) {
 }
 
 func (p processes) secondHerald(ctx context.Context) (string, func() error, error) {
-	second, addr, err := p.SecondHerald(ctx)
+	second, err := p.SecondHerald(ctx)
 	if err != nil {
 		return "", nil, err
 	}
-	return addr, second.Stop, nil
+	return second.Addr, second.Process.Stop, nil
 }
 
 func (p processes) mails(_ context.Context, messageID string) ([]string, error) {

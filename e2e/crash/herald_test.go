@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -53,14 +52,14 @@ func startHerald(
 	if h.mail, err = smtptest.Start(smtptest.Config{OnStage: h.onStage}); err != nil {
 		return nil, err
 	}
-	process, addr, err := s.AnotherHerald(ctx, name, "HERALD_DATABASE_URL="+database.String(),
+	another, err := s.AnotherHerald(ctx, name, "HERALD_DATABASE_URL="+database.String(),
 		"HERALD_CONNECT_TO=census.service:443:"+census.Addr,
 		"HERALD_SMTP_ADDR="+h.mail.Addr(), "HERALD_SMTP_TLS=insecure-plaintext")
 	if err != nil {
 		return nil, err
 	}
-	h.Process = process
-	_, h.caller, _, err = stack.NewCallers(filepath.Join(s.Dir, "callers"), stack.ConnectTo(s.CensusAddr, addr))
+	h.Process = another.Process
+	_, h.caller, _, err = s.Callers(another)
 	return h, err
 }
 

@@ -73,9 +73,10 @@ var worlds atomic.Int32
 // newWorld returns a world with a new database.
 func newWorld(t *testing.T, s *stack.Stack) *world {
 	t.Helper()
+	census := s.Service("census").Addr
 	w := &world{
 		name: fmt.Sprintf("world%d", worlds.Add(1)), databaseURL: pgtest.New(t, migrations.Up), counted: map[string]bool{},
-		census: [2]*pgtest.Proxy{pgtest.NewProxy(t, s.CensusAddr), pgtest.NewProxy(t, s.CensusAddr)},
+		census: [2]*pgtest.Proxy{pgtest.NewProxy(t, census), pgtest.NewProxy(t, census)},
 	}
 	t.Cleanup(func() {
 		for _, h := range []*herald{w.a, w.b} {

@@ -21,9 +21,11 @@ func TestTrustMap(t *testing.T) {
 	if err := stack.Prepare(t.Context(), binDir, dir); err != nil {
 		t.Fatal(err)
 	}
-	flowchart, err := exec.CommandContext(t.Context(), filepath.Join(binDir, "svcauth"), "trust", "map", "--format", "mermaid",
-		stack.CensusURL+"="+filepath.Join(dir, "census", "trust.yaml"),
-		stack.HeraldURL+"="+filepath.Join(dir, "herald", "trust.yaml")).Output()
+	args := []string{"trust", "map", "--format", "mermaid"}
+	for _, service := range stack.Services() {
+		args = append(args, service.URL+"="+filepath.Join(dir, service.Name, "trust.yaml"))
+	}
+	flowchart, err := exec.CommandContext(t.Context(), filepath.Join(binDir, "svcauth"), args...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

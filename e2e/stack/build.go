@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"reflect"
+	"strings"
 )
 
 // BuiltPrograms returns the directory of the built programs. It is the value of E2E_BIN_DIR, which
@@ -15,10 +18,12 @@ func BuiltPrograms(ctx context.Context, dir string) (string, error) {
 		return built, nil
 	}
 	bin := filepath.Join(dir, "bin") + string(filepath.Separator)
-	build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", bin,
-		"example.com/micromachine/census/cmd/census", "example.com/micromachine/herald/cmd/herald",
-		"example.com/micromachine/pkg/svcauth/cmd/svcauth")
-	if out, err := build.CombinedOutput(); err != nil {
+	module, _, _ := strings.Cut(reflect.TypeFor[Stack]().PkgPath(), "/e2e/")
+	args := []string{"build", "-buildvcs=false", "-o", bin, module + "/pkg/svcauth/cmd/svcauth"}
+	for _, service := range Services() {
+		args = append(args, path.Join(module, service.Name, "cmd", service.Name))
+	}
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building the programs: %w: %s", err, out)
 	}
 	return bin, nil

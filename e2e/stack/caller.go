@@ -17,7 +17,17 @@ import (
 	"example.com/micromachine/pkg/svcauth/trust"
 )
 
-// A Caller is a service that calls Census and Herald.
+// callers are the services that only call others. Their names are also those of their files.
+var callers = []struct {
+	name, url string
+	profile   trust.Profile
+}{
+	{"another", "https://another.service/", trust.Article},
+	{"shop", "https://shop.service/", trust.Bound},
+	{"office", "https://office.service/", trust.Bound},
+}
+
+// A Caller is a service that only calls others.
 type Caller struct {
 	URL     string
 	KeyFile string // empty for a key that is on no disk
@@ -41,11 +51,6 @@ func (r *Response) JSON(v any) error {
 	return nil
 }
 
-// ConnectTo returns the setting by which the services' names lead to these addresses.
-func ConnectTo(censusAddr, heraldAddr string) string {
-	return "census.service:443:" + censusAddr + ",herald.service:443:" + heraldAddr
-}
-
 // NewCallers returns the callers whose keys [Prepare] made in dir.
 func NewCallers(dir, connectTo string) (another, shop, office *Caller, err error) {
 	client, err := httpclient.New(httpclient.Config{CAFile: filepath.Join(dir, "ca.pem"), ConnectTo: connectTo})
@@ -54,18 +59,16 @@ func NewCallers(dir, connectTo string) (another, shop, office *Caller, err error
 	}
 	client.Timeout = 30 * time.Second
 	made := map[string]*Caller{}
-	for name, profile := range map[string]trust.Profile{
-		"another": trust.Article, "shop": trust.Bound, "office": trust.Bound,
-	} {
-		file := filepath.Join(dir, name+".pem")
+	for _, c := range callers {
+		file := filepath.Join(dir, c.name+".pem")
 		key, err := keys.Load(file)
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		if made[name], err = newCaller("https://"+name+".service/", key, profile, client); err != nil {
+		if made[c.name], err = newCaller(c.url, key, c.profile, client); err != nil {
 			return nil, nil, nil, err
 		}
-		made[name].KeyFile = file
+		made[c.name].KeyFile = file
 	}
 	return made["another"], made["shop"], made["office"], nil
 }
@@ -151,10 +154,9 @@ func (c *Caller) RequestFor(
 
 // audienceOf returns the name of the service that a URL belongs to.
 func audienceOf(url string) string {
-	if strings.HasPrefix(url, HeraldURL) {
-		return HeraldURL
-	}
-	return CensusURL
+	scheme, rest, _ := strings.Cut(url, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + host + "/"
 }
 
 // Call makes a signed request and sends it.

@@ -15,48 +15,50 @@ import (
 	"example.com/micromachine/pkg/devca"
 )
 
-// trustFiles are the trust files of the two services, for the demo and for compose.
+// trustFiles are the trust files of the services, for the demo and for compose.
 //
-//go:embed trust/census.yaml trust/herald.yaml
+//go:embed trust/*.yaml
 var trustFiles embed.FS
 
-// callers are the names of the client-only services, and also of their files.
-var callers = []string{"another", "shop", "office"}
+// mailHost is the host of the mail server in compose.
+const mailHost = "mail.service"
 
 // Prepare makes the keys, the development CA and its certificates, and puts them and the trust
 // files below dir, for each service only the files that it needs:
 //
-//	census/, herald/  keys/ to be rotated, tls.pem, tls-key.pem, ca.pem, trust.yaml and the
-//	                  callers' public keys
-//	mail/             tls.pem, tls-key.pem
-//	callers/          another.pem, shop.pem, office.pem, ca.pem; ca/ with the development CA
+//	census/ and so on  keys/ to be rotated, tls.pem, tls-key.pem, ca.pem, trust.yaml and the
+//	                   callers' public keys
+//	mail/              tls.pem, tls-key.pem
+//	callers/           another.pem, shop.pem, office.pem, ca.pem; ca/ with the development CA
 //
 // Files that exist are kept. The svcauth program in binDir makes the keys.
 func Prepare(ctx context.Context, binDir, dir string) error {
 	svcauth := filepath.Join(binDir, "svcauth")
 	ca := filepath.Join(dir, "callers", "ca")
-	hosts := []string{"census.service", "herald.service", "mail.service", "localhost"}
+	hosts := []string{mailHost, "localhost"}
+	for _, service := range Services() {
+		hosts = append(hosts, service.host())
+	}
 	if _, err := devca.Make(devca.Config{Dir: ca, Hosts: hosts}); err != nil {
 		return fmt.Errorf("making TLS certificates: %w", err)
 	}
-	for _, service := range []string{"census", "herald"} {
-		keys := filepath.Join(dir, service, "keys")
+	for _, c := range callers {
+		if err := keygen(ctx, svcauth, filepath.Join(dir, "callers", c.name+".pem")); err != nil {
+			return err
+		}
+	}
+	for _, service := range Services() {
+		keys := filepath.Join(dir, service.Name, "keys")
 		// The minimum age of ten years makes rotate create only the first key.
 		if err := run(ctx, svcauth, "rotate", "--min-age", "87600h", keys); err != nil {
 			return err
 		}
-	}
-	for _, name := range callers {
-		if err := keygen(ctx, svcauth, filepath.Join(dir, "callers", name+".pem")); err != nil {
-			return err
-		}
-	}
-	for _, service := range []string{"census", "herald", "mail"} {
 		if err := layOut(dir, service); err != nil {
-			return fmt.Errorf("laying out the files of %s: %w", service, err)
+			return fmt.Errorf("laying out the files of %s: %w", service.Name, err)
 		}
 	}
-	return copyFile(filepath.Join(ca, "ca.pem"), filepath.Join(dir, "callers", "ca.pem"), 0o644)
+	return errors.Join(copyCertificate(dir, "mail", mailHost),
+		copyFile(filepath.Join(ca, "ca.pem"), filepath.Join(dir, "callers", "ca.pem"), 0o644))
 }
 
 func keygen(ctx context.Context, svcauth, file string) error {
@@ -70,27 +72,36 @@ func keygen(ctx context.Context, svcauth, file string) error {
 }
 
 // layOut copies the certificate, the public keys and the trust file of a service to its directory.
-func layOut(dir, service string) error {
-	to := filepath.Join(dir, service)
+func layOut(dir string, service *Service) error {
+	to := filepath.Join(dir, service.Name)
 	from := filepath.Join(dir, "callers")
+	trust, err := trustFiles.ReadFile("trust/" + service.Name + ".yaml")
+	if err != nil {
+		return err
+	}
+	if err := copyCertificate(dir, service.Name, service.host()); err != nil {
+		return err
+	}
+	for _, c := range callers {
+		file := c.name + ".pub.pem"
+		err = errors.Join(err, copyFile(filepath.Join(from, file), filepath.Join(to, file), 0o644))
+	}
+	return errors.Join(err,
+		os.WriteFile(filepath.Join(to, "trust.yaml"), trust, 0o644),
+		copyFile(filepath.Join(from, "ca", "ca.pem"), filepath.Join(to, "ca.pem"), 0o644))
+}
+
+// copyCertificate copies the certificate of a host to the directory of a service or of the mail
+// server.
+func copyCertificate(dir, name, host string) error {
+	to := filepath.Join(dir, name)
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err
 	}
-	err := errors.Join(
-		copyFile(filepath.Join(from, "ca", service+".service.pem"), filepath.Join(to, "tls.pem"), 0o644),
-		copyFile(filepath.Join(from, "ca", service+".service-key.pem"), filepath.Join(to, "tls-key.pem"), 0o600),
-	)
-	if service == "mail" || err != nil {
-		return err
-	}
-	for _, name := range callers {
-		file := name + ".pub.pem"
-		err = errors.Join(err, copyFile(filepath.Join(from, file), filepath.Join(to, file), 0o644))
-	}
-	trust, readErr := trustFiles.ReadFile("trust/" + service + ".yaml")
-	return errors.Join(err, readErr,
-		os.WriteFile(filepath.Join(to, "trust.yaml"), trust, 0o644),
-		copyFile(filepath.Join(from, "ca", "ca.pem"), filepath.Join(to, "ca.pem"), 0o644))
+	from := filepath.Join(dir, "callers", "ca", host)
+	return errors.Join(
+		copyFile(from+".pem", filepath.Join(to, "tls.pem"), 0o644),
+		copyFile(from+"-key.pem", filepath.Join(to, "tls-key.pem"), 0o600))
 }
 
 func copyFile(from, to string, mode os.FileMode) error {
@@ -110,9 +121,9 @@ func copyFile(from, to string, mode os.FileMode) error {
 func environ(settings []string) []string {
 	own := os.Environ()
 	if len(settings) > 0 {
-		own = slices.DeleteFunc(own, func(v string) bool {
-			return strings.HasPrefix(v, "CENSUS_") || strings.HasPrefix(v, "HERALD_")
-		})
+		for _, service := range Services() {
+			own = slices.DeleteFunc(own, func(v string) bool { return strings.HasPrefix(v, service.prefix()) })
+		}
 	}
 	return append(own, settings...)
 }

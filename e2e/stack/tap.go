@@ -29,15 +29,15 @@ type tap struct {
 }
 
 // newTap starts a tap. dir contains the certificate of Census.
-func newTap(dir, censusAddr, caFile string, show func(Exchange)) (*tap, error) {
-	client, err := httpclient.New(httpclient.Config{CAFile: caFile, ConnectTo: "census.service:443:" + censusAddr})
+func newTap(dir string, census *Service, caFile string, show func(Exchange)) (*tap, error) {
+	client, err := httpclient.New(httpclient.Config{CAFile: caFile, ConnectTo: ConnectTo([]*Service{census})})
 	if err != nil {
 		return nil, err
 	}
 	proxy := &httputil.ReverseProxy{
 		Transport: client.Transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(&url.URL{Scheme: "https", Host: "census.service"})
+			r.SetURL(&url.URL{Scheme: "https", Host: census.host()})
 			r.Out.Host = r.In.Host
 		},
 		ModifyResponse: func(res *http.Response) error {

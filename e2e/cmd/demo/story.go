@@ -66,8 +66,10 @@ func (s *story) play(ctx context.Context) error {
 
 func (s *story) introduce() {
 	s.title("The system")
-	s.line("Census  %s  at %s, on PostgreSQL", stack.CensusURL, s.CensusAddr)
-	s.line("Herald  %s  at %s, on PostgreSQL", stack.HeraldURL, s.HeraldAddr)
+	for _, service := range s.Services {
+		title := strings.ToUpper(service.Name[:1]) + service.Name[1:]
+		s.line("%s  %s  at %s, on PostgreSQL", title, service.URL, service.Addr)
+	}
 	s.line("mail server           at %s, STARTTLS required", s.Mail.Addr)
 	s.line("users   21 %s, 42 %s, 63 %s; 21 may see 42", stack.Reader.Name, stack.CensusUser.Name, stack.Stranger.Name)
 }

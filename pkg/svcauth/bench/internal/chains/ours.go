@@ -29,6 +29,10 @@ const (
 	Another = "another"
 )
 
+var callerURLs = map[string]string{
+	Shop: "https://shop.service/", Office: "https://office.service/", Another: "https://another.service/",
+}
+
 // Built starts the built Census and Herald, with TLS, keys and the demo's trust files.
 func (s *Site) Built(ctx context.Context, name, smtpAddr string) (*Side, error) {
 	side, err := s.begin(ctx, name)
@@ -155,7 +159,7 @@ func (s *Side) signer(caller string, profile trust.Profile) (*svcauth.Signer, er
 	if err != nil {
 		return nil, err
 	}
-	return svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://" + caller + ".service/", Key: key, Profile: profile, Lifetime: svcauth.MaxLifetime})
+	return svcauth.NewSigner(svcauth.SignerConfig{Issuer: callerURLs[caller], Key: key, Profile: profile, Lifetime: svcauth.MaxLifetime})
 }
 
 // ReadToken returns the token of a GET at Census on behalf of a user. The path has no leading
