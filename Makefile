@@ -1,6 +1,6 @@
 # The commands for developers. Most need only make and Go. Targets that need Docker say so.
 BIN := .bin
-PROGRAMS := ./census/cmd/census ./herald/cmd/herald ./pkg/svcauth/cmd/svcauth ./pkg/pgtest/cmd/withpostgres ./e2e/cmd/demo
+PROGRAMS := $(wildcard ./*/cmd/*) ./pkg/svcauth/cmd/svcauth ./pkg/pgtest/cmd/withpostgres
 LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
 BENCH := pkg/svcauth/bench
 FUZZTIME ?= 10s
@@ -50,8 +50,8 @@ crash: build ## run the crash tests, 25 times for each fault, and print the tabl
 
 .PHONY: fuzz
 fuzz: ## run every fuzz test for FUZZTIME (10s)
-	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' census herald pkg | while IFS=: read -r file func; do \
-		go test -run='^$$' -fuzz="^$${func#func }$$" -fuzztime=$(FUZZTIME) "./$$(dirname "$$file")" || exit 1; \
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9]+' . | while IFS=: read -r file func; do \
+		go test -run='^$$' -fuzz="^$${func#func }$$" -fuzztime=$(FUZZTIME) "$$(dirname "$$file")" || exit 1; \
 	done
 
 .PHONY: bench
@@ -72,8 +72,9 @@ vuln: ## look for known vulnerabilities (needs the network)
 	.ci/vulncheck
 
 .PHONY: layout
-layout: ## check that the top level has only the expected files
-	@extra=$$(ls | grep -vxE 'census|herald|pkg|migrations|e2e|go\.(mod|sum)|docker-compose\.yml|Makefile|README\.md|LICENSE'); \
+layout: ## check that the top level has only the expected files, and folders X with a program X/cmd/X
+	@extra=$$(ls | grep -vxE 'pkg|migrations|e2e|go\.(mod|sum)|docker-compose\.yml|Makefile|README\.md|LICENSE' | \
+		while read -r name; do test -d "$$name/cmd/$$name" || echo "$$name"; done); \
 		if [ -n "$$extra" ]; then echo "does not belong at the top level:" $$extra; exit 1; fi
 
 .PHONY: containers
