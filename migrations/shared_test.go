@@ -22,9 +22,9 @@ func schema(t *testing.T, databaseURL string) []string {
 	return query(t, databaseURL, `
 		select table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' || coalesce(column_default, '')
 			from information_schema.columns where table_schema = 'public'
-				and table_name not in ('goose_db_version', 'census_migrations', 'herald_migrations')
+				and table_name <> 'goose_db_version' and table_name not like '%\_migrations'
 		union all select indexdef from pg_indexes where schemaname = 'public'
-			and tablename not in ('goose_db_version', 'census_migrations', 'herald_migrations')
+			and tablename <> 'goose_db_version' and tablename not like '%\_migrations'
 		order by 1`)
 }
 
