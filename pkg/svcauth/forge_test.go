@@ -53,6 +53,12 @@ func newForger(tb testing.TB, alg keys.Algorithm) *forger {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return forgerOf(tb, alg, key)
+}
+
+// forgerOf returns a forger with that key for alg.
+func forgerOf(tb testing.TB, alg keys.Algorithm, key crypto.Signer) *forger {
+	tb.Helper()
 	loaded := loadKey(tb, key)
 	public, err := loaded.PublicPEM()
 	if err != nil {
@@ -96,6 +102,9 @@ func (f *forger) sign(input string) ([]byte, error) {
 	}
 	if factored, ok := f.key.(*factoredKey); ok {
 		return factored.sign(input), nil
+	}
+	if key, ok := f.key.(*ecdsa.PrivateKey); ok && f.alg == string(keys.ES256) {
+		return signES256(key, input)
 	}
 	return jwt.GetSigningMethod(f.alg).Sign(input, f.key)
 }
