@@ -6,9 +6,11 @@ BENCH := pkg/svcauth/bench
 FUZZTIME ?= 10s
 # The end-to-end tests load the machine, so they run alone.
 UNITS = $(shell go list ./... | grep -v /e2e)
-# Without PgBouncer its tests are skipped. In CI they fail (pkg/pgtest).
+# Tests of programs that are not installed are skipped. In CI they fail (pkg/pgtest, e2e).
 SAY_NOT_RUN := PATH="$$PATH:/usr/sbin" command -v pgbouncer >/dev/null || \
-	echo "NOT RUN: the tests through PgBouncer, which is not installed (Debian, Ubuntu, Fedora: the package pgbouncer)"
+	echo "NOT RUN: the tests through PgBouncer, which is not installed (Debian, Ubuntu, Fedora: the package pgbouncer)"; \
+	{ command -v curl && command -v python3 && openssl version | grep -E '^OpenSSL ([3-9]|[1-9][0-9])'; } >/dev/null 2>&1 || \
+	echo "NOT RUN: the examples in other languages, which need curl, python3 and OpenSSL 3"
 
 # Go reads the commit from git to stamp it into programs, and fails where git refuses, as in a clone
 # that another user owns.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,11 @@ func (c compose) callers(herald string) (another, shop, office *stack.Caller, er
 		services = append([]*stack.Service{{URL: stack.HeraldURL, Addr: herald}}, services...)
 	}
 	return stack.NewCallers(c.keys, stack.ConnectTo(services))
+}
+
+func (c compose) heraldAddr() string {
+	isHerald := func(service *stack.Service) bool { return service.URL == stack.HeraldURL }
+	return c.services[slices.IndexFunc(c.services, isHerald)].Addr
 }
 
 func (c compose) stop(ctx context.Context, service string) error {

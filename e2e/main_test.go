@@ -21,6 +21,8 @@ type system interface {
 	// callers returns the callers that the trust files name. herald is the address of Herald; empty
 	// selects the first Herald.
 	callers(herald string) (another, shop, office *stack.Caller, err error)
+	// heraldAddr returns the address of the first Herald.
+	heraldAddr() string
 	// stop stops a service with SIGTERM, kill with SIGKILL. start starts it again. A service is one
 	// of [stack.Services], or "mail".
 	stop(ctx context.Context, service string) error

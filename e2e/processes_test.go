@@ -33,6 +33,8 @@ func (p processes) callers(herald string) (another, shop, office *stack.Caller, 
 	return p.Callers(&stack.Service{URL: stack.HeraldURL, Addr: herald})
 }
 
+func (p processes) heraldAddr() string { return p.Service("herald").Addr }
+
 func (p processes) stop(_ context.Context, service string) error {
 	if service == "mail" {
 		return p.Mail.Stop()
