@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A cluster is a PostgreSQL server that runs from installed programs in a temporary directory.
+// A cluster is a PostgreSQL server that runs from the programs in bin in a temporary directory.
 type cluster struct {
 	bin        string
 	password   string

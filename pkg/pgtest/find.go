@@ -17,26 +17,20 @@ const minVersion = 15
 // requireVariable restricts the search to one of the methods that start a server.
 const requireVariable = "PGTEST_REQUIRE"
 
+// downloadMethod is the last method of the search.
+const downloadMethod = "download"
+
 // errNoServer is returned when no method finds a server.
 var errNoServer = errors.New(`no PostgreSQL found: set DATABASE_URL, start Docker, or install it:
   Debian, Ubuntu  sudo apt-get install postgresql
   Fedora          sudo dnf install postgresql-server
   macOS           brew install postgresql@17`)
 
-// Find returns the first available PostgreSQL server, version 15 or later, of:
+// Find returns the first available server: that of DATABASE_URL, a Docker container, the installed
+// programs, or downloaded ones. The package's documentation describes them and the settings.
 //
-//  1. the one that the environment variable DATABASE_URL names, by a user who
-//     may create databases; when the variable is set, nothing else is tried;
-//  2. a Docker container of postgres:17-trixie, when the image is present or can
-//     be pulled within 20 s;
-//  3. the PostgreSQL programs of this machine, run in a temporary directory,
-//     listening on 127.0.0.1 alone.
-//
-// PGTEST_REQUIRE=docker skips the third, for tests of the containers themselves. PGTEST_DURABLE=1
-// makes a started server sync commits to disk, which is slow and needed for measurements only.
-//
-// Find logs with logf which server it uses and why it skipped others. The caller must stop the
-// server.
+// Find logs with logf which server it uses and why it skipped others. If there is none, the error
+// says how to install one, and why the download failed. The caller must stop the server.
 func Find(ctx context.Context, logf func(format string, args ...any)) (*Server, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("searching PostgreSQL: %w", err)
@@ -52,7 +46,7 @@ func Find(ctx context.Context, logf func(format string, args ...any)) (*Server, 
 	for _, place := range []struct {
 		name  string
 		start func(context.Context, func(string, ...any)) (*Server, error)
-	}{{"Docker", startContainer}, {"installed programs", startInstalled}} {
+	}{{"Docker", startContainer}, {"installed programs", startInstalled}, {downloadMethod, startDownloaded}} {
 		if required := os.Getenv(requireVariable); required != "" && !strings.EqualFold(required, place.name) {
 			logf("%s: passed over, %s=%s", place.name, requireVariable, required)
 			continue
@@ -64,6 +58,9 @@ func Find(ctx context.Context, logf func(format string, args ...any)) (*Server, 
 		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("searching PostgreSQL: %w", ctx.Err())
+		}
+		if place.name == downloadMethod {
+			return nil, fmt.Errorf("%w\n%s: %w", errNoServer, place.name, err)
 		}
 		logf("%s: %v", place.name, err)
 	}

@@ -24,10 +24,16 @@ func startInstalled(ctx context.Context, logf func(string, ...any)) (*Server, er
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{bin: bin, password: rand.Text()}
-	if c.credential, err = unprivileged(); err != nil {
+	return startPrograms(ctx, bin, version, logf)
+}
+
+// startPrograms runs the PostgreSQL programs of a directory.
+func startPrograms(ctx context.Context, bin string, version int, logf func(string, ...any)) (*Server, error) {
+	credential, err := unprivileged()
+	if err != nil {
 		return nil, err
 	}
+	c := &cluster{bin: bin, password: rand.Text(), credential: credential}
 	if err := c.start(ctx); err != nil {
 		return nil, errors.Join(err, c.remove())
 	}
@@ -83,17 +89,17 @@ func pathVersion(path string) int {
 	return n
 }
 
-var programVersionLine = regexp.MustCompile(`^postgres \(PostgreSQL\) (\d+)`)
+var programVersionLine = regexp.MustCompile(`(?m)^postgres \(PostgreSQL\) (\d+)`)
 
 func programVersion(ctx context.Context, dir string) (int, error) {
 	if _, err := exec.LookPath(filepath.Join(dir, "initdb")); err != nil {
 		return 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // macOS examines a new program before its first run
 	defer cancel()
-	out, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").Output()
+	out, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").CombinedOutput()
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w\n%s", err, out)
 	}
 	match := programVersionLine.FindSubmatch(out)
 	if match == nil {

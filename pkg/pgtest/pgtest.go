@@ -1,6 +1,5 @@
-// Package pgtest gives each test a PostgreSQL database of its own, migrated, in
-// some 30 ms: the schema is brought up once per test process, in a template that
-// every test's database is then a copy of.
+// Package pgtest gives each test a PostgreSQL database of its own, in about 30 ms. The first test
+// of a process that needs a schema migrates a template database, and each test gets a copy of it.
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m) }
 //
@@ -9,8 +8,48 @@
 //		...
 //	}
 //
-// The server is found by Find. A run over many packages shares one through the
-// command withpostgres, which does the search once and sets DATABASE_URL.
+// # The server
+//
+// [Find] uses the first available PostgreSQL server, version 15 or later, of:
+//
+//  1. the one that the environment variable DATABASE_URL names, by a user who may create databases;
+//     when the variable is set, nothing else is tried;
+//  2. a Docker container of postgres:17-trixie, when the image is present or can be pulled within
+//     20 s;
+//  3. the PostgreSQL programs that are installed on this machine;
+//  4. PostgreSQL programs that it downloads once.
+//
+// It logs which one it uses, and why it passed over the others. Programs run in a temporary
+// directory and listen on 127.0.0.1 alone. If this process runs as root, they run as the user
+// postgres or nobody.
+//
+// The command withpostgres searches once for a run over many packages, and sets DATABASE_URL.
+//
+// # The download
+//
+// The programs are those of PostgreSQL 17.11 that the project zonkyio/embedded-postgres-binaries
+// publishes on Maven Central for tests, for Linux (glibc and Alpine) and macOS on amd64 and arm64.
+// The archive has 15 MB for Linux and 62 MB for macOS. It is unpacked to micromachine/postgres in
+// the user's cache directory (XDG_CACHE_HOME, ~/.cache, on macOS ~/Library/Caches), where later
+// runs find it. Root uses /var/cache unless XDG_CACHE_HOME is set, because other users cannot enter
+// its home. If several processes start at once, one downloads and the others wait. A download that
+// fails or is interrupted leaves no programs, and the next run repeats it.
+//
+// This package has the SHA-256 of each archive and refuses any other content, whoever changed it:
+// the network, the repository or its publisher. It trusts that the publisher's build was good. With
+// PGTEST_REPOSITORY, the .sha256 file of that repository counts, if there is one. It detects damage
+// on the way, but not a change by someone who controls the repository.
+//
+// # Settings
+//
+// The environment variables, all optional:
+//
+//   - DATABASE_URL: the server to use;
+//   - PGTEST_REQUIRE: the only method to try, one of "docker", "installed programs" and "download";
+//   - PGTEST_REPOSITORY: the base URL of a mirror of Maven Central, by https, or by http on this
+//     machine; default https://repo1.maven.org/maven2. HTTPS_PROXY and NO_PROXY are obeyed;
+//   - PGTEST_DURABLE=1: a started server syncs commits to disk, which is slow and for measurements
+//     only.
 package pgtest
 
 import (

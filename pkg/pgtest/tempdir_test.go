@@ -45,6 +45,7 @@ func TestFindWithAnyTempDir(t *testing.T) {
 // The error for a TMPDIR that does not exist names it, and no other directory is used.
 func TestFindWithoutTempDir(t *testing.T) {
 	needsPrograms(t)
+	t.Setenv("PGTEST_REQUIRE", "installed programs")
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "gone"))
 	var log messages
 	server, err := pgtest.Find(t.Context(), log.logf)

@@ -43,10 +43,10 @@ type running struct {
 	lines *bufio.Reader
 }
 
-// tried runs withpostgres once without Docker, to check whether PostgreSQL programs are installed.
+// tried runs withpostgres once, to check whether PostgreSQL programs are installed.
 var tried = sync.OnceValues(func() ([]byte, error) {
 	cmd := exec.Command(program, "true")
-	cmd.Env = append(os.Environ(), "DATABASE_URL=", noDocker)
+	cmd.Env = append(os.Environ(), "DATABASE_URL=", "PGTEST_REQUIRE=installed programs")
 	return cmd.CombinedOutput()
 })
 
@@ -63,8 +63,6 @@ func needsPrograms(t *testing.T) {
 	}
 }
 
-const noDocker = "DOCKER_HOST=unix:///nonexistent/docker.sock"
-
 // start runs a shell script under withpostgres with the installed programs, because they stop
 // quickly.
 func start(t *testing.T, script string) *running {
@@ -72,7 +70,7 @@ func start(t *testing.T, script string) *running {
 	needsPrograms(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	r := &running{Cmd: exec.CommandContext(ctx, program, "sh", "-c", script)}
-	r.Env = append(os.Environ(), "DATABASE_URL=", noDocker)
+	r.Env = append(os.Environ(), "DATABASE_URL=", "PGTEST_REQUIRE=installed programs")
 	out, err := r.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +210,7 @@ func TestHangingDocker(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, "true")
-	cmd.Env = append(os.Environ(), "DATABASE_URL=", "DOCKER_HOST=tcp://"+listener.Addr().String())
+	cmd.Env = append(os.Environ(), "DATABASE_URL=", "PGTEST_REQUIRE=", "DOCKER_HOST=tcp://"+listener.Addr().String())
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -233,7 +231,7 @@ func TestSignalDuringTheSearch(t *testing.T) {
 	}
 	t.Cleanup(func() { listener.Close() })
 	cmd := exec.CommandContext(t.Context(), program, "echo", "started")
-	cmd.Env = append(os.Environ(), "DATABASE_URL=", "DOCKER_HOST=tcp://"+listener.Addr().String())
+	cmd.Env = append(os.Environ(), "DATABASE_URL=", "PGTEST_REQUIRE=", "DOCKER_HOST=tcp://"+listener.Addr().String())
 	out := &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
