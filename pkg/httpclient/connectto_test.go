@@ -69,7 +69,7 @@ func TestConnectTo(t *testing.T) {
 		{"[2001:db8::1]:80:" + six, "http://[2001:DB8:0::1]/", six},
 		{"[fe80::1%eth0]:8443:" + six, "http://[fe80::1%25eth0]:8443/", six},
 		{"192.0.2.1:80:" + four, "http://192.0.2.1/", four},
-		{"CENSUS.Service:80:" + four, "http://census.service/", four},
+		{"CENSUS.service:80:" + four, "http://census.service/", four},
 		{"census.service:80:" + four, "http://Census.SERVICE/", four},
 		{elsewhere + ", census.service:80:" + four, "http://census.service/", four},
 		{"census.service:81:" + six + ",census.service:80:" + four, "http://census.service/", four},

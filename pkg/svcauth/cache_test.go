@@ -117,7 +117,7 @@ func TestCachedTokenIsChecked(t *testing.T) {
 		{"another profile", boundHerald, edit("allow:", "profile: article, allow:"), 401, svcauth.CheckType},
 		{"sessions are no longer accepted", sessionHerald, edit("sessions: true, ", ""), 401, svcauth.CheckType},
 		{"call is no longer allowed", boundHerald, edit("/user/*]", "/users/*]"), 403, svcauth.CheckAllow},
-		{"subject is no longer allowed", boundHerald, edit("service/user/*'", "service/admin/*'"), 403, svcauth.CheckSubject},
+		{"subject is no longer allowed", boundHerald, edit("/user/*'", "/admin/*'"), 403, svcauth.CheckSubject},
 		{"key is gone", boundHerald, func(t *testing.T, r *heraldTest) { r.writeEntry(t, boundHerald, generateKey(t, keys.EdDSA)) }, 401, svcauth.CheckKey},
 		{"another key has the kid", boundHerald, underSameKid(boundHerald), 401, svcauth.CheckSignature},
 		{"the only key was replaced", noExpiryHerald, underSameKid(noExpiryHerald), 401, svcauth.CheckSignature},

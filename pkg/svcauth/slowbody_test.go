@@ -115,7 +115,7 @@ func TestSlowBodyIsCheckedAgain(t *testing.T) {
 		{"sessions alone", boundWriter, edit("allow: [POST /user/, GET /user/*], act_for: ['https://census.service/user/*']", "sessions: true"), 401, svcauth.CheckType},
 		{"no expiry is no longer allowed", noExpiryWriter, edit("insecure_no_expiry: true, ", ""), 401, svcauth.CheckTime},
 		{"call is no longer allowed", boundWriter, edit("POST /user/, ", ""), 403, svcauth.CheckAllow},
-		{"subject is no longer allowed", boundWriter, edit("service/user/*'", "service/admin/*'"), 403, svcauth.CheckSubject},
+		{"subject is no longer allowed", boundWriter, edit("/user/*'", "/admin/*'"), 403, svcauth.CheckSubject},
 		{"key is gone", boundWriter, func(t *testing.T, r *heraldTest) { r.writeEntry(t, boundWriter, generateKey(t, keys.EdDSA)) }, 401, svcauth.CheckKey},
 		{"another key has the kid", boundWriter, underSameKid(boundWriter), 401, svcauth.CheckSignature},
 		{"more is allowed", boundWriter, edit("allow: [", "allow: [PUT /user/, "), 200, ""},

@@ -188,7 +188,7 @@ func TestSharedKeys(t *testing.T) {
 		{"as JWK with another kid", "named.json", "key.pem", same},
 		{"one of two", "key.pem", "both.pem", same},
 		{"the same URL", "https://keys.service/k", "https://keys.service/k", set + ` (line 3) too`},
-		{"host in capitals", "https://keys.service/k", "HTTPS://Keys.Service/k", set},
+		{"host in capitals", "https://keys.service/k", "HTTPS://KEYS.service/k", set},
 		{"default port", "https://keys.service:443/k", "https://keys.service/k", set},
 		{"empty port", "https://keys.service/k", "https://keys.service:/k", set},
 		{"port with zeros", "https://keys.service/k", "https://keys.service:0443/k", set},

@@ -141,7 +141,7 @@ func callTests(tb testing.TB) []callTest {
 		{name: "bare host", args: []string{"https://herald.service"}, want: received{Method: "GET", URI: "/"}},
 		{name: "query of a bare host", args: []string{"https://herald.service?x=1"}, want: received{Method: "GET", URI: "/?x=1"}},
 		{name: "empty query", args: []string{herald + "user/?"}, want: received{Method: "GET", URI: "/user/?"}},
-		{name: "port and case", args: []string{"HTTPS://Herald.Service:443/user/"}, want: received{Method: "GET", URI: "/user/"}},
+		{name: "port and case", args: []string{"HTTPS://Herald.service:443/user/"}, want: received{Method: "GET", URI: "/user/"}},
 		{name: "fragment", args: []string{herald + "user/#top"}, want: received{Method: "GET", URI: "/user/"}},
 		{name: "characters of globs", args: []string{herald + "user/?a[]={1,2}&b=[1-3]"}, want: received{Method: "GET", URI: "/user/?a[]={1,2}&b=[1-3]"}},
 		{name: "characters of shells", args: []string{herald + "user/?a=$HOME&b=`id`&c='!;*~"}, want: received{Method: "GET", URI: "/user/?a=$HOME&b=`id`&c='!;*~"}},

@@ -91,7 +91,7 @@ func (r *receiver) questions(tb testing.TB) map[string]verifyTest {
 		"session":              {token: session, caller: byUser, sub: user21},
 		"session, any request": {token: session, args: []string{"--method", "DELETE", "--url", write}, caller: byUser, sub: user21},
 		"with its header":      {token: "JWT: '" + get + "'", caller: byShop, sub: user21},
-		"port and case":        {token: get, args: []string{"--url", "HTTPS://Herald.Service:443/notification/1/#top"}, caller: byShop, sub: user21},
+		"port and case":        {token: get, args: []string{"--url", "HTTPS://Herald.service:443/notification/1/#top"}, caller: byShop, sub: user21},
 
 		"changed body":      {token: post, args: []string{"--body", "ho"}, check: svcauth.CheckBody, reason: "bdy is not the hash of the body"},
 		"no body":           {token: post, check: svcauth.CheckBody, reason: "none was given"},
