@@ -12,9 +12,10 @@ import (
 
 // testMatrix injects each fault at each point.
 func testMatrix(t *testing.T, s *stack.Stack) {
-	notifications, parallel := 1, 4
+	const parallel = 2
+	notifications := 1
 	if *full {
-		notifications, parallel = 25, 3
+		notifications = 25
 	}
 	var matrix sync.WaitGroup
 	results := make([]map[Point]tally, len(faults))

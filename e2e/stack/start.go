@@ -1,7 +1,11 @@
 package stack
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"io"
+	"net/http"
 	"path/filepath"
 )
 
@@ -9,7 +13,7 @@ import (
 func (s *Stack) startServices(ctx context.Context) (err error) {
 	for _, service := range s.Services {
 		env := s.settingsOf(service)
-		if err = runEnv(ctx, env, filepath.Join(s.BinDir, service.Name), "migrate"); err != nil {
+		if err := runEnv(ctx, env, filepath.Join(s.BinDir, service.Name), "migrate"); err != nil {
 			return err
 		}
 		if service.Process, err = s.serve(ctx, service, service.Name, env); err != nil {
@@ -38,8 +42,7 @@ func (s *Stack) settingsOf(service *Service) []string {
 	return settings
 }
 
-// serve starts one process of a service. label is the name of its log. The program's healthcheck
-// command checks whether it is ready, as in compose.
+// serve starts one process of a service. label is the name of its log.
 func (s *Stack) serve(ctx context.Context, service *Service, label string, env []string) (*Process, error) {
 	admin, err := s.freeAddr()
 	if err != nil {
@@ -49,7 +52,7 @@ func (s *Stack) serve(ctx context.Context, service *Service, label string, env [
 	env = append(env, service.prefix()+"ADMIN_LISTEN="+admin)
 	p := &Process{
 		program: program, args: []string{"serve"}, env: env, logFile: filepath.Join(s.Dir, label+".log"),
-		ready: func(ctx context.Context) error { return runEnv(ctx, env, program, "healthcheck") },
+		ready: func(ctx context.Context) error { return askReadiness(ctx, admin) },
 	}
 	s.onClose(p.Stop)
 	s.Logf("starting %s", label)
@@ -71,4 +74,22 @@ func (s *Stack) AnotherHerald(ctx context.Context, label string, settings ...str
 	}
 	another.Process, err = s.serve(ctx, &another, label, append(s.settingsOf(&another), settings...))
 	return &another, err
+}
+
+// askReadiness returns nil when the service with that admin address is ready.
+func askReadiness(ctx context.Context, admin string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/readyz", http.NoBody)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(r) //nolint:forbidigo // ctx has a time limit
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10))
+		return fmt.Errorf("readiness: status %d: %s", res.StatusCode, bytes.TrimSpace(text))
+	}
+	return nil
 }
