@@ -1,4 +1,5 @@
-# The commands for developers. Most need only make and Go. Targets that need Docker say so.
+# The commands for developers. Most need only make and Go: pkg/pgtest finds PostgreSQL, or downloads
+# it once. Targets that need Docker say so.
 BIN := .bin
 PROGRAMS := $(wildcard ./*/cmd/*) ./pkg/svcauth/cmd/svcauth ./pkg/pgtest/cmd/withpostgres
 LINT := go tool -modfile=.ci/tools/go.mod golangci-lint
@@ -94,6 +95,22 @@ compose-down: ## stop the compose project and delete its data
 .PHONY: e2e-compose
 e2e-compose: compose-up ## run the end-to-end tests against the compose project
 	E2E_TARGET=compose go test -count=1 ./e2e
+
+# The arguments reach the command through the environment, so that the shell does not read them.
+SCAFFOLD = go run ./pkg/scaffold/cmd/scaffold $(if $(DRY_RUN),--dry-run)
+export NAME MODULE DOMAIN
+
+.PHONY: new-service
+new-service: ## make the service NAME from the template; DRY_RUN=1 prints what would be written
+	@$(SCAFFOLD) new "$$NAME"
+
+.PHONY: remove-service
+remove-service: ## undo new-service NAME=...
+	@$(SCAFFOLD) remove "$$NAME"
+
+.PHONY: rename
+rename: ## give the module the path MODULE and the services the domain DOMAIN
+	@$(SCAFFOLD) rename --module "$$MODULE" --domain "$$DOMAIN"
 
 .PHONY: check
 check: ## run all checks, as CI does (needs Docker)

@@ -1,13 +1,18 @@
 package readme_test
 
 import (
+	"flag"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"example.com/micromachine/e2e/stack"
 )
+
+var update = flag.Bool("update", false, "draw the map of trust in README.md again")
 
 // The README shows the map of the trust files that the demo and compose use, as the command draws
 // it.
@@ -29,7 +34,15 @@ func TestTrustMap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if block := "```mermaid\n" + string(flowchart) + "```\n"; !strings.Contains(read(t, "README.md"), block) {
-		t.Errorf("README.md should have this block:\n%s", block)
+	block := "```mermaid\n" + string(flowchart) + "```\n"
+	readme := read(t, "README.md")
+	if *update {
+		readme = regexp.MustCompile("(?s)```mermaid\n.*?```\n").ReplaceAllLiteralString(readme, block)
+		if err := os.WriteFile(filepath.Join(root, "README.md"), []byte(readme), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(readme, block) {
+		t.Errorf("README.md should have this block, which -update writes:\n%s", block)
 	}
 }

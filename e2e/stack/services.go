@@ -15,8 +15,8 @@ const (
 // service NAME is ./NAME/cmd/NAME, and its trust file is trust/NAME.yaml.
 func Services() []*Service {
 	return []*Service{
-		{Name: "census", URL: CensusURL},
-		{Name: "herald", URL: HeraldURL, settings: (*Stack).heraldSettings},
+		{Name: "census", URL: "https://census.service/"},
+		{Name: "herald", URL: "https://herald.service/", settings: (*Stack).heraldSettings},
 	}
 }
 
