@@ -146,7 +146,7 @@ func TestSignalsReachTheCommand(t *testing.T) {
 		{"handled SIGINT", `trap 'exit 6' INT; echo "$DATABASE_URL"; echo ready; while :; do sleep 0.05; done`, syscall.SIGINT, 6},
 		{"deadly SIGTERM", `echo "$DATABASE_URL"; echo ready; exec sleep 60`, syscall.SIGTERM, 128 + 15},
 		{"to its children too", `trap "wait; exit 4" TERM; echo "$DATABASE_URL"
-			sh -c 'trap "echo child" TERM; sleep 60 & echo ready; wait' & wait`, syscall.SIGTERM, 4},
+			sh -c 'trap "echo child; exit" TERM; echo ready; while :; do sleep 0.05; done' & wait`, syscall.SIGTERM, 4},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -278,9 +278,9 @@ func TestVerifyCannotDiscover(t *testing.T) {
 	token, trust := signedToken(t, svcauthtest.NewIssuer(t, shop)), discovering(t)
 	ca, connectTo := serve(t, "shop.service", http.NotFoundHandler())
 	for want, args := range map[string][]string{
-		"cannot be had: fetching: status 404": {"--ca", ca, "--connect-to", connectTo},
-		"certificate":                         {"--connect-to", connectTo},
-		"connection refused":                  {"--connect-to", "shop.service:443:127.0.0.1:1"},
+		"is not available: fetching: status 404": {"--ca", ca, "--connect-to", connectTo},
+		"certificate":                            {"--connect-to", connectTo},
+		"connection refused":                     {"--connect-to", "shop.service:443:127.0.0.1:1"},
 	} {
 		args = append([]string{"verify", "--trust", trust, "--audience", herald, token}, args...)
 		got := execute(t, "", args...)
