@@ -17,3 +17,9 @@ func Problems() []httpjson.ErrorStatus {
 		{Err: ErrUnavailable, Problem: *httpjson.Unavailable("Census is not available")},
 	}
 }
+
+// UserFault returns the fault of a member of a request's body that is not the URI of a user. field
+// is a JSON pointer.
+func (c *Client) UserFault(field string) httpjson.FieldError {
+	return httpjson.FieldError{Field: field, Detail: "must be the URI of a user, such as " + c.UserURI(42)}
+}

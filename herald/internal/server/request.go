@@ -53,10 +53,7 @@ func (s *server) readRequest(r *http.Request) (request herald.Request, key strin
 	var faults []httpjson.FieldError
 	id, ok := s.Census.UserID(body.User)
 	if !ok {
-		faults = append(faults, httpjson.FieldError{
-			Field:  "/user",
-			Detail: "must be the URI of a user, as " + s.Census.UserURI(42) + " is one",
-		})
+		faults = append(faults, s.Census.UserFault("/user"))
 	}
 	if !body.Type.Known() {
 		faults = append(faults, httpjson.FieldError{Field: "/type", Detail: "must be " + knownTypes()})

@@ -1,7 +1,4 @@
 // Command journal runs Journal, the service that keeps entries about users.
-//
-//	journal migrate
-//	journal serve
 package main
 
 import (

@@ -37,8 +37,7 @@ func (s *server) readEntry(r *http.Request) (journal.Entry, error) {
 	faults := httpjson.CheckText("/text", body.Text, journal.MaxText)
 	userID, ok := s.Census.UserID(body.User)
 	if !ok {
-		detail := "must be the URI of a user, such as " + s.Census.UserURI(42)
-		faults = append(faults, httpjson.FieldError{Field: "/user", Detail: detail})
+		faults = append(faults, s.Census.UserFault("/user"))
 	}
 	if len(faults) > 0 {
 		return journal.Entry{}, httpjson.InvalidFields(faults...)

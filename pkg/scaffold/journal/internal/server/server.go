@@ -17,10 +17,8 @@ import (
 	"example.com/micromachine/pkg/service"
 )
 
-const (
-	maxBody   = 16 << 10        // bytes
-	timeLimit = 8 * time.Second // of a request, with its calls to Census and the database
-)
+// The limits of a request: the size of its body, in bytes, and its time.
+const maxBody, timeLimit = 16 << 10, 8 * time.Second
 
 // Store stores the entries. See package postgres.
 type Store interface {
