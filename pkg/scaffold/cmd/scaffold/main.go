@@ -5,8 +5,8 @@
 //	scaffold [--dry-run] remove NAME
 //	scaffold [--dry-run] rename [--module MODULE] [--domain DOMAIN]
 //
-// With --dry-run it prints what would be written. The exit code is 2 when the arguments cannot be
-// used, and 1 for any other failure. Nothing is written then.
+// With --dry-run it prints what would be written. After an error nothing is written, and the exit
+// code is 1.
 package main
 
 import (
