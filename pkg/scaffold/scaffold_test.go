@@ -81,8 +81,8 @@ func TestNames(t *testing.T) {
 		"template":              "reserved in PostgreSQL",
 		"zip":                   "standard library",
 	} {
-		if _, ok := r.Files()["docker-compose.yml"]; !ok && want == "that of another service" {
-			continue
+		if _, ok := r.Files()["e2e/stack/trust/census.yaml"]; !ok && want == "that of another service" {
+			continue // a team has removed the files with these names
 		}
 		err := scaffold.CheckName(r, t.Context(), name)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
