@@ -1,12 +1,10 @@
 package stack
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"io"
-	"net/http"
 	"path/filepath"
+
+	"example.com/micromachine/pkg/httpserve"
 )
 
 // startServices migrates the database of each service and starts the service.
@@ -52,7 +50,7 @@ func (s *Stack) serve(ctx context.Context, service *Service, label string, env [
 	env = append(env, service.prefix()+"ADMIN_LISTEN="+admin)
 	p := &Process{
 		program: program, args: []string{"serve"}, env: env, logFile: filepath.Join(s.Dir, label+".log"),
-		ready: func(ctx context.Context) error { return askReadiness(ctx, admin) },
+		ready: func(ctx context.Context) error { return httpserve.Healthcheck(ctx, admin) },
 	}
 	s.onClose(p.Stop)
 	s.Logf("starting %s", label)
@@ -74,22 +72,4 @@ func (s *Stack) AnotherHerald(ctx context.Context, label string, settings ...str
 	}
 	another.Process, err = s.serve(ctx, &another, label, append(s.settingsOf(&another), settings...))
 	return &another, err
-}
-
-// askReadiness returns nil when the service with that admin address is ready.
-func askReadiness(ctx context.Context, admin string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/readyz", http.NoBody)
-	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(r) //nolint:forbidigo // ctx has a time limit
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10))
-		return fmt.Errorf("readiness: status %d: %s", res.StatusCode, bytes.TrimSpace(text))
-	}
-	return nil
 }
