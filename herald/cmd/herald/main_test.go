@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"testing"
 
 	"example.com/micromachine/pkg/service"
@@ -25,12 +23,7 @@ func execute(t *testing.T, environ []string, args ...string) servicetest.Result 
 // create creates a notification and returns its path.
 func create(t *testing.T, s *servicetest.System) (path string) {
 	t.Helper()
-	res, body := s.Send(t, http.MethodPost, "notification/", welcome)
-	var created struct{ URI string }
-	if err := json.Unmarshal([]byte(body), &created); err != nil || res.StatusCode != http.StatusCreated {
-		t.Fatalf("POST: %d %s", res.StatusCode, body)
-	}
-	return strings.TrimPrefix(created.URI, name)
+	return s.Create(t, "notification/", welcome)
 }
 
 // What every service does, Herald does.

@@ -127,6 +127,17 @@ func (s *System) Send(t *testing.T, method, path, body string) (res *http.Respon
 	return s.Do(t, s.NewRequest(t, method, path, body))
 }
 
+// Create sends a signed POST that must be answered 201, and returns the path of what it created.
+func (s *System) Create(t *testing.T, path, body string) (created string) {
+	t.Helper()
+	res, answer := s.Send(t, http.MethodPost, path, body)
+	var resource struct{ URI string }
+	if err := json.Unmarshal([]byte(answer), &resource); err != nil || res.StatusCode != http.StatusCreated {
+		t.Fatalf("POST: %d %s", res.StatusCode, answer)
+	}
+	return strings.TrimPrefix(resource.URI, s.World.URL)
+}
+
 // exchange sends a request and returns the answer with its body.
 func exchange(t *testing.T, client *http.Client, r *http.Request) (res *http.Response, body string) {
 	t.Helper()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -45,12 +44,7 @@ func newWorld(t *testing.T, databaseURL string) *servicetest.World {
 // create creates an entry and returns its path.
 func create(t *testing.T, s *servicetest.System) (path string) {
 	t.Helper()
-	res, body := s.Send(t, http.MethodPost, "entry/", newEntry)
-	var created struct{ URI string }
-	if err := json.Unmarshal([]byte(body), &created); err != nil || res.StatusCode != http.StatusCreated {
-		t.Fatalf("POST: %d %s", res.StatusCode, body)
-	}
-	return strings.TrimPrefix(created.URI, name)
+	return s.Create(t, "entry/", newEntry)
 }
 
 // Journal does what every service must do.
