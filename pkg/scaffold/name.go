@@ -60,8 +60,8 @@ func (r *Repository) checkName(ctx context.Context, name string) error {
 // hosts returns the names of the services of the compose file and of the issuers in trust files.
 func (r *Repository) hosts() map[string]bool {
 	names := map[string]bool{}
-	compose := regexp.MustCompile(`(?m)^ {2}([a-z0-9-]+):$`)
-	for _, match := range compose.FindAllSubmatch(r.files["docker-compose.yml"], -1) {
+	services := regexp.MustCompile(`(?m)^ {2}([a-z0-9-]+):$`)
+	for _, match := range services.FindAllSubmatch(r.files[compose], -1) {
 		names[string(match[1])] = true
 	}
 	issuer := regexp.MustCompile(`https://([a-z0-9-]+)` + regexp.QuoteMeta(host("")))

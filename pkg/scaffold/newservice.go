@@ -35,12 +35,13 @@ func (r *Repository) NewService(ctx context.Context, name string) (*Plan, error)
 // withService returns the files of the repository with a new service.
 func (r *Repository) withService(name string) (map[string][]byte, error) {
 	files := maps.Clone(r.files)
+	port := r.nextAdminPort()
 	for _, file := range slices.Sorted(maps.Keys(r.files)) {
 		to, ok := target(file, name)
 		if !ok {
 			continue
 		}
-		content, err := r.copyTemplate(file, name)
+		content, err := r.copyTemplate(file, name, port)
 		if err != nil {
 			return nil, fmt.Errorf("copying %s: %w", file, err)
 		}
@@ -74,11 +75,12 @@ func target(file, name string) (to string, ok bool) {
 	return name + "/" + rest, true
 }
 
-// copyTemplate returns a file of the template for a service.
-func (r *Repository) copyTemplate(file, name string) ([]byte, error) {
+// copyTemplate returns a file of the template for a service that has the given port for
+// ADMIN_LISTEN.
+func (r *Repository) copyTemplate(file, name, port string) ([]byte, error) {
 	text := string(r.files[file])
 	own := adminPort.FindStringSubmatch(string(r.files[templateFolder+"cmd/"+templateName+"/main.go"]))
-	text = strings.ReplaceAll(text, "127.0.0.1:"+own[1], "127.0.0.1:"+r.nextAdminPort())
+	text = strings.ReplaceAll(text, "127.0.0.1:"+own[1], "127.0.0.1:"+port)
 	paths := strings.NewReplacer(
 		templateFolder+"migrations", "migrations",
 		strings.TrimSuffix(templateFolder, "/"), name)
