@@ -62,10 +62,16 @@ func (s Service) testOverload(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	s.testBesideOverload(t, system)
+	early := answered.Load() // on a busy machine, requests whose time is over make room for others
 	unlock()
 	requests.Wait()
-	if refused.Load() != beyond || answered.Load() != int64(o.Limit) {
-		t.Errorf("%d refused, %d answered", refused.Load(), answered.Load())
+	n := refused.Load()
+	if n < beyond-early || early == 0 && n > beyond || n+answered.Load() != int64(o.Sent) {
+		t.Errorf("%d refused, %d answered, %d of them before the end of the overload", n, answered.Load(), early)
+	}
+	want := fmt.Sprintf(`svcauth_calls_refused_total{check="admission",issuer=%q} %d`, system.World.Trust.Issuer.URL, n)
+	if !strings.Contains(system.Metrics(t), want) {
+		t.Errorf("no metric %s", want)
 	}
 	system.WantEnd(t)
 }
@@ -84,11 +90,6 @@ func (s Service) testBesideOverload(t *testing.T, system *System) {
 	}
 	if res, body := system.Do(t, jwks); res.StatusCode != http.StatusOK {
 		t.Errorf("GET /%s: %d %s", keys.JWKSPath, res.StatusCode, body)
-	}
-	want := fmt.Sprintf(`svcauth_calls_refused_total{check="admission",issuer=%q} %d`,
-		system.World.Trust.Issuer.URL, s.Overload.Sent-s.Overload.Limit)
-	if !strings.Contains(system.Metrics(t), want) {
-		t.Errorf("no metric %s", want)
 	}
 }
 
