@@ -3,28 +3,12 @@
 // signs a JWT for each call, which says who calls whom, on whose behalf, and with which request.
 // The receiver's trust file says whose tokens it accepts, and what each issuer may do.
 //
-// The caller wraps its HTTP client. Package keys holds a service's own keys:
-//
-//	own, err := keys.Watch("/etc/herald/keys", nil)
-//	signer, err := svcauth.NewSigner(svcauth.SignerConfig{Issuer: "https://herald.service/", Key: own})
-//	transport, err := svcauth.NewTransport(svcauth.TransportConfig{
-//		Signer: signer, Audience: "https://census.service/",
-//	})
-//	client := &http.Client{Transport: transport}
-//	ctx = svcauth.ActFor(ctx, "https://census.service/user/21/")
-//	req, err := http.NewRequestWithContext(ctx, "GET", "https://census.service/user/42/", nil)
-//
-// The receiver puts a middleware before its handlers. Package trust describes the trust file:
-//
-//	verifier, err := svcauth.NewVerifier(svcauth.VerifierConfig{
-//		Audience: "https://census.service/", TrustFile: "trust.yaml", Replay: pgreplay.New(pool),
-//	})
-//	mux.Handle("/user/", verifier.Require(64<<10)(handler))
-//
-// A service with one replica can use [NewMemoryReplay] in place of pgreplay.New.
-//
-// Handlers ask [CallerFrom] and [SubjectFrom] who calls, and for whom. [Signer.SignCall] and
-// [Verifier.VerifyCall] are for calls that are not HTTP requests.
+// A caller makes a [Signer] from its key (package keys) and wraps its HTTP client in [NewTransport],
+// which signs each request. [ActFor] names the user of a call. A receiver makes a [Verifier] from
+// its trust file (package trust) and puts [Verifier.Require] before its handlers, which ask
+// [CallerFrom] and [SubjectFrom] who calls, and for whom. The [ReplayStore] that several replicas
+// share is package pgreplay. [Signer.SignCall] and [Verifier.VerifyCall] are for calls that are not
+// HTTP requests. The examples Transport and Service show a caller and a whole service.
 package svcauth
 
 import (
