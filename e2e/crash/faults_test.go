@@ -53,7 +53,7 @@ func killAndRestart(ctx context.Context, w *world, at Point, n int) error {
 		if err := kill(ctx, w.a, held); err != nil {
 			return err
 		}
-		if err := w.a.Start(ctx); err != nil {
+		if err := restart(ctx, w.a, at); err != nil {
 			return err
 		}
 	}
@@ -71,6 +71,14 @@ func kill(ctx context.Context, h *herald, held *hold) error {
 	return err
 }
 
+// restart starts a killed Herald, which is to reach a point again.
+func restart(ctx context.Context, h *herald, at Point) error {
+	if at == AfterHello {
+		h.fail(dropAfterReply)
+	}
+	return h.Start(ctx)
+}
+
 // killWithReplica kills one of two Heralds at a point. The other one finishes its jobs.
 func killWithReplica(ctx context.Context, w *world, at Point, n int) error {
 	for n > 0 {
@@ -86,7 +94,7 @@ func killWithReplica(ctx context.Context, w *world, at Point, n int) error {
 			return err
 		}
 		pause(ctx, takeOverWithin)
-		if err := w.a.Start(ctx); err != nil { // it receives the requests that were not answered
+		if err := restart(ctx, w.a, at); err != nil { // it receives the requests that were not answered
 			return err
 		}
 	}
