@@ -25,10 +25,15 @@ type Config struct {
 	ConnectTo string
 }
 
-// New returns a client for calls between services. It verifies certificates, follows no redirects
-// and keeps up to 128 idle connections for each host. Its time limits are 3 s for connecting, 5 s
-// for the TLS handshake and 10 s for the response headers. Only the request's context bounds the
-// whole call. New returns an error for a CA file without certificates and for a malformed rule.
+// maxConns is the largest number of connections to a host, in use and idle. A limit of idle
+// connections alone would make a busy client close and open connections all the time.
+const maxConns = 128
+
+// New returns a client for calls between services. It verifies certificates and follows no
+// redirects. It opens up to 128 connections to each host; further requests wait for one. Its time
+// limits are 3 s for connecting, 5 s for the TLS handshake and 10 s for the response headers. Only
+// the request's context bounds the whole call. New returns an error for a CA file without
+// certificates and for a malformed rule.
 func New(config Config) (*http.Client, error) {
 	roots, err := LoadRoots(config.CAFile)
 	if err != nil {
@@ -46,7 +51,8 @@ func New(config Config) (*http.Client, error) {
 			TLSHandshakeTimeout:    5 * time.Second,
 			ResponseHeaderTimeout:  10 * time.Second,
 			IdleConnTimeout:        90 * time.Second,
-			MaxIdleConnsPerHost:    128,
+			MaxConnsPerHost:        maxConns,
+			MaxIdleConnsPerHost:    maxConns,
 			MaxResponseHeaderBytes: 64 << 10,
 		},
 	}, nil

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"example.com/micromachine/pkg/devca"
 	"example.com/micromachine/pkg/httpclient"
@@ -72,6 +74,47 @@ func TestClient(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// Two bursts of requests use the same connections, at most 128 of them.
+func TestConnectionsAreLimitedAndKept(t *testing.T) {
+	t.Parallel()
+	const burst = 300
+	var mu sync.Mutex
+	conns := map[string]bool{}
+	addr, caFile := serveTLS(t, "census.service", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		conns[r.RemoteAddr] = true
+		mu.Unlock()
+		time.Sleep(10 * time.Millisecond) // so that requests overlap
+	}))
+	client, err := httpclient.New(httpclient.Config{CAFile: caFile, ConnectTo: "census.service:443:" + addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	for range 2 {
+		var requests sync.WaitGroup
+		for range burst {
+			requests.Go(func() {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://census.service/", nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				res, err := client.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				res.Body.Close()
+			})
+		}
+		requests.Wait()
+	}
+	if len(conns) > 128 {
+		t.Errorf("%d connections", len(conns))
 	}
 }
 
