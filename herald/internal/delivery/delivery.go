@@ -40,7 +40,7 @@ import (
 // them within seconds.
 const (
 	fetchCooldown     = 5 * time.Millisecond
-	fetchPollInterval = 500 * time.Millisecond
+	fetchPollInterval = time.Second
 	noTimeout         = -1
 	rescueAfter       = 10 * 365 * 24 * time.Hour
 )
