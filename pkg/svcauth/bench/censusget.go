@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"strings"
@@ -17,6 +19,7 @@ import (
 // The names of the sides.
 const (
 	handWritten    = "hand-written chi + pgx, no authentication"
+	handWrittenJWT = "hand-written chi + pgx, golang-jwt for each request"
 	tokenRepeats   = "Census, tokens that repeat"
 	tokenNeverSeen = "Census, tokens never seen before"
 )
@@ -28,34 +31,43 @@ const (
 	handWrittenPool = clientCount
 )
 
-// censusGet compares the built Census with a hand-written service that reads the same table. Both
+// censusGet compares the built Census with two hand-written services that read the same table. All
 // use TLS.
 func censusGet(ctx context.Context, r *rig) ([]row, error) {
 	s, err := r.side(ctx, ours)
 	if err != nil {
 		return nil, err
 	}
-	addr, err := s.PlainCensus(ctx, handWrittenPool)
+	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	open, err := newReaders(ctx, s, addr)
+	signer, err := s.Signer(chains.Shop)
+	if err != nil {
+		return nil, err
+	}
+	open, err := plainReaders(ctx, s, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer open.close()
+	plainGuarded, err := plainReaders(ctx, s, public)
+	if err != nil {
+		return nil, err
+	}
+	defer plainGuarded.close()
 	guarded, err := newReaders(ctx, s, s.CensusAddr)
 	if err != nil {
 		return nil, err
 	}
 	defer guarded.close()
-	signer, err := s.Signer(chains.Shop)
-	if err != nil {
-		return nil, err
-	}
-	var fresh, kept []query
+	var fresh, plainFresh, kept []query
 	renew := func() (err error) {
 		fresh, err = signQueries(getOps, func(i int) (query, error) { return readUser(signer, i%benchUsers+1) })
+		if err != nil {
+			return err
+		}
+		plainFresh, err = signQueries(getOps, func(i int) (query, error) { return plainReadUser(private, i%benchUsers+1) })
 		if err != nil {
 			return err
 		}
@@ -66,6 +78,7 @@ func censusGet(ctx context.Context, r *rig) ([]row, error) {
 		{name: tokenRepeats, run: guarded.run(func(client, _ int) query { return kept[client] })},
 		{name: handWritten, run: open.run(func(_, i int) query { return fresh[i].withoutToken() })},
 		{name: tokenNeverSeen, run: guarded.run(func(_, i int) query { return fresh[i] })},
+		{name: handWrittenJWT, run: plainGuarded.run(func(_, i int) query { return plainFresh[i] })},
 	}}
 	got, err := c.run(ctx)
 	if err != nil {
@@ -74,9 +87,20 @@ func censusGet(ctx context.Context, r *rig) ([]row, error) {
 	return []row{
 		heading(fmt.Sprintf("GET of a user at the built Census over TLS: %d keep-alive clients", clientCount)),
 		got.rateRow(handWritten),
+		got.rateRow(handWrittenJWT).withRatio("hand-written", got.ratio(handWritten, handWrittenJWT), goal{}),
 		got.rateRow(tokenRepeats).withRatio("hand-written", got.ratio(handWritten, tokenRepeats), atLeast(0.95)),
 		got.rateRow(tokenNeverSeen).withRatio("hand-written", got.ratio(handWritten, tokenNeverSeen), atLeast(0.75)),
+		row{what: "    beside golang-jwt"}.withRatio("golang-jwt", got.ratio(handWrittenJWT, tokenNeverSeen), goal{}),
 	}, nil
+}
+
+// plainReaders starts a hand-written Census and connects to it.
+func plainReaders(ctx context.Context, s *chains.Side, caller ed25519.PublicKey) (readers, error) {
+	addr, err := s.PlainCensus(ctx, handWrittenPool, caller)
+	if err != nil {
+		return nil, err
+	}
+	return newReaders(ctx, s, addr)
 }
 
 // A query is a GET at Census with a part of the expected response.
@@ -87,11 +111,23 @@ func (q query) withoutToken() query {
 	return q
 }
 
+// plainReadUser returns a query for a user to a hand-written Census.
+func plainReadUser(key ed25519.PrivateKey, user int) (q query, err error) {
+	q = userQuery(user)
+	q.token, err = chains.PlainToken(key, user)
+	return q, err
+}
+
 // readUser returns a query for a user, made on behalf of that user.
 func readUser(signer *svcauth.Signer, user int) (q query, err error) {
-	q.path, q.want = fmt.Sprintf("user/%d/", user), fmt.Sprintf(`"user%d@example.com"`, user)
+	q = userQuery(user)
 	q.token, err = chains.ReadToken(signer, q.path, user)
 	return q, err
+}
+
+// userQuery returns a query without a token.
+func userQuery(user int) query {
+	return query{path: fmt.Sprintf("user/%d/", user), want: fmt.Sprintf(`"user%d@example.com"`, user)}
 }
 
 // signQueries makes n queries, concurrently.

@@ -77,19 +77,26 @@ func (s *Site) startPlain(ctx context.Context, side *Side, smtpAddr string, tune
 const usersTable = `create table users (
 	id bigint primary key, name text not null, email text not null unique, locale text not null)`
 
-// PlainCensus starts a hand-written Census without authentication that uses the side's table and
-// certificate, and returns its address.
-func (s *Side) PlainCensus(ctx context.Context, poolSize int) (addr string, err error) {
+// PlainCensus starts a hand-written Census that uses the side's table and certificate, and returns
+// its address. It verifies the tokens that [PlainToken] signs with the private key of caller. A nil
+// caller means no authentication.
+func (s *Side) PlainCensus(ctx context.Context, poolSize int, caller ed25519.PublicKey) (addr string, err error) {
 	if err := freeAddrs(&addr); err != nil {
 		return "", err
 	}
 	certificates := filepath.Join(s.dir, "census")
 	_, err = s.startPlainService(ctx, plain.CensusCommand, addr, []string{
 		"PLAIN_DATABASE_URL=" + s.CensusURL, fmt.Sprintf("PLAIN_POOL_SIZE=%d", poolSize),
+		"PLAIN_CALLER_KEY=" + hex.EncodeToString(caller),
 		"PLAIN_CERT_FILE=" + filepath.Join(certificates, "tls.pem"),
 		"PLAIN_KEY_FILE=" + filepath.Join(certificates, "tls-key.pem"),
 	})
 	return addr, err
+}
+
+// PlainToken returns a token for a call to a hand-written Census on behalf of a user.
+func PlainToken(key ed25519.PrivateKey, user int) (string, error) {
+	return plain.Sign(key, plain.Herald, plain.Census, userURI(user), nil)
 }
 
 func (s *Side) startPlainService(ctx context.Context, command, addr string, env []string) (*proc.Process, error) {
