@@ -35,9 +35,8 @@ type Config struct {
 }
 
 // Parse parses a connection string: a URL, or keywords and values. The string may have the
-// parameters of pgxpool, such as pool_max_conns. The default of plan_cache_mode is
-// force_generic_plan. Errors repeat no part of the string, because it contains a password, and in a
-// malformed string the password can be anywhere.
+// parameters of pgxpool, such as pool_max_conns. Errors repeat no part of the string, because it
+// contains a password, and in a malformed string the password can be anywhere.
 func Parse(connString string) (*Config, error) {
 	conn, err := pgx.ParseConfig(connString)
 	if err != nil {
@@ -52,7 +51,6 @@ func Parse(connString string) (*Config, error) {
 		return nil, err
 	}
 	config.pool.ConnConfig = conn
-	setPlanCacheMode(conn.RuntimeParams)
 	setAfterConnect(&conn.Config)
 	return config, nil
 }
@@ -142,23 +140,14 @@ var startupParameters = []string{
 	"application_name", "client_encoding", "datestyle", "timezone", "options", "replication",
 }
 
-const planCacheMode = "plan_cache_mode"
-
-// setPlanCacheMode has the server keep the plans of prepared statements, unless the connection
-// string says otherwise. The server would plan statements with array parameters anew at each
-// execution, as plans for short arrays look cheaper, and planning takes longer than their execution.
-func setPlanCacheMode(params map[string]string) {
-	if _, set := params[planCacheMode]; set || strings.Contains(params["options"], planCacheMode) {
-		return
-	}
-	params[planCacheMode] = "force_generic_plan"
-}
-
 // setAfterConnect moves the other session parameters into a statement that is run after connecting.
 // Poolers reject a connection that starts with a parameter unknown to them.
 func setAfterConnect(config *pgconn.Config) {
 	params := maps.Clone(config.RuntimeParams)
 	maps.DeleteFunc(params, func(name, _ string) bool { return slices.Contains(startupParameters, strings.ToLower(name)) })
+	if len(params) == 0 {
+		return
+	}
 	for name := range params {
 		delete(config.RuntimeParams, name)
 	}

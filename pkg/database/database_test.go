@@ -85,22 +85,6 @@ func TestSessionParameters(t *testing.T) {
 	}
 }
 
-func TestPlanCacheMode(t *testing.T) {
-	t.Parallel()
-	databaseURL := pgtest.New(t, nil)
-	for parameters, want := range map[string]string{
-		"":                      "force_generic_plan",
-		"&plan_cache_mode=auto": "auto",
-		"&options=-c%20plan_cache_mode%3Dforce_custom_plan": "force_custom_plan",
-	} {
-		var got string
-		err := open(t, databaseURL+parameters).QueryRow(t.Context(), `select current_setting('plan_cache_mode')`).Scan(&got)
-		if err != nil || got != want {
-			t.Errorf("%q: got %q, %v; want %q", parameters, got, err, want)
-		}
-	}
-}
-
 func TestCheckSessions(t *testing.T) {
 	t.Parallel()
 	databaseURL := pgtest.New(t, nil)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"example.com/micromachine/census"
+	"example.com/micromachine/census/internal/postgres"
 )
 
 // Reads that share a statement stay separate: each returns the user that it asked for, if its actor
@@ -41,4 +42,30 @@ func TestConcurrentReads(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+func TestReadsAreNotPlannedEachTime(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t)
+	store := postgres.New(pool)
+	user := mustCreate(t, store, census.User{Name: "A", Email: "a@example.com"})
+	for range 20 {
+		if _, err := store.User(t.Context(), census.Operator(), user.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var kept int
+	for _, conn := range pool.AcquireAllIdle(t.Context()) {
+		var n int
+		err := conn.QueryRow(t.Context(), `
+			select coalesce(sum(generic_plans), 0) from pg_prepared_statements where statement like '%unnest%'`).Scan(&n)
+		if err != nil {
+			t.Error(err)
+		}
+		kept += n
+		conn.Release()
+	}
+	if kept == 0 {
+		t.Error("no execution used a kept plan")
+	}
 }
