@@ -71,7 +71,8 @@ func kill(ctx context.Context, h *herald, held *hold) error {
 	return err
 }
 
-// restart starts a killed Herald, which is to reach a point again.
+// restart starts a killed Herald, which is to reach a point again. If the point is EHLO, Herald keeps
+// no SMTP connection from a mail that it sends before.
 func restart(ctx context.Context, h *herald, at Point) error {
 	if at == AfterHello {
 		h.fail(dropAfterReply)
@@ -103,7 +104,7 @@ func killWithReplica(ctx context.Context, w *world, at Point, n int) error {
 
 // takeOverWithin is how long a replica needs to detect that another one is dead, and to finish its
 // jobs.
-const takeOverWithin = 8 * time.Second
+const takeOverWithin = 9 * time.Second
 
 // cutConnections closes connections to PostgreSQL: the connection of the write at the point, or all
 // of them when the point is one of the SMTP conversation.

@@ -113,6 +113,8 @@ func TestConnectionsAreLimitedAndKept(t *testing.T) {
 		}
 		requests.Wait()
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if len(conns) > 128 {
 		t.Errorf("%d connections", len(conns))
 	}

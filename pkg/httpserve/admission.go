@@ -35,7 +35,7 @@ const activeTime = time.Second
 
 // refusalPause is the time for which the connection of a refused request is not read after the
 // answer. It keeps a client that ignores Retry-After from using up the CPU with refusals. A longer
-// pause would delay the next request by more than 100 ms on a busy machine.
+// pause would delay the answer to its next request too much.
 const refusalPause = 75 * time.Millisecond
 
 // refusalsLogged is the shortest time between two log lines about refused requests.

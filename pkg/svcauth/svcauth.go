@@ -6,9 +6,10 @@
 // A caller makes a [Signer] from its key (package keys) and wraps its HTTP client in [NewTransport],
 // which signs each request. [ActFor] names the user of a call. A receiver makes a [Verifier] from
 // its trust file (package trust) and puts [Verifier.Require] before its handlers, which ask
-// [CallerFrom] and [SubjectFrom] who calls, and for whom. The [ReplayStore] that several replicas
-// share is package pgreplay. [Signer.SignCall] and [Verifier.VerifyCall] are for calls that are not
-// HTTP requests. The examples Transport and Service show a caller and a whole service.
+// [CallerFrom] and [SubjectFrom] who calls, and for whom. The receiver also needs a [ReplayStore]:
+// [NewMemoryReplay] for one replica, pgreplay.New for several. [Signer.SignCall] and
+// [Verifier.VerifyCall] are for calls that are not HTTP requests. The examples Transport and Service
+// show a caller and a whole service.
 package svcauth
 
 import (
@@ -29,7 +30,8 @@ const Header = "JWT"
 const (
 	// DefaultLifetime is how long a service token is valid unless its signer says otherwise.
 	DefaultLifetime = time.Minute
-	// MaxLifetime is the longest lifetime of a service token that a verifier accepts.
+	// MaxLifetime is the longest lifetime of a service token that a verifier accepts. An article
+	// token without exp has none; the trust file says whose are accepted.
 	MaxLifetime = 5 * time.Minute
 	// SessionLifetime is how long a user's session token is valid, and the longest that a verifier
 	// accepts.
@@ -63,8 +65,8 @@ type Claims map[string]json.RawMessage
 
 // A Call is a call to be signed or verified that need not be an HTTP request.
 type Call struct {
-	// Method is what the call does, in capitals, such as "POST". Calls with a method other than
-	// GET, HEAD and OPTIONS can be used once.
+	// Method is what the call does, in capitals, such as "POST". With a replay store, the token of a
+	// call can be used once, unless the method is GET, HEAD or OPTIONS and the body is empty.
 	Method string
 	// URL is the URL of what is called. It is under the called service's name.
 	URL string
@@ -104,7 +106,7 @@ func (c *identityContext) Value(key any) any {
 }
 
 // CallerFrom returns the caller of the request whose context ctx is. It returns false for a request
-// that [Verifier.Require] did not let in.
+// that no [Verifier] has verified.
 func CallerFrom(ctx context.Context) (Caller, bool) {
 	if id, ok := ctx.Value(identityKey{}).(*Identity); ok {
 		return id.Caller, true
@@ -113,7 +115,7 @@ func CallerFrom(ctx context.Context) (Caller, bool) {
 }
 
 // SubjectFrom returns the subject of the request whose context ctx is. It returns false for a
-// request that [Verifier.Require] did not let in.
+// request that no [Verifier] has verified.
 func SubjectFrom(ctx context.Context) (Subject, bool) {
 	if id, ok := ctx.Value(identityKey{}).(*Identity); ok {
 		return id.Subject, true

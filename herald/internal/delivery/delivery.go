@@ -36,8 +36,8 @@ import (
 	"example.com/micromachine/pkg/outage"
 )
 
-// The settings of River. River's own rescue of stuck jobs is disabled in effect: [recovery] finds
-// them within seconds.
+// The settings of River. It fetches new jobs when it is notified, and polls for the jobs of later
+// attempts. Its own rescue of stuck jobs is disabled in effect: [recovery] finds them within seconds.
 const (
 	fetchCooldown     = 5 * time.Millisecond
 	fetchPollInterval = time.Second

@@ -33,7 +33,7 @@ type Overload struct {
 }
 
 // While the database does not answer, only a limited number of requests waits for it. The others
-// are refused at once. The keys and the metrics are answered.
+// are refused at once, and counted. The keys are answered.
 func (s Service) testOverload(t *testing.T) {
 	o := s.Overload
 	w := s.NewWorld(t, s.newDatabase(t))
@@ -58,18 +58,19 @@ func (s Service) testOverload(t *testing.T) {
 		})
 	}
 	beyond := int64(o.Sent - o.Limit)
-	for end := time.Now().Add(8 * time.Second); refused.Load() < beyond && time.Now().Before(end); {
+	// On a slow machine, requests whose time is over make room for others.
+	for end := time.Now().Add(30 * time.Second); refused.Load()+answered.Load() < beyond && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	s.testBesideOverload(t, system)
-	early := answered.Load() // on a busy machine, requests whose time is over make room for others
+	early := answered.Load()
 	unlock()
 	requests.Wait()
 	n := refused.Load()
-	if n < beyond-early || early == 0 && n > beyond || n+answered.Load() != int64(o.Sent) {
+	if n < max(beyond-early, beyond/2) || early == 0 && n > beyond || n+answered.Load() != int64(o.Sent) {
 		t.Errorf("%d refused, %d answered, %d of them before the end of the overload", n, answered.Load(), early)
 	}
-	want := fmt.Sprintf(`svcauth_calls_refused_total{check="admission",issuer=%q} %d`, system.World.Trust.Issuer.URL, n)
+	want := fmt.Sprintf(`svcauth_calls_refused_total{check="admission",issuer=%q} %d`+"\n", system.World.Trust.Issuer.URL, n)
 	if !strings.Contains(system.Metrics(t), want) {
 		t.Errorf("no metric %s", want)
 	}
