@@ -270,7 +270,7 @@ func TestAdmissionPauses(t *testing.T) {
 			first = time.Since(start)
 		}
 	}
-	if took := time.Since(start); took < (refusals-1)*75*time.Millisecond || first > took/2 {
+	if took := time.Since(start); took < (refusals-1)*25*time.Millisecond || first > took/2 {
 		t.Errorf("the first of %d refusals took %v, all of them %v", refusals, first, took)
 	}
 	close(end)
