@@ -71,12 +71,9 @@ func kill(ctx context.Context, h *herald, held *hold) error {
 	return err
 }
 
-// restart starts a killed Herald, which is to reach a point again. If the point is EHLO, Herald keeps
-// no SMTP connection from a mail that it sends before.
+// restart starts a killed Herald that must reach a point again.
 func restart(ctx context.Context, h *herald, at Point) error {
-	if at == AfterHello {
-		h.fail(dropAfterReply)
-	}
+	reconnect(h, at)
 	return h.Start(ctx)
 }
 
@@ -109,9 +106,7 @@ const takeOverWithin = 9 * time.Second
 // cutConnections closes connections to PostgreSQL: the connection of the write at the point, or all
 // of them when the point is one of the SMTP conversation.
 func cutConnections(ctx context.Context, w *world, at Point, n int) error {
-	if at == AfterHello {
-		w.a.fail(dropAfterReply)
-	}
+	reconnect(w.a, at)
 	for range n {
 		reached := make(chan struct{})
 		var once atomic.Bool
@@ -133,10 +128,12 @@ func cutConnections(ctx context.Context, w *world, at Point, n int) error {
 	return nil
 }
 
-// dropAfterReply closes each connection to the mail server after one mail, so that each mail begins
-// with EHLO.
-func dropAfterReply(at smtptest.Stage) (smtptest.Fault, bool) {
-	return smtptest.Fault{}, at == smtptest.AtEnd
+// reconnect closes each connection to Herald's mail server after one mail if the point is EHLO, so
+// that each mail begins with EHLO.
+func reconnect(h *herald, at Point) {
+	if at == AfterHello {
+		h.fail(func(stage smtptest.Stage) (smtptest.Fault, bool) { return smtptest.Fault{}, stage == smtptest.AtEnd })
+	}
 }
 
 // hangDatabase makes the connection of the write at the point hang, or all connections when the

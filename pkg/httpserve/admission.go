@@ -34,9 +34,9 @@ const (
 const activeTime = time.Second
 
 // refusalPause is the time for which the connection of a refused request is not read after the
-// answer. It keeps a client that ignores Retry-After from using up the CPU with refusals. The answer
-// to the next request on the connection is late by as much, so with a longer pause refusals would
-// take more than 100 ms on a busy machine.
+// answer. It keeps a client that ignores Retry-After from using up the CPU with refusals. It delays
+// the next answer on the connection. On a busy machine, refusals took more than 100 ms with a pause
+// of 75 ms.
 const refusalPause = 25 * time.Millisecond
 
 // refusalsLogged is the shortest time between two log lines about refused requests.

@@ -84,15 +84,14 @@ type Conns struct {
 	Requests func(total int32) int32
 }
 
-// gcPercent is how far the heap of a service may grow between two runs of the garbage collector, in
-// percent of the data in use. A service has little data in use, so Go's default of 100 would collect
-// many times a second under load.
+// gcPercent is the default of GOGC: how far the heap may grow between two garbage collections, in
+// percent of the data in use. A service has little data in use, so with Go's default of 100 it would
+// collect many times a second under load.
 const gcPercent = 400
 
 // Main runs a service's program as this process and returns its exit code, see [ExitCode]. SIGTERM
 // or an interrupt stops it in order; a second one ends it at once. An error is printed on stderr,
-// each of its lines after the program's name. Unless the variable GOGC is set, the garbage collector
-// runs at 400 percent.
+// each of its lines after the program's name. The default of the environment variable GOGC is 400.
 func Main(d Definition) int {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)

@@ -3,13 +3,13 @@
 // signs a JWT for each call, which says who calls whom, on whose behalf, and with which request.
 // The receiver's trust file says whose tokens it accepts, and what each issuer may do.
 //
-// A caller makes a [Signer] from its key (package keys) and wraps its HTTP client in [NewTransport],
-// which signs each request. [ActFor] names the user of a call. A receiver makes a [Verifier] from
-// its trust file (package trust) and puts [Verifier.Require] before its handlers, which ask
-// [CallerFrom] and [SubjectFrom] who calls, and for whom. The receiver also needs a [ReplayStore]:
-// [NewMemoryReplay] for one replica, pgreplay.New for several. [Signer.SignCall] and
-// [Verifier.VerifyCall] are for calls that are not HTTP requests. The examples Transport and Service
-// show a caller and a whole service.
+// A caller makes a [Signer] from its key (package keys) and wraps its HTTP client's transport in
+// [NewTransport], which signs each request. [ActFor] names the user of a call. A receiver makes a
+// [Verifier] from its trust file (package trust) and a [ReplayStore]: [NewMemoryReplay] for one
+// replica, pgreplay.New for several. It puts [Verifier.Require] before its handlers, which ask
+// [CallerFrom] and [SubjectFrom] who calls, and for whom. [Signer.SignCall] and
+// [Verifier.VerifyCall] are for calls that are not HTTP requests. The examples Transport and
+// Service show a caller and a whole service.
 package svcauth
 
 import (
@@ -30,8 +30,8 @@ const Header = "JWT"
 const (
 	// DefaultLifetime is how long a service token is valid unless its signer says otherwise.
 	DefaultLifetime = time.Minute
-	// MaxLifetime is the longest lifetime of a service token that a verifier accepts. An article
-	// token without exp has none; the trust file says whose are accepted.
+	// MaxLifetime is the longest lifetime of a service token that a verifier accepts. The
+	// trust file can also allow article tokens without exp, which have no lifetime.
 	MaxLifetime = 5 * time.Minute
 	// SessionLifetime is how long a user's session token is valid, and the longest that a verifier
 	// accepts.

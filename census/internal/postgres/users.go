@@ -33,7 +33,7 @@ func (s *Store) User(ctx context.Context, actor census.Actor, id int64) (census.
 // usersSQL selects, for each read, the user if its actor may see them. The limit stops the planner
 // from replacing the look-ups by ID with a scan of the table. The select in unnest hides the length
 // of the array from the planner. Otherwise a plan for a short array looks cheaper than one for any
-// array, and PostgreSQL plans the statement at each execution, which takes longer than the execution.
+// array, and PostgreSQL plans the statement at each execution. Planning takes longer than execution.
 var usersSQL = strings.NewReplacer("@actor", "r.actor", "@admin", "r.admin", "@operator", "r.operator").Replace(`
 	select r.place, u.id, u.name, u.email, u.locale, u.admin
 	from unnest((select $1::bigint[]), $2::bigint[], $3::bool[], $4::bool[]) with ordinality

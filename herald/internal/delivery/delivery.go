@@ -37,7 +37,8 @@ import (
 )
 
 // The settings of River. It fetches new jobs when it is notified, and polls for the jobs of later
-// attempts. Its own rescue of stuck jobs is disabled in effect: [recovery] finds them within seconds.
+// attempts. Its own rescue of stuck jobs is disabled in effect: [recovery] finds them within
+// seconds.
 const (
 	fetchCooldown     = 5 * time.Millisecond
 	fetchPollInterval = time.Second

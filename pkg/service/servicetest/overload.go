@@ -33,7 +33,7 @@ type Overload struct {
 }
 
 // While the database does not answer, only a limited number of requests waits for it. The others
-// are refused at once, and counted. The keys are answered.
+// are refused at once. The keys and the metrics are answered.
 func (s Service) testOverload(t *testing.T) {
 	o := s.Overload
 	w := s.NewWorld(t, s.newDatabase(t))
@@ -70,10 +70,7 @@ func (s Service) testOverload(t *testing.T) {
 	if n < max(beyond-early, beyond/2) || early == 0 && n > beyond || n+answered.Load() != int64(o.Sent) {
 		t.Errorf("%d refused, %d answered, %d of them before the end of the overload", n, answered.Load(), early)
 	}
-	want := fmt.Sprintf(`svcauth_calls_refused_total{check="admission",issuer=%q} %d`+"\n", system.World.Trust.Issuer.URL, n)
-	if !strings.Contains(system.Metrics(t), want) {
-		t.Errorf("no metric %s", want)
-	}
+	wantRefusals(t, system, fmt.Sprintf("%d\n", n))
 	system.WantEnd(t)
 }
 
@@ -91,6 +88,16 @@ func (s Service) testBesideOverload(t *testing.T, system *System) {
 	}
 	if res, body := system.Do(t, jwks); res.StatusCode != http.StatusOK {
 		t.Errorf("GET /%s: %d %s", keys.JWKSPath, res.StatusCode, body)
+	}
+	wantRefusals(t, system, "")
+}
+
+// wantRefusals checks the metric of the refused requests. count is the beginning of its value.
+func wantRefusals(t *testing.T, system *System, count string) {
+	t.Helper()
+	want := fmt.Sprintf(`svcauth_calls_refused_total{check="admission",issuer=%q} %s`, system.World.Trust.Issuer.URL, count)
+	if !strings.Contains(system.Metrics(t), want) {
+		t.Errorf("no metric %s", want)
 	}
 }
 
