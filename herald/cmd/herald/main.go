@@ -42,6 +42,10 @@ func (p *program) definition() service.Definition {
 	}
 }
 
+// minWorkers is the number of workers, unless there are many connections to the mail server. Mails to
+// one domain occupy fewer workers than 1.25 times the number of connections.
+const minWorkers = 100
+
 // Requests and jobs have a pool each, so that neither waits for the connections of the other.
 func requestConns(total int32) int32 { return total - otherConns - jobConns(total) }
 func jobConns(total int32) int32     { return (total - otherConns) / 2 }
@@ -62,7 +66,7 @@ func (p *program) serve(ctx context.Context, rt *service.Runtime) (service.Parts
 	store := postgres.New(rt.Pool, process)
 	deliveries, err := delivery.New(delivery.Config{
 		Pool: jobs, Store: postgres.New(jobs, process), Requests: store, Process: process, Backlog: backlog,
-		Census: users, Mail: p.mail, Logger: rt.Logger,
+		Census: users, Mail: p.mail, Logger: rt.Logger, Workers: max(minWorkers, 2*p.settings.SMTPConns),
 	})
 	if err != nil {
 		return service.Parts{}, err
@@ -98,6 +102,6 @@ func (p *program) newSender(common service.Settings) (*mail.Sender, error) {
 	s := p.settings
 	return mail.NewSender(mail.Config{
 		Addr: s.SMTPAddr, TLS: s.SMTPTLS, Roots: roots, Username: s.SMTPUsername, Password: string(s.SMTPPassword),
-		Auth: s.SMTPAuth, From: s.MailFrom, Domain: domain,
+		Auth: s.SMTPAuth, From: s.MailFrom, Domain: domain, MaxConns: s.SMTPConns,
 	})
 }

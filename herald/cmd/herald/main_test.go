@@ -67,9 +67,9 @@ func faults() []servicetest.Faults {
 		serve("", required...),
 		serve("HERALD_LOG_LEVEL=loud HERALD_URL=herald HERALD_CENSUS_URL=http://census.service/",
 			slices.Concat([]string{"HERALD_CENSUS_URL: must be"}, required, []string{"HERALD_URL: must be", "HERALD_LOG_LEVEL: "})...),
-		serve("HERALD_SMTP_ADDR=mail HERALD_MAIL_FROM=Herald HERALD_SMTP_TLS=maybe HERALD_SMTP_USERNAME=herald",
+		serve("HERALD_SMTP_ADDR=mail HERALD_MAIL_FROM=Herald HERALD_SMTP_TLS=maybe HERALD_SMTP_USERNAME=herald HERALD_SMTP_CONNECTIONS=0",
 			append(slices.Clip(required[2:]), "HERALD_SMTP_USERNAME, HERALD_SMTP_PASSWORD: ", "HERALD_SMTP_ADDR: must be",
-				"HERALD_SMTP_TLS: must be", "HERALD_MAIL_FROM: must be")...),
+				"HERALD_SMTP_TLS: must be", "HERALD_SMTP_CONNECTIONS: must be", "HERALD_MAIL_FROM: must be")...),
 		serve("HERALD_SMTP_ADDR=mail:25 HERALD_MAIL_FROM=herald@example.com HERALD_SMTP_PASSWORD=x HERALD_SMTP_PASSWORD_FILE=y",
 			append(slices.Clip(required[2:]), "HERALD_SMTP_PASSWORD: set, and")...),
 	}

@@ -46,7 +46,7 @@ type Config struct {
 	// Domain is Herald's own host name, used in EHLO and in each Message-ID, see [ParseDomain].
 	// Required.
 	Domain string
-	// MaxConns is the maximum number of open connections. The default is 20.
+	// MaxConns is the maximum number of open connections. The default is 40.
 	MaxConns int
 	// DialTimeout limits the opening of a connection: TCP, TLS and login. The default is 10 s.
 	DialTimeout time.Duration
@@ -110,7 +110,7 @@ func NewSender(config Config) (*Sender, error) {
 func withDefaults(c Config) Config {
 	c.TLS, c.Auth = cmp.Or(c.TLS, STARTTLS), cmp.Or(c.Auth, Auto)
 	if c.MaxConns == 0 {
-		c.MaxConns = 20
+		c.MaxConns = 40
 	}
 	for _, d := range []struct {
 		field *time.Duration
