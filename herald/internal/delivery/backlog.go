@@ -7,9 +7,13 @@ import (
 
 const (
 	// maxWait is how long a due job may wait for a worker. Deliveries lag when every job that
-	// started during lagInterval has waited longer. This is the rule of CoDel (RFC 8289).
+	// started during lagInterval has waited longer. This is the rule of CoDel (RFC 8289). They also
+	// lag when every notification that was accepted during lagInterval had to be queued, which is
+	// known earlier.
 	maxWait     = 500 * time.Millisecond
 	lagInterval = 100 * time.Millisecond
+	// lagHold is how long deliveries continue to count as lagging, as the measurements fluctuate.
+	lagHold = 500 * time.Millisecond
 	// measurementTTL is how long the measurements remain valid when no job starts.
 	measurementTTL = time.Second
 	// slowServer is the threshold above which the mail server counts as the bottleneck. It applies
@@ -27,8 +31,13 @@ type Backlog struct {
 	// late.
 	lateSince time.Time
 	lastStart time.Time
-	done      uint64 // finished jobs
-	paused    bool   // the circuit breaker is open
+	// queuedSince is when the current run of queued notifications started. It is zero when the last
+	// one was not queued.
+	queuedSince  time.Time
+	lastAccepted time.Time
+	laggedAt     time.Time // when deliveries lagged last
+	done         uint64    // finished jobs
+	paused       bool      // the circuit breaker is open
 	// Moving averages in seconds: the wait for a connection to the mail server, and the send itself.
 	connecting, sending float64
 }
@@ -44,8 +53,32 @@ func (b *Backlog) Lagging() bool {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	late := !b.lateSince.IsZero() && now.Sub(b.lateSince) >= lagInterval && now.Sub(b.lastStart) < measurementTTL
-	return late && !b.paused && min(b.connecting, b.sending) < slowServer.Seconds()
+	lags := func(since, last time.Time) bool {
+		return !since.IsZero() && now.Sub(since) >= lagInterval && now.Sub(last) < measurementTTL
+	}
+	if (lags(b.lateSince, b.lastStart) || lags(b.queuedSince, b.lastAccepted)) &&
+		!b.paused && min(b.connecting, b.sending) < slowServer.Seconds() {
+		b.laggedAt = now
+	}
+	return now.Sub(b.laggedAt) < lagHold
+}
+
+// Accepted records that a notification was accepted, and whether it was queued because this process
+// had no free capacity for it.
+func (b *Backlog) Accepted(queued bool) {
+	if b == nil {
+		return
+	}
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case !queued:
+		b.queuedSince = time.Time{}
+	case b.queuedSince.IsZero() || now.Sub(b.lastAccepted) >= measurementTTL:
+		b.queuedSince = now
+	}
+	b.lastAccepted = now
 }
 
 // JobStarted records that a job starts. waited is the time from when the job was due.
@@ -72,10 +105,10 @@ func (b *Backlog) SetPaused(paused bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.paused, b.lateSince = paused, time.Time{}
+	b.paused, b.lateSince, b.queuedSince = paused, time.Time{}, time.Time{}
 }
 
-// JobFinished records that a job has finished.
+// JobFinished records that a job has ended with an attempt, and not back in the queue.
 func (b *Backlog) JobFinished() {
 	if b == nil {
 		return

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,18 +16,26 @@ func TestBacklogLags(t *testing.T) {
 	const soon, late = 10 * time.Millisecond, 700 * time.Millisecond
 	for name, c := range map[string]struct {
 		waits               []time.Duration // of one job each 10 ms
+		queued              []bool          // then, of one accepted notification each 10 ms
 		connecting, sending time.Duration
 		quiet               time.Duration // afterwards
 		lags                bool
 	}{
-		"nothing measured":               {},
-		"prompt":                         {waits: repeat(soon, 50)},
-		"late":                           {waits: repeat(late, 50), lags: true},
-		"late for a moment":              {waits: repeat(late, 5)},
-		"late, then one that is prompt":  {waits: append(repeat(late, 50), soon)},
-		"late again for a moment":        {waits: append(append(repeat(late, 50), soon), repeat(late, 5)...)},
-		"late, and nothing since":        {waits: repeat(late, 50), quiet: 2 * time.Second},
-		"the mail server is slow":        {waits: repeat(late, 50), connecting: time.Second, sending: 250 * time.Millisecond},
+		"nothing measured":              {},
+		"prompt":                        {waits: repeat(soon, 50)},
+		"late":                          {waits: repeat(late, 50), lags: true},
+		"late for a moment":             {waits: repeat(late, 5)},
+		"late, then one that is prompt": {waits: append(repeat(late, 50), soon)},
+		"late again for a moment":       {waits: append(append(repeat(late, 50), soon), repeat(late, 5)...)},
+		"late, and nothing since":       {waits: repeat(late, 50), quiet: 2 * time.Second},
+		"queued":                        {queued: repeat(true, 20), lags: true},
+		"queued for a moment":           {queued: repeat(true, 5)},
+		"queued, then one that is not":  {queued: append(repeat(true, 20), false)},
+		"queued, and nothing since":     {queued: repeat(true, 20), quiet: 2 * time.Second},
+		"the mail server is slow":       {waits: repeat(late, 50), connecting: time.Second, sending: 250 * time.Millisecond},
+		"queued, the mail server is slow": {
+			waits: repeat(soon, 50), queued: repeat(true, 20), connecting: time.Second, sending: 250 * time.Millisecond,
+		},
 		"slow, but connections are free": {waits: repeat(late, 50), sending: 250 * time.Millisecond, lags: true},
 		"all connections are in use": {
 			waits: repeat(late, 50), connecting: time.Second, sending: 10 * time.Millisecond,
@@ -43,6 +52,10 @@ func TestBacklogLags(t *testing.T) {
 					b.JobFinished()
 					time.Sleep(10 * time.Millisecond)
 				}
+				for _, queued := range c.queued {
+					b.Accepted(queued)
+					time.Sleep(10 * time.Millisecond)
+				}
 				time.Sleep(c.quiet)
 				if b.Lagging() != c.lags {
 					t.Errorf("lagging is %t", b.Lagging())
@@ -55,10 +68,26 @@ func TestBacklogLags(t *testing.T) {
 	}
 }
 
-func repeat(d time.Duration, n int) []time.Duration {
-	all := make([]time.Duration, n)
-	for i := range all {
-		all[i] = d
-	}
-	return all
+// TestBacklogLagsForAWhile checks that deliveries still lag for a while after they have caught up.
+func TestBacklogLagsForAWhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := delivery.NewBacklog()
+		b.Accepted(true)
+		time.Sleep(200 * time.Millisecond)
+		if !b.Lagging() {
+			t.Error("not lagging")
+		}
+		b.Accepted(false)
+		time.Sleep(400 * time.Millisecond)
+		if !b.Lagging() {
+			t.Error("not lagging any more after 400 ms")
+		}
+		time.Sleep(200 * time.Millisecond)
+		if b.Lagging() {
+			t.Error("lagging after 600 ms")
+		}
+	})
 }
+
+func repeat[T any](v T, n int) []T { return slices.Repeat([]T{v}, n) }

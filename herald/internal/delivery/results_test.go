@@ -214,7 +214,7 @@ func TestSlowDomain(t *testing.T) {
 	}})
 	w.answers(http.StatusOK, slowUser)
 	config := quick
-	config.Workers = 60
+	config.Workers, config.Backlog = 60, delivery.NewBacklog()
 	w.work(t, config)
 	var slow []uuid.UUID
 	for range 100 {
@@ -237,6 +237,9 @@ func TestSlowDomain(t *testing.T) {
 		if n := w.await(t, id, final); n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
 			t.Errorf("of the slow domain: %+v", n)
 		}
+	}
+	if done := config.Backlog.Done(); done > 110 {
+		t.Errorf("%d of 110 jobs are done: those that were handed back count, too", done)
 	}
 }
 

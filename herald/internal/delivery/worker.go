@@ -69,23 +69,30 @@ func (w *worker) execute(ctx context.Context, e postgres.Execution, l lookup) {
 		return // given up, as the database replied late
 	}
 	defer w.executions.end(e.Job, e.StartedAt)
-	defer w.Backlog.JobFinished()
 	id := l.notification.ID
 	n, result, err := w.attempt(ctx, l)
+	if errors.Is(err, errPostponed) {
+		w.handBack(ctx, e, id, err)
+		return
+	}
+	defer w.Backlog.JobFinished()
 	switch {
 	case errors.Is(err, herald.ErrNotFound):
 		w.record(ctx, id, func(ctx context.Context) error { return w.Store.Discard(ctx, e, true) })
-	case errors.Is(err, errPostponed):
-		pause := time.Duration(0)
-		if busy, ok := errors.AsType[*mail.BusyError](err); ok {
-			pause = busy.RetryAfter
-		}
-		w.record(ctx, id, func(ctx context.Context) error { return w.Store.HandBack(ctx, e, pause) })
 	case n.Status.Final():
 		w.record(ctx, id, func(ctx context.Context) error { return w.Store.Discard(ctx, e, false) })
 	default:
 		w.conclude(ctx, e, n, result)
 	}
+}
+
+// handBack returns a job without an attempt to the queue. cause wraps errPostponed.
+func (w *worker) handBack(ctx context.Context, e postgres.Execution, id uuid.UUID, cause error) {
+	pause := time.Duration(0)
+	if busy, ok := errors.AsType[*mail.BusyError](cause); ok {
+		pause = busy.RetryAfter
+	}
+	w.record(ctx, id, func(ctx context.Context) error { return w.Store.HandBack(ctx, e, pause) })
 }
 
 // attempt makes one attempt. The error is herald.ErrNotFound, errPostponed or nil. A notification

@@ -12,8 +12,9 @@ import (
 
 // The timing of the limiter.
 const (
-	// longWait is how long a mail waits until it can be rejected.
-	longWait = 500 * time.Millisecond
+	// longWait is how long a mail waits until it can be rejected. On an overloaded CPU, mails to
+	// fast domains wait for a second, too.
+	longWait = 2 * time.Second
 	// The bounds of BusyError.RetryAfter, without jitter.
 	minBusyPause = time.Second
 	maxBusyPause = time.Minute
@@ -52,7 +53,7 @@ type waiter struct {
 
 func newLimiter(connections int) *limiter {
 	return &limiter{
-		free: connections, perDomain: max(1, connections*3/4), inUse: map[string]int{}, maxQueue: connections,
+		free: connections, perDomain: max(1, connections*3/4), inUse: map[string]int{}, maxQueue: max(1, connections/2),
 	}
 }
 
