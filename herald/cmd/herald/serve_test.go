@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -106,5 +107,27 @@ func TestNotReadyWithoutDeliveries(t *testing.T) {
 	execSQL(t, databaseURL, `grant execute on function pg_advisory_lock_shared(integer, integer) to public`)
 	s.AwaitReady(t)
 	w.awaitMails(t, 1)
+	s.WantEnd(t)
+}
+
+// While the mail server hangs, Herald accepts more notifications than it works on at once.
+func TestMailServerHangs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pgtest.New(t, migrations.Up))
+	var config net.ListenConfig
+	silent, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	w.service.Set("SMTP_ADDR", silent.Addr().String())
+	s := w.service.Start(t)
+	for range 400 {
+		create(t, s)
+	}
+	if n := count(t, w.service.DatabaseURL, "notifications where status <> 'sent'"); n != 400 {
+		t.Errorf("%d notifications wait", n)
+	}
+	_ = silent.Close()
 	s.WantEnd(t)
 }

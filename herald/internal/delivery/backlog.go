@@ -16,8 +16,9 @@ const (
 	lagHold = 500 * time.Millisecond
 	// measurementTTL is how long the measurements remain valid when no job starts.
 	measurementTTL = time.Second
-	// slowServer is the threshold above which the mail server counts as the bottleneck. It applies
-	// to the average wait for a connection and to the average duration of a send; both must exceed it.
+	// slowServer is the threshold above which the mail server counts as the bottleneck. Either the
+	// average wait for a connection and the average duration of a send both exceed it, or mails are
+	// being sent and none has ended for that time.
 	slowServer = 200 * time.Millisecond
 	// smoothing is the weight of a new value in a moving average.
 	smoothing = 0.1
@@ -40,6 +41,8 @@ type Backlog struct {
 	paused       bool      // the circuit breaker is open
 	// Moving averages in seconds: the wait for a connection to the mail server, and the send itself.
 	connecting, sending float64
+	mails               int       // being sent, or waiting for a connection
+	lastMail            time.Time // when the last of them ended, or the first one started
 }
 
 // NewBacklog returns an empty Backlog. It is shared by a [Config] and the admission control of new
@@ -53,14 +56,18 @@ func (b *Backlog) Lagging() bool {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	lags := func(since, last time.Time) bool {
+	lasts := func(since, last time.Time) bool {
 		return !since.IsZero() && now.Sub(since) >= lagInterval && now.Sub(last) < measurementTTL
 	}
-	if (lags(b.lateSince, b.lastStart) || lags(b.queuedSince, b.lastAccepted)) &&
-		!b.paused && min(b.connecting, b.sending) < slowServer.Seconds() {
+	if lasts(b.lateSince, b.lastStart) || lasts(b.queuedSince, b.lastAccepted) {
 		b.laggedAt = now
 	}
-	return now.Sub(b.laggedAt) < lagHold
+	return now.Sub(b.laggedAt) < lagHold && !b.paused && !b.serverSlow(now)
+}
+
+// serverSlow reports whether the mail server is the bottleneck. The caller must hold mu.
+func (b *Backlog) serverSlow(now time.Time) bool {
+	return min(b.connecting, b.sending) >= slowServer.Seconds() || b.mails > 0 && now.Sub(b.lastMail) >= slowServer
 }
 
 // Accepted records that a notification was accepted, and whether it was queued because this process
@@ -105,7 +112,8 @@ func (b *Backlog) SetPaused(paused bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.paused, b.lateSince, b.queuedSince = paused, time.Time{}, time.Time{}
+	b.paused = paused
+	b.lateSince, b.queuedSince, b.laggedAt = time.Time{}, time.Time{}, time.Time{}
 }
 
 // JobFinished records that a job has ended with an attempt, and not back in the queue.
@@ -123,6 +131,30 @@ func (b *Backlog) Done() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.done
+}
+
+// MailStarted records that a mail is about to be sent. A call of MailEnded follows.
+func (b *Backlog) MailStarted() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mails == 0 {
+		b.lastMail = time.Now()
+	}
+	b.mails++
+}
+
+// MailEnded records that a mail was sent or could not be sent.
+func (b *Backlog) MailEnded() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mails--
+	b.lastMail = time.Now()
 }
 
 // MailSent records how long a mail has waited for a connection and how long the send took.

@@ -68,6 +68,27 @@ func TestBacklogLags(t *testing.T) {
 	}
 }
 
+// TestBacklogWithoutProgress checks that deliveries do not lag while mails are being sent and none
+// ends.
+func TestBacklogWithoutProgress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := delivery.NewBacklog()
+		for range 2 {
+			b.MailStarted()
+		}
+		b.Accepted(true)
+		time.Sleep(300 * time.Millisecond)
+		if b.Lagging() {
+			t.Error("lagging")
+		}
+		b.MailEnded()
+		if !b.Lagging() {
+			t.Error("not lagging when a mail has ended")
+		}
+	})
+}
+
 // TestBacklogLagsForAWhile checks that deliveries still lag for a while after they have caught up.
 func TestBacklogLagsForAWhile(t *testing.T) {
 	t.Parallel()
