@@ -13,8 +13,9 @@ import (
 // idleWindow is long enough to measure 0.1 % of a core with /proc.
 const idleWindow = 15 * time.Second
 
-// idleHerald measures what a new Herald uses without requests, before and after load. The
-// transactions after the load are counted when the statistics of the load are complete.
+// idleHerald measures what a new Herald uses without requests, before and after load, and what the
+// tuned chain's uses, which is little more than River. The transactions after the load are counted
+// when the statistics of the load are complete.
 func idleHerald(ctx context.Context, r *rig) (rows []row, err error) {
 	if err := r.open(ctx); err != nil {
 		return nil, err
@@ -54,17 +55,32 @@ func idleHerald(ctx context.Context, r *rig) (rows []row, err error) {
 	if err != nil {
 		return nil, err
 	}
+	plain, err := r.start(ctx, tuned, r.mails.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, plain.Close()) }()
+	s = plain
+	river, err := watch(flushTime)
+	if err != nil {
+		return nil, err
+	}
 	return []row{
 		heading("Herald without any request"),
 		cpuShare("never loaded", idle), commitRate("never loaded", idle),
 		cpuShare("just after load", after), commitRate(fmt.Sprintf("%v after load", idleWindow), later),
+		{what: "  CPU, tuned chain's, never loaded", figure: percentage(river)},
 	}, nil
 }
 
 func cpuShare(when string, used chains.Reading) row {
-	percent := 100 * used.Herald.Seconds() / idleWindow.Seconds()
-	return row{what: "  CPU, " + when, figure: fmt.Sprintf("%.2f %%", percent)}.withGoal(percent, atMost(0.5))
+	return row{what: "  CPU, " + when, figure: percentage(used)}.withGoal(percent(used), atMost(0.5))
 }
+
+func percentage(used chains.Reading) string { return fmt.Sprintf("%.2f %%", percent(used)) }
+
+// percent returns Herald's share of a core.
+func percent(used chains.Reading) float64 { return 100 * used.Herald.Seconds() / idleWindow.Seconds() }
 
 func commitRate(when string, used chains.Reading) row {
 	rate := float64(used.HeraldCommits) / idleWindow.Seconds()
