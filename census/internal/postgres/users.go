@@ -67,11 +67,12 @@ func (s *Store) readUsers(ctx context.Context, reads []userRead) ([]*census.User
 func (s *Store) Users(ctx context.Context, actor census.Actor, query census.Query) (census.Page, error) {
 	args := actorArgs(actor)
 	args["after"], args["email"], args["rows"] = query.After, strings.ToLower(query.Email), query.Limit+1
-	sql := `select ` + userColumns + ` from users u where u.id > @after and ` + isAdmin
+	// The selects hide the values from the planner, as in usersSQL.
+	sql := `select ` + userColumns + ` from users u where u.id > (select @after::bigint) and ` + isAdmin
 	if query.Email != "" {
 		sql += ` and lower(u.email) = @email`
 	}
-	rows, err := s.pool.Query(ctx, sql+` order by u.id limit @rows`, args)
+	rows, err := s.pool.Query(ctx, sql+` order by u.id limit (select @rows::bigint)`, args)
 	if err != nil {
 		return census.Page{}, fmt.Errorf("listing users: %w", err)
 	}
