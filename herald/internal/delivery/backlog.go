@@ -14,7 +14,7 @@ const (
 	lagInterval = 100 * time.Millisecond
 	// lagHold is how long deliveries continue to count as lagging, as the measurements fluctuate.
 	lagHold = 500 * time.Millisecond
-	// measurementTTL is how long the measurements remain valid when no job starts.
+	// measurementTTL is how long the measurements remain valid without new ones.
 	measurementTTL = time.Second
 	// slowServer is the threshold above which the mail server counts as the bottleneck. Either the
 	// average wait for a connection and the average duration of a send both exceed it, or mails are
@@ -27,22 +27,35 @@ const (
 // A Backlog measures whether deliveries keep up with the accepted notifications. It is safe for
 // concurrent use. The methods that record measurements do nothing on a nil Backlog.
 type Backlog struct {
-	mu sync.Mutex
-	// lateSince is when the current run of late jobs started. It is zero when the last job was not
-	// late.
-	lateSince time.Time
-	lastStart time.Time
-	// queuedSince is when the current run of queued notifications started. It is zero when the last
-	// one was not queued.
-	queuedSince  time.Time
-	lastAccepted time.Time
-	laggedAt     time.Time // when deliveries lagged last
-	done         uint64    // finished jobs
-	paused       bool      // the circuit breaker is open
+	mu       sync.Mutex
+	late     streak    // of jobs
+	queued   streak    // of notifications
+	laggedAt time.Time // when deliveries lagged last
+	done     uint64    // finished jobs
+	paused   bool      // the circuit breaker is open
 	// Moving averages in seconds: the wait for a connection to the mail server, and the send itself.
 	connecting, sending float64
 	mails               int       // being sent, or waiting for a connection
 	lastMail            time.Time // when the last of them ended, or the first one started
+}
+
+// A streak is an unbroken series of bad events: late jobs, or queued notifications.
+type streak struct{ since, last time.Time }
+
+// add records an event. A good one ends the streak.
+func (s *streak) add(now time.Time, bad bool) {
+	switch {
+	case !bad:
+		s.since = time.Time{}
+	case s.since.IsZero() || now.Sub(s.last) >= measurementTTL:
+		s.since = now
+	}
+	s.last = now
+}
+
+// lasts reports whether the streak has lasted for lagInterval and still counts.
+func (s *streak) lasts(now time.Time) bool {
+	return !s.since.IsZero() && now.Sub(s.since) >= lagInterval && now.Sub(s.last) < measurementTTL
 }
 
 // NewBacklog returns an empty Backlog. It is shared by a [Config] and the admission control of new
@@ -56,10 +69,7 @@ func (b *Backlog) Lagging() bool {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	lasts := func(since, last time.Time) bool {
-		return !since.IsZero() && now.Sub(since) >= lagInterval && now.Sub(last) < measurementTTL
-	}
-	if lasts(b.lateSince, b.lastStart) || lasts(b.queuedSince, b.lastAccepted) {
+	if b.late.lasts(now) || b.queued.lasts(now) {
 		b.laggedAt = now
 	}
 	return now.Sub(b.laggedAt) < lagHold && !b.paused && !b.serverSlow(now)
@@ -76,16 +86,9 @@ func (b *Backlog) Accepted(queued bool) {
 	if b == nil {
 		return
 	}
-	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case !queued:
-		b.queuedSince = time.Time{}
-	case b.queuedSince.IsZero() || now.Sub(b.lastAccepted) >= measurementTTL:
-		b.queuedSince = now
-	}
-	b.lastAccepted = now
+	b.queued.add(time.Now(), queued)
 }
 
 // JobStarted records that a job starts. waited is the time from when the job was due.
@@ -93,16 +96,9 @@ func (b *Backlog) JobStarted(waited time.Duration) {
 	if b == nil {
 		return
 	}
-	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case waited < maxWait:
-		b.lateSince = time.Time{}
-	case b.lateSince.IsZero() || now.Sub(b.lastStart) >= measurementTTL:
-		b.lateSince = now
-	}
-	b.lastStart = now
+	b.late.add(time.Now(), waited >= maxWait)
 }
 
 // SetPaused records whether the circuit breaker is open.
@@ -113,7 +109,7 @@ func (b *Backlog) SetPaused(paused bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.paused = paused
-	b.lateSince, b.queuedSince, b.laggedAt = time.Time{}, time.Time{}, time.Time{}
+	b.late, b.queued, b.laggedAt = streak{}, streak{}, time.Time{}
 }
 
 // JobFinished records that a job has ended with an attempt, and not back in the queue.
