@@ -27,7 +27,7 @@ require (
 	github.com/testcontainers/testcontainers-go v0.45.0
 	github.com/testcontainers/testcontainers-go/modules/postgres v0.45.0
 	github.com/ulikunitz/xz v0.5.17
-	github.com/wneessen/go-mail v0.8.1 // v0.8.2 requires Go 1.26.10
+	github.com/wneessen/go-mail v0.8.1 // v0.8.2 would raise the go line to 1.26.10
 	go.uber.org/goleak v1.3.0
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/net v0.62.0

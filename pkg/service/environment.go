@@ -50,12 +50,13 @@ func (e *environment) locate(settings any, err error) (variable string, _ error)
 	}
 	if parse, ok := errors.AsType[env.ParseError](err); ok {
 		for _, f := range fields(settings) {
-			switch {
-			case f.field == parse.Name && errors.Is(parse.Err, errURL):
-				return f.variable, errURL
-			case f.field == parse.Name:
-				return f.variable, fmt.Errorf("cannot be read as %s", parse.Type)
+			if f.field != parse.Name {
+				continue
 			}
+			if fault, ok := errors.AsType[valueError](parse.Err); ok {
+				return f.variable, fault
+			}
+			return f.variable, fmt.Errorf("cannot be read as %s", parse.Type)
 		}
 	}
 	return "", err

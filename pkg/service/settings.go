@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"example.com/micromachine/pkg/database"
@@ -56,6 +57,31 @@ func (u *URL) UnmarshalText(text []byte) error {
 	*u = URL(text)
 	return err
 }
+
+// Count is the type of a setting that is a number from 1 to 1000.
+type Count int
+
+// UnmarshalText accepts the numbers in decimal digits.
+func (c *Count) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 1 || n > 1000 {
+		return errCount
+	}
+	*c = Count(n)
+	return nil
+}
+
+// A valueError says what is wrong with the text of a setting, without the text.
+type valueError string
+
+// Error implements error.
+func (e valueError) Error() string { return string(e) }
+
+// The errors of texts that are no URL of a service, and no Count.
+const (
+	errURL   valueError = "must be an https URL of a host and a slash, such as https://herald.service/"
+	errCount valueError = "must be a whole number from 1 to 1000"
+)
 
 // defaults returns the settings whose defaults depend on the service.
 func (d *Definition) defaults() Settings {
@@ -135,9 +161,6 @@ func checkFileName(value string) error {
 	}
 	return nil
 }
-
-// errURL is the error of a text that is not the URL of a service.
-var errURL = errors.New("must be an https URL of a host and a slash, such as https://herald.service/")
 
 // Host returns the host of a service's URL, without the port. The URL must be https and consist of
 // a host in lower case, perhaps a port, and a slash.

@@ -43,7 +43,7 @@ func (p *program) definition() service.Definition {
 }
 
 // minWorkers is the number of workers, unless there are many connections to the mail server. Mails to
-// one domain occupy fewer workers than 1.25 times the number of connections.
+// one slow domain occupy 1.25 times as many workers as there are connections.
 const minWorkers = 100
 
 // Requests and jobs have a pool each, so that neither waits for the connections of the other.
@@ -62,11 +62,11 @@ func (p *program) serve(ctx context.Context, rt *service.Runtime) (service.Parts
 	if err != nil {
 		return service.Parts{}, err
 	}
-	process, backlog := postgres.NewProcess(), delivery.NewBacklog()
+	process, backlog := postgres.NewProcess(), delivery.NewBacklog(p.mail.BusyFor)
 	store := postgres.New(rt.Pool, process)
 	deliveries, err := delivery.New(delivery.Config{
 		Pool: jobs, Store: postgres.New(jobs, process), Requests: store, Process: process, Backlog: backlog,
-		Census: users, Mail: p.mail, Logger: rt.Logger, Workers: max(minWorkers, 2*p.settings.SMTPConns),
+		Census: users, Mail: p.mail, Logger: rt.Logger, Workers: max(minWorkers, 2*int(p.settings.SMTPConns)),
 	})
 	if err != nil {
 		return service.Parts{}, err
@@ -102,6 +102,6 @@ func (p *program) newSender(common service.Settings) (*mail.Sender, error) {
 	s := p.settings
 	return mail.NewSender(mail.Config{
 		Addr: s.SMTPAddr, TLS: s.SMTPTLS, Roots: roots, Username: s.SMTPUsername, Password: string(s.SMTPPassword),
-		Auth: s.SMTPAuth, From: s.MailFrom, Domain: domain, MaxConns: s.SMTPConns,
+		Auth: s.SMTPAuth, From: s.MailFrom, Domain: domain, MaxConns: int(s.SMTPConns),
 	})
 }

@@ -63,13 +63,18 @@ func faults() []servicetest.Faults {
 	serve := func(environ string, lines ...string) servicetest.Faults {
 		return servicetest.Faults{Command: "serve", Environ: environ, Lines: lines}
 	}
+	connections := func(value string) servicetest.Faults {
+		return serve("HERALD_SMTP_ADDR=mail:25 HERALD_MAIL_FROM=herald@example.com HERALD_SMTP_CONNECTIONS="+value,
+			append([]string{"HERALD_SMTP_CONNECTIONS: must be a whole number from 1 to 1000"}, required[2:]...)...)
+	}
 	return []servicetest.Faults{
 		serve("", required...),
 		serve("HERALD_LOG_LEVEL=loud HERALD_URL=herald HERALD_CENSUS_URL=http://census.service/",
 			slices.Concat([]string{"HERALD_CENSUS_URL: must be"}, required, []string{"HERALD_URL: must be", "HERALD_LOG_LEVEL: "})...),
-		serve("HERALD_SMTP_ADDR=mail HERALD_MAIL_FROM=Herald HERALD_SMTP_TLS=maybe HERALD_SMTP_USERNAME=herald HERALD_SMTP_CONNECTIONS=0",
+		serve("HERALD_SMTP_ADDR=mail HERALD_MAIL_FROM=Herald HERALD_SMTP_TLS=maybe HERALD_SMTP_USERNAME=herald",
 			append(slices.Clip(required[2:]), "HERALD_SMTP_USERNAME, HERALD_SMTP_PASSWORD: ", "HERALD_SMTP_ADDR: must be",
-				"HERALD_SMTP_TLS: must be", "HERALD_SMTP_CONNECTIONS: must be", "HERALD_MAIL_FROM: must be")...),
+				"HERALD_SMTP_TLS: must be", "HERALD_MAIL_FROM: must be")...),
+		connections("0"), connections("1001"), connections("many"), connections("1e3"), connections("99999999999999999999"),
 		serve("HERALD_SMTP_ADDR=mail:25 HERALD_MAIL_FROM=herald@example.com HERALD_SMTP_PASSWORD=x HERALD_SMTP_PASSWORD_FILE=y",
 			append(slices.Clip(required[2:]), "HERALD_SMTP_PASSWORD: set, and")...),
 	}

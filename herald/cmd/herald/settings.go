@@ -18,7 +18,7 @@ type settings struct {
 	SMTPUsername string         `env:"SMTP_USERNAME" help:"login at the mail server; needs the password"`
 	SMTPPassword service.Secret `env:"SMTP_PASSWORD" help:"password of the login; needs the username"`
 	SMTPAuth     mail.Mechanism `env:"SMTP_AUTH" envDefault:"auto" help:"mechanism of the login: scram-sha-256, plain, login, scram-sha-1, cram-md5, ntlm, or auto, the first of them that the mail server offers"`
-	SMTPConns    int            `env:"SMTP_CONNECTIONS" envDefault:"40" help:"open connections to the mail server at most; not more than it allows one client"`
+	SMTPConns    service.Count  `env:"SMTP_CONNECTIONS" envDefault:"40" help:"number of connections that the process opens to the mail server at most"`
 	MailFrom     string         `env:"MAIL_FROM,notEmpty" help:"sender of the mails, such as 'Herald <herald@example.com>'"`
 }
 
@@ -38,9 +38,6 @@ func (s *settings) check(common service.Settings) (errs []error) {
 	}
 	if !s.SMTPAuth.Valid() {
 		errs = append(errs, fmt.Errorf("HERALD_SMTP_AUTH: must be one of %v", mail.Mechanisms()))
-	}
-	if s.SMTPConns < 1 {
-		errs = append(errs, errors.New("HERALD_SMTP_CONNECTIONS: must be 1 or more"))
 	}
 	if _, err := mail.ParseFrom(s.MailFrom); s.MailFrom != "" && err != nil {
 		errs = append(errs, fmt.Errorf("HERALD_MAIL_FROM: %w", err))

@@ -7,18 +7,16 @@ import (
 
 const (
 	// maxWait is how long a due job may wait for a worker. Deliveries lag when every job that
-	// started during lagInterval has waited longer. This is the rule of CoDel (RFC 8289). They also
-	// lag when every notification that was accepted during lagInterval had to be queued, which is
-	// known earlier.
-	maxWait     = 500 * time.Millisecond
+	// started during lagInterval has waited longer. This is the rule of CoDel (RFC 8289).
+	maxWait     = 250 * time.Millisecond
 	lagInterval = 100 * time.Millisecond
 	// lagHold is how long deliveries continue to count as lagging, as the measurements fluctuate.
 	lagHold = 500 * time.Millisecond
-	// measurementTTL is how long the measurements remain valid without new ones.
+	// measurementTTL is how long the measurements remain valid when no job starts.
 	measurementTTL = time.Second
 	// slowServer is the threshold above which the mail server counts as the bottleneck. Either the
-	// average wait for a connection and the average duration of a send both exceed it, or mails are
-	// being sent and none has ended for that time.
+	// average wait for a connection and the average duration of a send both exceed it, or half of the
+	// connections in use have been in use for longer.
 	slowServer = 200 * time.Millisecond
 	// smoothing is the weight of a new value in a moving average.
 	smoothing = 0.1
@@ -27,40 +25,23 @@ const (
 // A Backlog measures whether deliveries keep up with the accepted notifications. It is safe for
 // concurrent use. The methods that record measurements do nothing on a nil Backlog.
 type Backlog struct {
-	mu       sync.Mutex
-	late     streak    // of jobs
-	queued   streak    // of notifications
-	laggedAt time.Time // when deliveries lagged last
-	done     uint64    // finished jobs
-	paused   bool      // the circuit breaker is open
+	busyFor func(time.Duration) bool // see [mail.Sender.BusyFor]
+
+	mu sync.Mutex
+	// lateSince is when the current run of late jobs started. It is zero when the last job was not
+	// late.
+	lateSince time.Time
+	lastStart time.Time
+	laggedAt  time.Time // when deliveries lagged last
+	done      uint64    // finished jobs
+	paused    bool      // the circuit breaker is open
 	// Moving averages in seconds: the wait for a connection to the mail server, and the send itself.
 	connecting, sending float64
-	mails               int       // being sent, or waiting for a connection
-	lastMail            time.Time // when the last of them ended, or the first one started
-}
-
-// A streak is an unbroken series of bad events: late jobs, or queued notifications.
-type streak struct{ since, last time.Time }
-
-// add records an event. A good one ends the streak.
-func (s *streak) add(now time.Time, bad bool) {
-	switch {
-	case !bad:
-		s.since = time.Time{}
-	case s.since.IsZero() || now.Sub(s.last) >= measurementTTL:
-		s.since = now
-	}
-	s.last = now
-}
-
-// lasts reports whether the streak has lasted for lagInterval and still counts.
-func (s *streak) lasts(now time.Time) bool {
-	return !s.since.IsZero() && now.Sub(s.since) >= lagInterval && now.Sub(s.last) < measurementTTL
 }
 
 // NewBacklog returns an empty Backlog. It is shared by a [Config] and the admission control of new
-// notifications.
-func NewBacklog() *Backlog { return &Backlog{} }
+// notifications. busyFor is the method of the Config's [mail.Sender].
+func NewBacklog(busyFor func(time.Duration) bool) *Backlog { return &Backlog{busyFor: busyFor} }
 
 // Lagging reports whether jobs that are due wait too long for a worker. It returns false when the
 // mail server is the bottleneck or the circuit breaker is open, as accepting less would not make
@@ -69,26 +50,11 @@ func (b *Backlog) Lagging() bool {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.late.lasts(now) || b.queued.lasts(now) {
+	if !b.lateSince.IsZero() && b.lastStart.Sub(b.lateSince) >= lagInterval && now.Sub(b.lastStart) < measurementTTL {
 		b.laggedAt = now
 	}
-	return now.Sub(b.laggedAt) < lagHold && !b.paused && !b.serverSlow(now)
-}
-
-// serverSlow reports whether the mail server is the bottleneck. The caller must hold mu.
-func (b *Backlog) serverSlow(now time.Time) bool {
-	return min(b.connecting, b.sending) >= slowServer.Seconds() || b.mails > 0 && now.Sub(b.lastMail) >= slowServer
-}
-
-// Accepted records that a notification was accepted, and whether it was queued because this process
-// had no free capacity for it.
-func (b *Backlog) Accepted(queued bool) {
-	if b == nil {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.queued.add(time.Now(), queued)
+	return now.Sub(b.laggedAt) < lagHold && !b.paused &&
+		min(b.connecting, b.sending) < slowServer.Seconds() && !b.busyFor(slowServer)
 }
 
 // JobStarted records that a job starts. waited is the time from when the job was due.
@@ -96,9 +62,16 @@ func (b *Backlog) JobStarted(waited time.Duration) {
 	if b == nil {
 		return
 	}
+	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.late.add(time.Now(), waited >= maxWait)
+	switch {
+	case waited < maxWait:
+		b.lateSince = time.Time{}
+	case b.lateSince.IsZero() || now.Sub(b.lastStart) >= measurementTTL:
+		b.lateSince = now
+	}
+	b.lastStart = now
 }
 
 // SetPaused records whether the circuit breaker is open.
@@ -108,8 +81,7 @@ func (b *Backlog) SetPaused(paused bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.paused = paused
-	b.late, b.queued, b.laggedAt = streak{}, streak{}, time.Time{}
+	b.paused, b.lateSince, b.laggedAt = paused, time.Time{}, time.Time{}
 }
 
 // JobFinished records that a job has ended with an attempt, and not back in the queue.
@@ -127,30 +99,6 @@ func (b *Backlog) Done() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.done
-}
-
-// MailStarted records that a mail is about to be sent. A call of MailEnded follows.
-func (b *Backlog) MailStarted() {
-	if b == nil {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.mails == 0 {
-		b.lastMail = time.Now()
-	}
-	b.mails++
-}
-
-// MailEnded records that a mail was sent or could not be sent.
-func (b *Backlog) MailEnded() {
-	if b == nil {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.mails--
-	b.lastMail = time.Now()
 }
 
 // MailSent records how long a mail has waited for a connection and how long the send took.

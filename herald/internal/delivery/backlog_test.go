@@ -16,26 +16,20 @@ func TestBacklogLags(t *testing.T) {
 	const soon, late = 10 * time.Millisecond, 700 * time.Millisecond
 	for name, c := range map[string]struct {
 		waits               []time.Duration // of one job each 10 ms
-		queued              []bool          // then, of one accepted notification each 10 ms
 		connecting, sending time.Duration
+		busy                time.Duration // for which the connections are in use
 		quiet               time.Duration // afterwards
 		lags                bool
 	}{
-		"nothing measured":              {},
-		"prompt":                        {waits: repeat(soon, 50)},
-		"late":                          {waits: repeat(late, 50), lags: true},
-		"late for a moment":             {waits: repeat(late, 5)},
-		"late, then one that is prompt": {waits: append(repeat(late, 50), soon)},
-		"late again for a moment":       {waits: append(append(repeat(late, 50), soon), repeat(late, 5)...)},
-		"late, and nothing since":       {waits: repeat(late, 50), quiet: 2 * time.Second},
-		"queued":                        {queued: repeat(true, 20), lags: true},
-		"queued for a moment":           {queued: repeat(true, 5)},
-		"queued, then one that is not":  {queued: append(repeat(true, 20), false)},
-		"queued, and nothing since":     {queued: repeat(true, 20), quiet: 2 * time.Second},
-		"the mail server is slow":       {waits: repeat(late, 50), connecting: time.Second, sending: 250 * time.Millisecond},
-		"queued, the mail server is slow": {
-			waits: repeat(soon, 50), queued: repeat(true, 20), connecting: time.Second, sending: 250 * time.Millisecond,
-		},
+		"nothing measured":               {},
+		"prompt":                         {waits: repeat(soon, 50)},
+		"late":                           {waits: repeat(late, 50), lags: true},
+		"late for a moment":              {waits: repeat(late, 5)},
+		"late, then prompt":              {waits: append(repeat(late, 50), repeat(soon, 60)...)},
+		"late again for a moment":        {waits: append(append(repeat(late, 50), soon), repeat(late, 5)...)},
+		"late, and nothing since":        {waits: repeat(late, 50), quiet: 2 * time.Second},
+		"the mail server hangs":          {waits: repeat(late, 50), busy: 250 * time.Millisecond},
+		"the mail server is slow":        {waits: repeat(late, 50), connecting: time.Second, sending: 250 * time.Millisecond},
 		"slow, but connections are free": {waits: repeat(late, 50), sending: 250 * time.Millisecond, lags: true},
 		"all connections are in use": {
 			waits: repeat(late, 50), connecting: time.Second, sending: 10 * time.Millisecond,
@@ -45,15 +39,11 @@ func TestBacklogLags(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := delivery.NewBacklog()
+				b := delivery.NewBacklog(func(d time.Duration) bool { return c.busy >= d })
 				for _, wait := range c.waits {
 					b.JobStarted(wait)
 					b.MailSent(c.connecting, c.sending)
 					b.JobFinished()
-					time.Sleep(10 * time.Millisecond)
-				}
-				for _, queued := range c.queued {
-					b.Accepted(queued)
 					time.Sleep(10 * time.Millisecond)
 				}
 				time.Sleep(c.quiet)
@@ -68,38 +58,21 @@ func TestBacklogLags(t *testing.T) {
 	}
 }
 
-// TestBacklogWithoutProgress checks that deliveries do not lag while mails are being sent and none
-// ends.
-func TestBacklogWithoutProgress(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := delivery.NewBacklog()
-		for range 2 {
-			b.MailStarted()
-		}
-		b.Accepted(true)
-		time.Sleep(300 * time.Millisecond)
-		if b.Lagging() {
-			t.Error("lagging")
-		}
-		b.MailEnded()
-		if !b.Lagging() {
-			t.Error("not lagging when a mail has ended")
-		}
-	})
-}
-
 // TestBacklogLagsForAWhile checks that deliveries still lag for a while after they have caught up.
 func TestBacklogLagsForAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := delivery.NewBacklog()
-		b.Accepted(true)
-		time.Sleep(200 * time.Millisecond)
+		b := delivery.NewBacklog(func(time.Duration) bool { return false })
+		b.JobStarted(time.Second)
+		time.Sleep(100 * time.Millisecond)
+		if b.Lagging() {
+			t.Error("lagging because of one job")
+		}
+		b.JobStarted(time.Second)
 		if !b.Lagging() {
 			t.Error("not lagging")
 		}
-		b.Accepted(false)
+		b.JobStarted(0)
 		time.Sleep(400 * time.Millisecond)
 		if !b.Lagging() {
 			t.Error("not lagging any more after 400 ms")
@@ -111,4 +84,4 @@ func TestBacklogLagsForAWhile(t *testing.T) {
 	})
 }
 
-func repeat[T any](v T, n int) []T { return slices.Repeat([]T{v}, n) }
+func repeat(d time.Duration, n int) []time.Duration { return slices.Repeat([]time.Duration{d}, n) }

@@ -135,7 +135,7 @@ func New(config Config) (*Service, error) {
 		return nil, fmt.Errorf("preparing job queue: %w", err)
 	}
 	s := &Service{
-		config: config, worker: w, jobs: jobs, direct: newDirect(), stop: stop,
+		config: config, worker: w, jobs: jobs, direct: newDirect(max(minDirect, config.Workers)), stop: stop,
 		presence: &presence{
 			id: config.Process, config: config.Pool.Config().ConnConfig, outages: outage.NewLog(config.Logger, "presence"),
 		},
@@ -177,12 +177,7 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) Accept(
 	ctx context.Context, claim herald.Claim, recipient herald.Recipient, asked time.Time,
 ) (*herald.Notification, error) {
-	if !s.presence.held.Load() {
-		return s.config.Requests.Create(ctx, claim)
-	}
-	queued := s.worker.fetched.Load() >= int64(s.config.Workers) || !s.direct.reserve()
-	s.config.Backlog.Accepted(queued)
-	if queued {
+	if !s.presence.held.Load() || s.worker.fetched.Load() >= int64(s.config.Workers) || !s.direct.reserve() {
 		return s.config.Requests.Create(ctx, claim)
 	}
 	n, e, err := s.config.Requests.CreateStarted(ctx, claim)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// maxDirect is how many direct executions run at once. Executions of fetched jobs are not counted.
-// At the limit, new notifications go through the queue.
-const maxDirect = 256
+// minDirect is how many direct executions may run at once, unless there are more workers. At the
+// limit, new notifications go through the queue.
+const minDirect = 256
 
 // A direct limits and stops the direct executions, which [Service.Accept] starts without the queue.
 // It is safe for concurrent use.
@@ -16,14 +16,15 @@ type direct struct {
 	ctx    context.Context //nolint:containedctx // of the executions; ends after the grace period
 	cancel context.CancelFunc
 
+	max     int // the limit of running
 	mu      sync.Mutex
 	running int           // running or reserved executions
 	stopped chan struct{} // nil until stop is called; closed when nothing is running
 }
 
-func newDirect() *direct {
+func newDirect(limit int) *direct {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // stop calls cancel
-	return &direct{ctx: ctx, cancel: cancel}
+	return &direct{ctx: ctx, cancel: cancel, max: limit}
 }
 
 // reserve reserves capacity for one execution. It returns false at the limit and after stop. Each
@@ -31,7 +32,7 @@ func newDirect() *direct {
 func (d *direct) reserve() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.stopped != nil || d.running >= maxDirect {
+	if d.stopped != nil || d.running >= d.max {
 		return false
 	}
 	d.running++

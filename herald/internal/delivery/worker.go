@@ -199,8 +199,6 @@ func (w *worker) lookUp(ctx context.Context, l *lookup) error {
 // send sends a message. An error that is neither a [*mail.Error] nor a [*mail.BusyError] is ctx's,
 // and nothing was sent.
 func (w *worker) send(ctx context.Context, message *mail.Message) error {
-	w.Backlog.MailStarted()
-	defer w.Backlog.MailEnded()
 	start := time.Now()
 	conn, err := w.Mail.Connect(ctx, message.Domain())
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 // release it.
 type Conn struct {
 	sender     *Sender
-	domain     string      // the recipient's domain that the connection is counted for
+	place      *place      // in the sender's limiter
 	connection *connection // nil after a failure
 	used       bool        // whether it was idle before: the mail server may have closed it
 }
@@ -35,7 +35,7 @@ func (c *Conn) Release() {
 	if c.connection != nil {
 		c.sender.putIdle(c.connection)
 	}
-	c.sender.limiter.release(c.domain)
+	c.sender.limiter.release(c.place)
 }
 
 // Send sends a message. The error is an *Error. When ctx ends before the mail server has answered,

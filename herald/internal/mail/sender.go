@@ -140,19 +140,23 @@ func (s *Sender) Close() {
 // MaxConns connections are in use. The error is an *Error, a *BusyError, or ctx's own, and nothing
 // was sent.
 func (s *Sender) Connect(ctx context.Context, domain string) (*Conn, error) {
-	if err := s.limiter.acquire(ctx, domain); err != nil {
+	place, err := s.limiter.acquire(ctx, domain)
+	if err != nil {
 		return nil, fmt.Errorf("waiting for a connection to the mail server: %w", err)
 	}
 	if c := s.takeIdle(); c != nil {
-		return &Conn{sender: s, domain: domain, connection: c, used: true}, nil
+		return &Conn{sender: s, place: place, connection: c, used: true}, nil
 	}
 	c, err := s.dial(ctx)
 	if err != nil {
-		s.limiter.release(domain)
+		s.limiter.release(place)
 		return nil, err
 	}
-	return &Conn{sender: s, domain: domain, connection: c}, nil
+	return &Conn{sender: s, place: place, connection: c}, nil
 }
+
+// BusyFor reports whether half of the connections in use have been in use for d, for one mail each.
+func (s *Sender) BusyFor(d time.Duration) bool { return s.limiter.busyFor(d) }
 
 // takeIdle returns the most recently used idle connection, or nil.
 func (s *Sender) takeIdle() *connection {

@@ -20,7 +20,7 @@ require (
 	github.com/lestrrat-go/jwx/v3 v3.4.0
 	github.com/riverqueue/river v0.51.2
 	github.com/riverqueue/river/riverdriver/riverpgxv5 v0.51.2
-	github.com/wneessen/go-mail v0.8.1 // v0.8.2 requires Go 1.26.10
+	github.com/wneessen/go-mail v0.8.1 // v0.8.2 would raise the go line to 1.26.10
 	golang.org/x/sync v0.25.0
 )
 

@@ -25,7 +25,7 @@ func idleHerald(ctx context.Context, r *rig) (rows []row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	watch := func(wait time.Duration) (chains.Reading, error) {
+	watch := func(s *chains.Side, wait time.Duration) (chains.Reading, error) {
 		if err := sleep(ctx, wait); err != nil {
 			return chains.Reading{}, err
 		}
@@ -39,7 +39,7 @@ func idleHerald(ctx context.Context, r *rig) (rows []row, err error) {
 		after, err := r.meter.Read(ctx, s)
 		return after.Sub(before), err
 	}
-	idle, err := watch(flushTime)
+	idle, err := watch(s, flushTime)
 	if err != nil {
 		return nil, err
 	}
@@ -47,11 +47,11 @@ func idleHerald(ctx context.Context, r *rig) (rows []row, err error) {
 	if _, err := traffic.Run(ctx, plan, s.Target, &r.users, r.mails); err != nil {
 		return nil, err
 	}
-	after, err := watch(0)
+	after, err := watch(s, 0)
 	if err != nil {
 		return nil, err
 	}
-	later, err := watch(0)
+	later, err := watch(s, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +60,7 @@ func idleHerald(ctx context.Context, r *rig) (rows []row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, plain.Close()) }()
-	s = plain
-	river, err := watch(flushTime)
+	river, err := watch(plain, flushTime)
 	if err != nil {
 		return nil, err
 	}
