@@ -8,9 +8,9 @@ import (
 )
 
 // WantPlansKept fails the test when PostgreSQL has planned a prepared statement at each of 10 or
-// more executions, and when there is no such statement. It checks the idle connections of the pool.
-// PostgreSQL plans the first five executions of a statement on a connection for their parameters. It
-// then keeps a plan for all parameters, if that looks no more expensive.
+// more executions, and when no statement was executed as often. It checks the idle connections of
+// the pool. PostgreSQL plans the first five executions of a statement on a connection for their
+// parameters. It then keeps a plan for all parameters, if that looks no more expensive.
 func WantPlansKept(tb testing.TB, pool *pgxpool.Pool) {
 	tb.Helper()
 	often := 0

@@ -42,8 +42,8 @@ func (p *program) definition() service.Definition {
 	}
 }
 
-// minWorkers is the number of workers, unless there are many connections to the mail server. Mails to
-// one slow domain occupy 1.25 times as many workers as there are connections.
+// minWorkers is the number of workers, unless there are many connections to the mail server. Mails
+// to one slow domain occupy 1.25 times as many workers as there are connections.
 const minWorkers = 100
 
 // Requests and jobs have a pool each, so that neither waits for the connections of the other.

@@ -16,7 +16,8 @@ type direct struct {
 	ctx    context.Context //nolint:containedctx // of the executions; ends after the grace period
 	cancel context.CancelFunc
 
-	max     int // the limit of running
+	limit int // of running
+
 	mu      sync.Mutex
 	running int           // running or reserved executions
 	stopped chan struct{} // nil until stop is called; closed when nothing is running
@@ -24,7 +25,7 @@ type direct struct {
 
 func newDirect(limit int) *direct {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // stop calls cancel
-	return &direct{ctx: ctx, cancel: cancel, max: limit}
+	return &direct{ctx: ctx, cancel: cancel, limit: limit}
 }
 
 // reserve reserves capacity for one execution. It returns false at the limit and after stop. Each
@@ -32,7 +33,7 @@ func newDirect(limit int) *direct {
 func (d *direct) reserve() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.stopped != nil || d.running >= d.max {
+	if d.stopped != nil || d.running >= d.limit {
 		return false
 	}
 	d.running++

@@ -130,14 +130,15 @@ func (l *limiter) overloaded(domain string) *BusyError {
 	return &BusyError{RetryAfter: pause + rand.N(pause/4)} //nolint:gosec // jitter needs no secure random numbers
 }
 
-// busyFor reports whether half of all uses, of any domain, have lasted for d.
+// busyFor is what [Sender.BusyFor] returns.
 func (l *limiter) busyFor(d time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return busyFor(d, slices.Collect(maps.Values(l.inUse))...)
 }
 
-// busyFor reports whether half of the uses have lasted for d. It returns false when there are none.
+// busyFor reports whether half of the uses, or more, have lasted for d. It returns false when there
+// are none.
 func busyFor(d time.Duration, uses ...[]*place) bool {
 	now, long, short := time.Now(), 0, 0
 	for _, places := range uses {
