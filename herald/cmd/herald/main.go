@@ -62,7 +62,7 @@ func (p *program) serve(ctx context.Context, rt *service.Runtime) (service.Parts
 	if err != nil {
 		return service.Parts{}, err
 	}
-	process, backlog := postgres.NewProcess(), delivery.NewBacklog(p.mail.BusyFor)
+	process, backlog := postgres.NewProcess(), delivery.NewBacklog(p.mail.BusyFor, delivery.CPUWait())
 	store := postgres.New(rt.Pool, process)
 	deliveries, err := delivery.New(delivery.Config{
 		Pool: jobs, Store: postgres.New(jobs, process), Requests: store, Process: process, Backlog: backlog,

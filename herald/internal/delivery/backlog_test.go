@@ -16,18 +16,27 @@ func TestBacklogLags(t *testing.T) {
 	const soon, late = 10 * time.Millisecond, 700 * time.Millisecond
 	for name, c := range map[string]struct {
 		waits               []time.Duration // of one job each 10 ms
+		queued              []bool          // then, of one accepted notification each 10 ms
 		connecting, sending time.Duration
 		busy                time.Duration // for which the connections are in use
+		cpu                 time.Duration // for which goroutines wait for a CPU
 		quiet               time.Duration // afterwards
 		lags                bool
 	}{
-		"nothing measured":               {},
-		"prompt":                         {waits: repeat(soon, 50)},
-		"late":                           {waits: repeat(late, 50), lags: true},
-		"late for a moment":              {waits: repeat(late, 5)},
-		"late, then prompt":              {waits: append(repeat(late, 50), repeat(soon, 60)...)},
-		"late again for a moment":        {waits: append(append(repeat(late, 50), soon), repeat(late, 5)...)},
-		"late, and nothing since":        {waits: repeat(late, 50), quiet: 2 * time.Second},
+		"nothing measured":          {},
+		"prompt":                    {waits: repeat(soon, 50)},
+		"late":                      {waits: repeat(late, 50), lags: true},
+		"late for a moment":         {waits: repeat(late, 5)},
+		"late, then prompt":         {waits: append(repeat(late, 50), repeat(soon, 60)...)},
+		"late again for a moment":   {waits: append(append(repeat(late, 50), soon), repeat(late, 5)...)},
+		"late, and nothing since":   {waits: repeat(late, 50), quiet: 2 * time.Second},
+		"queued":                    {queued: slices.Repeat([]bool{true}, 20), lags: true},
+		"queued for a moment":       {queued: slices.Repeat([]bool{true}, 5)},
+		"queued, and nothing since": {queued: slices.Repeat([]bool{true}, 20), quiet: 2 * time.Second},
+		"a busy CPU slows the mails": {
+			waits: repeat(late, 50), busy: 250 * time.Millisecond, cpu: 5 * time.Millisecond,
+			lags: true,
+		},
 		"the mail server hangs":          {waits: repeat(late, 50), busy: 250 * time.Millisecond},
 		"the mail server is slow":        {waits: repeat(late, 50), connecting: time.Second, sending: 250 * time.Millisecond},
 		"slow, but connections are free": {waits: repeat(late, 50), sending: 250 * time.Millisecond, lags: true},
@@ -39,11 +48,15 @@ func TestBacklogLags(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := delivery.NewBacklog(func(d time.Duration) bool { return c.busy >= d })
+				b := delivery.NewBacklog(func(d time.Duration) bool { return c.busy >= d }, func() time.Duration { return c.cpu })
 				for _, wait := range c.waits {
 					b.JobStarted(wait)
 					b.MailSent(c.connecting, c.sending)
 					b.JobFinished()
+					time.Sleep(10 * time.Millisecond)
+				}
+				for _, queued := range c.queued {
+					b.Accepted(queued)
 					time.Sleep(10 * time.Millisecond)
 				}
 				time.Sleep(c.quiet)
@@ -62,7 +75,7 @@ func TestBacklogLags(t *testing.T) {
 func TestBacklogLagsForAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := delivery.NewBacklog(func(time.Duration) bool { return false })
+		b := delivery.NewBacklog(func(time.Duration) bool { return false }, func() time.Duration { return 0 })
 		b.JobStarted(time.Second)
 		time.Sleep(100 * time.Millisecond)
 		if b.Lagging() {

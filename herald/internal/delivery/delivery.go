@@ -177,7 +177,12 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) Accept(
 	ctx context.Context, claim herald.Claim, recipient herald.Recipient, asked time.Time,
 ) (*herald.Notification, error) {
-	if !s.presence.held.Load() || s.worker.fetched.Load() >= int64(s.config.Workers) || !s.direct.reserve() {
+	if !s.presence.held.Load() {
+		return s.config.Requests.Create(ctx, claim)
+	}
+	queued := s.worker.fetched.Load() >= int64(s.config.Workers) || !s.direct.reserve()
+	s.config.Backlog.Accepted(queued)
+	if queued {
 		return s.config.Requests.Create(ctx, claim)
 	}
 	n, e, err := s.config.Requests.CreateStarted(ctx, claim)

@@ -214,7 +214,7 @@ func TestSlowDomain(t *testing.T) {
 	}})
 	w.answers(http.StatusOK, slowUser)
 	config := quick
-	config.Workers, config.Backlog = 60, delivery.NewBacklog(func(time.Duration) bool { return false })
+	config.Workers, config.Backlog = 60, delivery.NewBacklog(func(time.Duration) bool { return false }, delivery.CPUWait())
 	w.work(t, config)
 	var slow []uuid.UUID
 	for range 100 {
