@@ -16,8 +16,7 @@ type direct struct {
 	ctx    context.Context //nolint:containedctx // of the executions; ends after the grace period
 	cancel context.CancelFunc
 
-	limit int // of running
-
+	limit   int // of running
 	mu      sync.Mutex
 	running int           // running or reserved executions
 	stopped chan struct{} // nil until stop is called; closed when nothing is running

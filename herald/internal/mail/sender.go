@@ -155,8 +155,8 @@ func (s *Sender) Connect(ctx context.Context, domain string) (*Conn, error) {
 	return &Conn{sender: s, place: place, connection: c}, nil
 }
 
-// BusyFor reports whether half of the connections in use, or more, have been opening or sending the
-// same mail for d. It returns false when none is in use.
+// BusyFor reports whether half of the connections in use, or more, have been in use for one mail
+// for d. The opening of a connection counts. It returns false when no connection is in use.
 func (s *Sender) BusyFor(d time.Duration) bool { return s.limiter.busyFor(d) }
 
 // takeIdle returns the most recently used idle connection, or nil.
