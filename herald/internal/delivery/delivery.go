@@ -177,7 +177,7 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) Accept(
 	ctx context.Context, claim herald.Claim, recipient herald.Recipient, asked time.Time,
 ) (*herald.Notification, error) {
-	if !s.presence.held.Load() {
+	if !s.presence.held.Load() || s.worker.stopping.Err() != nil {
 		return s.config.Requests.Create(ctx, claim)
 	}
 	queued := s.worker.fetched.Load() >= int64(s.config.Workers) || !s.direct.reserve()
