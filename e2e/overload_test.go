@@ -21,9 +21,6 @@ const (
 	// slack is by how much the machine that runs the tests may be slower than what is promised, as
 	// others use it too.
 	slack = 10
-	// medianSlack is slack for the median. The 320 clients of this test use the same CPUs as the
-	// services: with 2 CPUs and the services in containers, the median was 114 ms.
-	medianSlack = 2
 	// refusedWithin and recoveredWithin are promised.
 	refusedWithin   = 100 * time.Millisecond
 	recoveredWithin = 2 * time.Second
@@ -76,7 +73,7 @@ func TestOverload(t *testing.T) {
 	p50, p99 := f.refusals[len(f.refusals)/2], f.refusals[len(f.refusals)*99/100]
 	t.Logf("%d accepted, %d refused in %v at p50, %v at p99; the other caller: %d accepted, %d refused; recovery in %v",
 		len(f.accepted), len(f.refusals), p50, p99, len(polite.accepted), len(polite.refusals), recovery)
-	if p50 > medianSlack*refusedWithin || p99 > slack*refusedWithin {
+	if p50 > refusedWithin || p99 > slack*refusedWithin {
 		t.Errorf("refusals took %v at p50, %v at p99", p50, p99)
 	}
 	if len(polite.accepted) < len(polite.refusals) {

@@ -47,7 +47,8 @@ type AdmissionConfig struct {
 	// Name is the name of the requests in the log.
 	Name string
 	// MinLimit and MaxLimit bound the limit, 64 and 256 by default. MinLimit should not be low:
-	// slow requests may wait for something that a lower limit does not make faster.
+	// slow requests may wait for something that a lower limit does not make faster. MaxLimit also
+	// bounds how many requests are held; see [Hold].
 	MinLimit, MaxLimit int
 	// Backlog is the work that requests leave behind. Nil: none.
 	Backlog Backlog
@@ -62,15 +63,18 @@ type Backlog interface {
 	Lagging() bool
 	// Done returns how many units of work have been done.
 	Done() uint64
+	// Stalled reports whether the work waits for something that fewer requests would not make
+	// faster. The work that is left limits no requests then.
+	Stalled() bool
 }
 
 // An Admission is an adaptive concurrency limit that callers share fairly. It bounds how many
 // requests are in flight after their caller is known. A request beyond the limit is refused at
 // once; there is no queue. The limit falls while requests take longer than 1 s, and rises again
-// otherwise. While a backlog lags, there is a second limit: nine requests are admitted for each ten
-// units of work that are done.
+// otherwise. There are two more limits: the number of held requests ([Hold]), and while a backlog
+// lags, nine requests are admitted for each ten units of work that are done.
 //
-// A caller is always admitted to an equal share of either limit, also when others have used it up.
+// A caller is always admitted to an equal share of each limit, also when others have used it up.
 // What one caller leaves over, the others may use.
 //
 // [Admission.Limit] is the middleware in front of the authentication, which calls [ExpectRoom]
@@ -81,6 +85,7 @@ type Admission struct {
 	mu       sync.Mutex
 	limit    float64
 	inFlight int
+	held     int
 	callers  map[string]*usage
 
 	// Counted in the current step:
@@ -100,9 +105,9 @@ type Admission struct {
 
 // A usage is what a caller uses of the limit.
 type usage struct {
-	inFlight int
-	last     time.Time // admission
-	admitted float64   // in the last steps
+	inFlight, held int
+	last           time.Time // admission
+	admitted       float64   // in the last steps
 }
 
 // NewAdmission returns an Admission with its highest limit.
@@ -166,6 +171,28 @@ func Admit(ctx context.Context, caller string) bool {
 	return !ok || t.admission.admit(t, caller)
 }
 
+// Hold makes an admitted request count as held until release is called. It is for a service that
+// works on what a request leaves behind after the answer, and should not admit more than it can
+// work on. ctx is the context of the request. Further calls of release have no effect. A request
+// that was not admitted by an Admission is not counted.
+func Hold(ctx context.Context) (release func()) {
+	t, ok := ctx.Value(ticketKey{}).(*ticket)
+	if !ok || t.at.IsZero() {
+		return func() {}
+	}
+	t.hold(1)
+	return sync.OnceFunc(func() { t.hold(-1) })
+}
+
+// hold adds n to the numbers of held requests.
+func (t *ticket) hold(n int) {
+	a := t.admission
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held += n
+	a.callers[t.caller].held += n
+}
+
 // expect reports whether a caller would be admitted now.
 func (a *Admission) expect(t *ticket, caller string) bool {
 	now := time.Now()
@@ -222,11 +249,19 @@ func (a *Admission) fits(caller string) bool {
 	if u == nil {
 		u, sharing = &usage{}, sharing+1
 	}
-	if limit := int(a.limit); a.inFlight >= limit && u.inFlight >= max(1, limit/sharing) {
+	full := func(used, usedByCaller, limit int) bool {
+		return used >= limit && usedByCaller >= max(1, limit/sharing)
+	}
+	if full(a.inFlight, u.inFlight, int(a.limit)) {
+		return false
+	}
+	if full(a.held, u.held, a.config.MaxLimit) && !a.stalled() {
 		return false
 	}
 	return !a.lagging || a.credit >= 1 || u.admitted < a.earned/float64(sharing)
 }
+
+func (a *Admission) stalled() bool { return a.config.Backlog != nil && a.config.Backlog.Stalled() }
 
 // refuse counts a refused request and returns false. a.mu is held.
 func (a *Admission) refuse(t *ticket, now time.Time) bool {
@@ -259,7 +294,7 @@ func (a *Admission) adapt(now time.Time) {
 	a.earned *= decay
 	for caller, u := range a.callers {
 		u.admitted *= decay
-		if u.inFlight == 0 && now.Sub(u.last) > activeTime {
+		if u.inFlight+u.held == 0 && now.Sub(u.last) > activeTime {
 			delete(a.callers, caller)
 		}
 	}
@@ -275,7 +310,7 @@ func (a *Admission) earn() {
 	a.paid = done
 	a.earned += more
 	lagged := a.lagging
-	a.lagging = a.config.Backlog.Lagging()
+	a.lagging = a.config.Backlog.Lagging() && !a.config.Backlog.Stalled()
 	if !lagged {
 		a.credit = startCredit
 		return

@@ -18,6 +18,7 @@ import (
 type admissionTest struct {
 	handler  http.Handler
 	duration atomic.Int64             // time.Duration of the handler
+	holds    atomic.Int64             // time.Duration for which a request is held
 	answered sync.WaitGroup           // all calls
 	accepted map[string]*atomic.Int64 // by caller
 	refused  map[string]*atomic.Int64 // by caller
@@ -44,6 +45,7 @@ func newAdmissionTest(backlog httpserve.Backlog) *admissionTest {
 			return
 		}
 		a.accepted[caller].Add(1)
+		time.AfterFunc(time.Duration(a.holds.Load()), httpserve.Hold(r.Context()))
 		time.Sleep(time.Duration(a.duration.Load()))
 	}))
 	return a
@@ -160,15 +162,54 @@ func TestAdmissionIsFair(t *testing.T) {
 	})
 }
 
+// Requests that are held after their answer have a limit of their own, in which each caller has an
+// equal share. There is no such limit while the backlog is stalled.
+func TestAdmissionOfHeldRequests(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		stalled  bool
+		accepted int64 // of 1000
+	}{"working": {false, 256}, "stalled": {true, 1000}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				a := newAdmissionTest(&worker{stalled: c.stalled})
+				a.duration.Store(int64(time.Millisecond))
+				a.holds.Store(int64(10 * time.Second))
+				for range 10 {
+					a.call(flooder, 100)
+					a.answered.Wait()
+				}
+				if accepted, _ := a.counts(flooder); accepted != c.accepted {
+					t.Errorf("%d of 1000 accepted", accepted)
+				}
+				a.call(moderate, 100)
+				a.answered.Wait()
+				if accepted, _ := a.counts(moderate); accepted != 100 {
+					t.Errorf("moderate caller: %d of 100 accepted", accepted)
+				}
+				time.Sleep(10 * time.Second)
+				a.call(flooder, 200)
+				if accepted, _ := a.counts(flooder); accepted != 200 {
+					t.Errorf("%d of 200 accepted when none is held", accepted)
+				}
+				time.Sleep(20 * time.Second)
+			})
+		})
+	}
+}
+
 // A worker is a Backlog that does a unit of work at regular intervals, and lags when more than 100
 // units are left.
 type worker struct {
 	left, most atomic.Int64
 	done       atomic.Uint64
+	stalled    bool
 }
 
 func (w *worker) Lagging() bool { return w.left.Load() > 100 }
 func (w *worker) Done() uint64  { return w.done.Load() }
+func (w *worker) Stalled() bool { return w.stalled }
 
 // work does a unit of work in each period, for as long as lasts.
 func (w *worker) work(period, lasts time.Duration) {

@@ -7,9 +7,7 @@ import (
 
 const (
 	// maxWait is how long a due job may wait for a worker. Deliveries lag when every job that
-	// started during lagInterval has waited longer. This is the rule of CoDel (RFC 8289). They also
-	// lag when every notification that was accepted during lagInterval had to be queued, which is
-	// known earlier.
+	// started during lagInterval has waited longer. This is the rule of CoDel (RFC 8289).
 	maxWait     = 250 * time.Millisecond
 	lagInterval = 100 * time.Millisecond
 	// lagHold is how long deliveries continue to count as lagging, as the measurements fluctuate.
@@ -19,7 +17,7 @@ const (
 	// slowServer is the threshold above which the mail server counts as slow. Either the average
 	// wait for a connection and the average duration of a send both exceed it, or half of the
 	// connections in use have been in use for longer.
-	slowServer = 200 * time.Millisecond
+	slowServer = 100 * time.Millisecond
 	// longCPUWait is the mean wait for a CPU above which a slow mail server is no bottleneck: on
 	// such a busy machine, each mail server looks slow.
 	longCPUWait = 2 * time.Millisecond
@@ -33,33 +31,14 @@ type Backlog struct {
 	busyFor func(time.Duration) bool // see [mail.Sender.BusyFor]
 	cpuWait func() time.Duration     // see [CPUWait]
 
-	mu       sync.Mutex
-	late     streak    // of jobs
-	queued   streak    // of notifications
-	laggedAt time.Time // when deliveries lagged last
-	done     uint64    // finished jobs
-	paused   bool      // the circuit breaker is open
+	mu        sync.Mutex
+	lateSince time.Time // the start of the unbroken series of late jobs; zero: the last job was not late
+	lastJob   time.Time // when a job started last
+	laggedAt  time.Time // when deliveries lagged last
+	done      uint64    // finished jobs
+	paused    bool      // the circuit breaker is open
 	// Moving averages in seconds: the wait for a connection to the mail server, and the send itself.
 	connecting, sending float64
-}
-
-// A streak is an unbroken series of bad events: late jobs, or queued notifications.
-type streak struct{ since, last time.Time }
-
-// add records an event. A good one ends the streak.
-func (s *streak) add(now time.Time, bad bool) {
-	switch {
-	case !bad:
-		s.since = time.Time{}
-	case s.since.IsZero() || now.Sub(s.last) >= measurementTTL:
-		s.since = now
-	}
-	s.last = now
-}
-
-// long reports whether the streak has lasted for lagInterval and still counts.
-func (s *streak) long(now time.Time) bool {
-	return !s.since.IsZero() && s.last.Sub(s.since) >= lagInterval && now.Sub(s.last) < measurementTTL
 }
 
 // NewBacklog returns an empty Backlog. It is shared by a [Config] and the admission control of new
@@ -69,34 +48,27 @@ func NewBacklog(busyFor func(time.Duration) bool, cpuWait func() time.Duration) 
 	return &Backlog{busyFor: busyFor, cpuWait: cpuWait}
 }
 
-// Lagging reports whether this process accepts more than it delivers. It returns false when the
-// mail server is the bottleneck or the circuit breaker is open, as accepting less would not make
-// deliveries faster then.
+// Lagging reports whether jobs wait too long for a worker.
 func (b *Backlog) Lagging() bool {
 	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.late.long(now) || b.queued.long(now) {
+	if !b.lateSince.IsZero() && b.lastJob.Sub(b.lateSince) >= lagInterval && now.Sub(b.lastJob) < measurementTTL {
 		b.laggedAt = now
 	}
-	return now.Sub(b.laggedAt) < lagHold && !b.paused && !b.serverLimits()
+	return now.Sub(b.laggedAt) < lagHold
 }
 
-// serverLimits reports whether the mail server is the bottleneck. The caller must hold mu.
-func (b *Backlog) serverLimits() bool {
-	slow := min(b.connecting, b.sending) >= slowServer.Seconds() || b.busyFor(slowServer)
-	return slow && b.cpuWait() < longCPUWait
-}
-
-// Accepted records that a notification was accepted, and whether it was queued because this process
-// had no free capacity for it.
-func (b *Backlog) Accepted(queued bool) {
-	if b == nil {
-		return
-	}
+// Stalled reports whether the mail server is the bottleneck or the circuit breaker is open, so that
+// accepting less would not make deliveries faster.
+func (b *Backlog) Stalled() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.queued.add(time.Now(), queued)
+	if b.paused {
+		return true
+	}
+	slow := min(b.connecting, b.sending) >= slowServer.Seconds() || b.busyFor(slowServer)
+	return slow && b.cpuWait() < longCPUWait
 }
 
 // JobStarted records that a job starts. waited is the time from when the job was due.
@@ -106,7 +78,14 @@ func (b *Backlog) JobStarted(waited time.Duration) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.late.add(time.Now(), waited >= maxWait)
+	now := time.Now()
+	switch {
+	case waited < maxWait:
+		b.lateSince = time.Time{}
+	case b.lateSince.IsZero() || now.Sub(b.lastJob) >= measurementTTL:
+		b.lateSince = now
+	}
+	b.lastJob = now
 }
 
 // SetPaused records whether the circuit breaker is open.
@@ -117,7 +96,7 @@ func (b *Backlog) SetPaused(paused bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.paused = paused
-	b.late, b.queued, b.laggedAt = streak{}, streak{}, time.Time{}
+	b.lateSince, b.laggedAt = time.Time{}, time.Time{}
 }
 
 // JobFinished records that a job has ended with an attempt, and not back in the queue.

@@ -173,28 +173,31 @@ func (s *Service) Run(ctx context.Context) error {
 // Accept stores a new notification, as [postgres.Store.Create] does. If this process has free
 // capacity, Accept also starts the first execution of the job in the same transaction. The
 // execution then needs no fetch from the queue. recipient is the answer that Census gave at the
-// time asked.
+// time asked. Accept calls release when this execution ends, or before it returns if there is none.
 func (s *Service) Accept(
-	ctx context.Context, claim herald.Claim, recipient herald.Recipient, asked time.Time,
+	ctx context.Context, claim herald.Claim, recipient herald.Recipient, asked time.Time, release func(),
 ) (*herald.Notification, error) {
-	if !s.presence.held.Load() || s.worker.stopping.Err() != nil {
-		return s.config.Requests.Create(ctx, claim)
-	}
-	queued := s.worker.fetched.Load() >= int64(s.config.Workers) || !s.direct.reserve()
-	s.config.Backlog.Accepted(queued)
-	if queued {
+	if !s.canStart() || !s.direct.reserve() {
+		release()
 		return s.config.Requests.Create(ctx, claim)
 	}
 	n, e, err := s.config.Requests.CreateStarted(ctx, claim)
 	if err != nil {
 		s.direct.release()
+		release()
 		return nil, err
 	}
 	go func() {
+		defer release()
 		defer s.direct.release()
 		s.worker.execute(s.direct.ctx, e, lookup{notification: n, recipient: recipient, at: asked})
 	}()
 	return n, nil
+}
+
+// canStart reports whether this process executes jobs and is not busy with those of the queue.
+func (s *Service) canStart() bool {
+	return s.presence.held.Load() && s.worker.fetched.Load() < int64(s.config.Workers)
 }
 
 // Ready returns nil while the service executes jobs and holds its presence lock.

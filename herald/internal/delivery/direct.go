@@ -7,8 +7,9 @@ import (
 )
 
 // minDirect is how many direct executions may run at once, unless there are more workers. At the
-// limit, new notifications go through the queue.
-const minDirect = 256
+// limit, new notifications go through the queue. It is above the number of deliveries that the
+// admission control of new notifications allows, and is reached when the mail server is slow.
+const minDirect = 512
 
 // A direct limits and stops the direct executions, which [Service.Accept] starts without the queue.
 // It is safe for concurrent use.

@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,12 +21,18 @@ func (w *world) startReady(t *testing.T, config delivery.Config) (service *deliv
 	return service, stop
 }
 
-// accept calls Accept with an answer of Census of the given age.
-func accept(t *testing.T, s *delivery.Service, ago time.Duration) uuid.UUID {
+// accept calls Accept with a fresh answer of Census.
+func accept(t *testing.T, s *delivery.Service) uuid.UUID {
+	t.Helper()
+	return acceptHeld(t, s, 0, func() {})
+}
+
+// acceptHeld calls Accept with an answer of Census of the given age.
+func acceptHeld(t *testing.T, s *delivery.Service, ago time.Duration, release func()) uuid.UUID {
 	t.Helper()
 	claim := herald.Claim{Request: herald.Request{Creator: creator, UserID: 42, Type: herald.WelcomeMessage}}
 	recipient := herald.Recipient{Name: "Census", Email: address, Locale: "en"}
-	n, err := s.Accept(t.Context(), claim, recipient, time.Now().Add(-ago))
+	n, err := s.Accept(t.Context(), claim, recipient, time.Now().Add(-ago), release)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,12 +52,17 @@ func TestAcceptDeliversAtOnce(t *testing.T) {
 			g := newGate(t)
 			w := newWorld(t, smtptest.Config{OnMail: func(smtptest.Mail) { g.pass() }})
 			service, _ := w.startReady(t, quick)
-			id := accept(t, service, test.ago)
+			var released atomic.Bool
+			id := acceptHeld(t, service, test.ago, func() { released.Store(true) })
 			if n := w.jobs(t, "running"); n != 1 {
 				t.Errorf("%d jobs are running", n)
 			}
 			g.await(t)
+			if released.Load() {
+				t.Error("released before the delivery has ended")
+			}
 			g.release()
+			awaitTrue(t, "released", released.Load)
 			n := w.await(t, id, final)
 			if n.Status != herald.Sent || n.PossibleDuplicate || outcomes(n) != "accepted" {
 				t.Errorf("got %+v", n)
@@ -72,7 +84,7 @@ func TestAcceptsManyAtOnce(t *testing.T) {
 	ids := make([]uuid.UUID, 600)
 	var wait sync.WaitGroup
 	for i := range ids {
-		wait.Go(func() { ids[i] = accept(t, service, 0) })
+		wait.Go(func() { ids[i] = accept(t, service) })
 	}
 	wait.Wait()
 	for _, id := range ids {
@@ -103,7 +115,7 @@ func TestStopEndsDirectDeliveries(t *testing.T) {
 			config := quick
 			config.Grace = test.grace
 			service, stop := w.startReady(t, config)
-			id := accept(t, service, 0)
+			id := accept(t, service)
 			g.await(t)
 			if test.grace == 0 {
 				time.AfterFunc(200*time.Millisecond, g.release)
@@ -120,31 +132,26 @@ func TestStopEndsDirectDeliveries(t *testing.T) {
 	}
 }
 
-// TestAcceptAtStop accepts notifications while the service stops. They do not count as a backlog,
-// and the next service delivers them.
+// TestAcceptAtStop accepts a notification while the service stops. The next service delivers it.
 func TestAcceptAtStop(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
 	w := newWorld(t, smtptest.Config{OnMail: func(smtptest.Mail) { g.pass() }})
-	config := quick
-	config.Backlog = delivery.NewBacklog(func(time.Duration) bool { return false }, func() time.Duration { return 0 })
-	service, stop := w.startReady(t, config)
-	accept(t, service, 0)
+	service, stop := w.startReady(t, quick)
+	accept(t, service)
 	g.await(t)
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }()
 	var late uuid.UUID
 	awaitTrue(t, "a stopping service starts no delivery", func() bool {
 		time.Sleep(100 * time.Millisecond)
-		late = accept(t, service, 0)
+		late = accept(t, service)
 		return w.await(t, late, always).Status == herald.Queued
 	})
-	for range 20 {
-		time.Sleep(10 * time.Millisecond)
-		accept(t, service, 0)
-	}
-	if config.Backlog.Lagging() {
-		t.Error("lagging")
+	released := false
+	late = acceptHeld(t, service, 0, func() { released = true })
+	if !released {
+		t.Error("not released, although the delivery does not start")
 	}
 	g.release()
 	<-stopped

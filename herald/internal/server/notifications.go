@@ -9,6 +9,7 @@ import (
 	"example.com/micromachine/herald"
 	"example.com/micromachine/pkg/censusclient"
 	"example.com/micromachine/pkg/httpjson"
+	"example.com/micromachine/pkg/httpserve"
 )
 
 // createNotification creates a notification. It responds after the notification is committed.
@@ -48,7 +49,7 @@ func (s *server) create(ctx context.Context, claim herald.Claim) (*herald.Notifi
 	if recipient == nil || s.Deliveries == nil {
 		return s.Store.Create(ctx, claim)
 	}
-	return s.Deliveries.Accept(ctx, claim, *recipient, asked)
+	return s.Deliveries.Accept(ctx, claim, *recipient, asked, httpserve.Hold(ctx))
 }
 
 // lookUp fetches the user from Census on behalf of the creator. When Census is unavailable it

@@ -33,9 +33,10 @@ type Store interface {
 // Deliveries is what delivers the notifications.
 type Deliveries interface {
 	// Accept does what [Store.Create] does, and delivers the notification at once where it can, to
-	// the recipient that Census answered when it was asked.
+	// the recipient that Census answered when it was asked. It calls release when this delivery
+	// ends, or before it returns if there is none.
 	Accept(
-		ctx context.Context, claim herald.Claim, recipient herald.Recipient, asked time.Time,
+		ctx context.Context, claim herald.Claim, recipient herald.Recipient, asked time.Time, release func(),
 	) (*herald.Notification, error)
 }
 
