@@ -167,14 +167,18 @@ func replayAcross(t *testing.T, second *stack.Caller) {
 // statusOfCopy sends a copy of a request and returns the status.
 func statusOfCopy(t *testing.T, caller *stack.Caller, req *http.Request) int {
 	t.Helper()
-	again := req.Clone(t.Context())
-	again.Body, _ = req.GetBody()
-	res, err := caller.Send(again)
+	res, err := caller.Send(copyOf(t.Context(), req))
 	if err != nil {
 		t.Error(err)
 		return 0
 	}
 	return res.Status
+}
+
+func copyOf(ctx context.Context, req *http.Request) *http.Request {
+	again := req.Clone(ctx)
+	again.Body, _ = req.GetBody() // cannot fail, as the body is in memory
+	return again
 }
 
 // TestHeraldStopsUnderLoad sends SIGTERM under load. Each request either cannot connect or is

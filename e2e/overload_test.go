@@ -99,17 +99,34 @@ func repeatedly(ctx context.Context, t *testing.T, f func() error) {
 	}
 }
 
-// post sends a POST and notes the answer. After a refusal it waits for a moment.
+// post sends a POST until it is accepted, and notes the answers. After a refusal it waits for a
+// moment, and sends the same token again.
 func (f *flood) post(ctx context.Context, caller *stack.Caller) error {
 	r, err := caller.Request(ctx, http.MethodPost, notifications, welcome, stack.Reader.Subject())
 	if err != nil {
 		return err
 	}
-	begin := time.Now()
+	for ctx.Err() == nil {
+		refused, err := f.send(ctx, caller, r)
+		if err != nil || !refused {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// send sends a copy of a POST and notes the answer.
+func (f *flood) send(ctx context.Context, caller *stack.Caller, r *http.Request) (refused bool, err error) {
 	// The context ends the waiting, not the call, whose answer may say that it was accepted.
-	res, err := caller.Send(r.WithContext(context.WithoutCancel(ctx)))
+	again := copyOf(context.WithoutCancel(ctx), r)
+	begin := time.Now()
+	res, err := caller.Send(again)
 	if err != nil {
-		return err
+		return false, err
 	}
 	took := time.Since(begin)
 	if res.Status != http.StatusServiceUnavailable {
@@ -117,19 +134,12 @@ func (f *flood) post(ctx context.Context, caller *stack.Caller) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.accepted = append(f.accepted, n)
-		return err
+		return false, err
 	}
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.refusals = append(f.refusals, took)
-	f.mu.Unlock()
-	if err := checkOverloaded(res); err != nil {
-		return err
-	}
-	select {
-	case <-time.After(100 * time.Millisecond):
-	case <-ctx.Done():
-	}
-	return nil
+	return true, checkOverloaded(res)
 }
 
 // checkOverloaded checks a 503.
