@@ -22,7 +22,7 @@ var full = flag.Bool("crash.full", false, "run all repetitions and print the tab
 func TestMain(m *testing.M) {
 	flag.Parse()
 	// Each test runs several Heralds. More tests at once starve them on a slow machine.
-	if err := flag.Set("test.parallel", "2"); err != nil {
+	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}
 	pgtest.Main(m)
