@@ -14,13 +14,13 @@ const (
 	lagHold = 500 * time.Millisecond
 	// measurementTTL is how long the measurements remain valid without new ones.
 	measurementTTL = time.Second
-	// slowServer is the threshold above which the mail server counts as slow. Either the average
-	// wait for a connection and the average duration of a send both exceed it, or half of the
-	// connections in use have been in use for longer.
-	slowServer = 100 * time.Millisecond
-	// longCPUWait is the mean wait for a CPU above which a slow mail server is no bottleneck: on
+	// longConnWait is the wait for a connection to the mail server above which the mail server may
+	// be the bottleneck. Mails wait that long on average, or half of the connections in use have
+	// been in use for that long.
+	longConnWait = 100 * time.Millisecond
+	// longCPUWait is the mean wait for a CPU above which the mail server is not the bottleneck: on
 	// such a busy machine, each mail server looks slow.
-	longCPUWait = 2 * time.Millisecond
+	longCPUWait = 1500 * time.Microsecond
 	// smoothing is the weight of a new value in a moving average.
 	smoothing = 0.1
 )
@@ -37,8 +37,7 @@ type Backlog struct {
 	laggedAt  time.Time // when deliveries lagged last
 	done      uint64    // finished jobs
 	paused    bool      // the circuit breaker is open
-	// Moving averages in seconds: the wait for a connection to the mail server, and the send itself.
-	connecting, sending float64
+	connWait  float64   // the wait for a connection to the mail server: a moving average in seconds
 }
 
 // NewBacklog returns an empty Backlog. It is shared by a [Config] and the admission control of new
@@ -67,7 +66,7 @@ func (b *Backlog) Stalled() bool {
 	if b.paused {
 		return true
 	}
-	slow := min(b.connecting, b.sending) >= slowServer.Seconds() || b.busyFor(slowServer)
+	slow := b.connWait >= longConnWait.Seconds() || b.busyFor(longConnWait)
 	return slow && b.cpuWait() < longCPUWait
 }
 
@@ -116,13 +115,12 @@ func (b *Backlog) Done() uint64 {
 	return b.done
 }
 
-// MailSent records how long a mail has waited for a connection and how long the send took.
-func (b *Backlog) MailSent(connecting, sending time.Duration) {
+// Connected records how long a mail has waited for a connection to the mail server.
+func (b *Backlog) Connected(waited time.Duration) {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.connecting += smoothing * (connecting.Seconds() - b.connecting)
-	b.sending += smoothing * (sending.Seconds() - b.sending)
+	b.connWait += smoothing * (waited.Seconds() - b.connWait)
 }

@@ -205,10 +205,8 @@ func (w *worker) send(ctx context.Context, message *mail.Message) error {
 		return err
 	}
 	defer conn.Release()
-	connected := time.Now()
-	err = conn.Send(ctx, message)
-	w.Backlog.MailSent(connected.Sub(start), time.Since(connected))
-	return err
+	w.Backlog.Connected(time.Since(start))
+	return conn.Send(ctx, message)
 }
 
 // conclude records the result of an attempt. This completes the job or schedules the next attempt.
