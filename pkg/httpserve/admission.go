@@ -30,7 +30,8 @@ const (
 	memory = 0.9
 )
 
-// activeTime is the time for which a caller keeps its share after its last request.
+// activeTime is the time for which a caller keeps its share after its last request, if none of its
+// requests is held.
 const activeTime = time.Second
 
 // refusalPause is the time for which the connection of a refused request is not read after the
@@ -71,8 +72,9 @@ type Backlog interface {
 // An Admission is an adaptive concurrency limit that callers share fairly. It bounds how many
 // requests are in flight after their caller is known. A request beyond the limit is refused at
 // once; there is no queue. The limit falls while requests take longer than 1 s, and rises again
-// otherwise. There are two more limits: the number of held requests ([Hold]), and while a backlog
-// lags, nine requests are admitted for each ten units of work that are done.
+// otherwise. There are two more limits unless a backlog is stalled: the number of held requests
+// ([Hold]), and while the backlog lags, nine requests are admitted for each ten units of work that
+// are done.
 //
 // A caller is always admitted to an equal share of each limit, also when others have used it up.
 // What one caller leaves over, the others may use.
@@ -190,7 +192,7 @@ func (t *ticket) hold(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.held += n
-	a.callers[t.caller].held += n
+	a.usageOf(t.caller).held += n
 }
 
 // expect reports whether a caller would be admitted now.
@@ -211,11 +213,7 @@ func (a *Admission) admit(t *ticket, caller string) bool {
 	if !a.fits(caller) {
 		return a.refuse(t, now)
 	}
-	u := a.callers[caller]
-	if u == nil {
-		u = &usage{}
-		a.callers[caller] = u
-	}
+	u := a.usageOf(caller)
 	u.inFlight++
 	u.last = now
 	u.admitted++
@@ -224,6 +222,16 @@ func (a *Admission) admit(t *ticket, caller string) bool {
 	a.peak = max(a.peak, a.inFlight)
 	t.caller, t.at = caller, now
 	return true
+}
+
+// usageOf returns a caller's usage, and makes it if there is none. a.mu is held.
+func (a *Admission) usageOf(caller string) *usage {
+	u := a.callers[caller]
+	if u == nil {
+		u = &usage{}
+		a.callers[caller] = u
+	}
+	return u
 }
 
 // release ends the admission of an admitted request.
@@ -269,7 +277,8 @@ func (a *Admission) refuse(t *ticket, now time.Time) bool {
 	a.refused++
 	if now.Sub(a.loggedAt) >= refusalsLogged {
 		a.config.Logger.Warn("requests are refused: the service is overloaded",
-			"requests", a.config.Name, "refused", a.refused, "in_flight", a.inFlight, "limit", int(a.limit), "backlog_lags", a.lagging)
+			"requests", a.config.Name, "refused", a.refused, "in_flight", a.inFlight, "limit", int(a.limit),
+			"held", a.held, "held_limit", a.config.MaxLimit, "backlog_lags", a.lagging)
 		a.refused, a.loggedAt = 0, now
 	}
 	return false

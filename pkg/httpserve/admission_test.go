@@ -45,7 +45,11 @@ func newAdmissionTest(backlog httpserve.Backlog) *admissionTest {
 			return
 		}
 		a.accepted[caller].Add(1)
-		time.AfterFunc(time.Duration(a.holds.Load()), httpserve.Hold(r.Context()))
+		release := httpserve.Hold(r.Context())
+		time.AfterFunc(time.Duration(a.holds.Load()), func() {
+			release()
+			release() // has no effect
+		})
 		time.Sleep(time.Duration(a.duration.Load()))
 	}))
 	return a
@@ -167,33 +171,38 @@ func TestAdmissionIsFair(t *testing.T) {
 func TestAdmissionOfHeldRequests(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		stalled  bool
-		accepted int64 // of 1000
-	}{"working": {false, 256}, "stalled": {true, 1000}} {
+		stalled         bool
+		accepted, later int64 // of 500; of 100 when the first are still held
+	}{"working": {false, 256, 0}, "stalled": {true, 500, 100}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				a := newAdmissionTest(&worker{stalled: c.stalled})
 				a.duration.Store(int64(time.Millisecond))
+				accepted := func(caller string, calls int) int64 {
+					for range calls / 100 {
+						a.call(caller, 100)
+						a.answered.Wait()
+					}
+					accepted, _ := a.counts(caller)
+					return accepted
+				}
 				a.holds.Store(int64(10 * time.Second))
-				for range 10 {
-					a.call(flooder, 100)
-					a.answered.Wait()
+				if got := accepted(flooder, 500); got != c.accepted {
+					t.Errorf("%d of 500 accepted", got)
 				}
-				if accepted, _ := a.counts(flooder); accepted != c.accepted {
-					t.Errorf("%d of 1000 accepted", accepted)
+				if got := accepted(moderate, 100); got != 100 {
+					t.Errorf("moderate caller: %d of 100 accepted", got)
 				}
-				a.call(moderate, 100)
-				a.answered.Wait()
-				if accepted, _ := a.counts(moderate); accepted != 100 {
-					t.Errorf("moderate caller: %d of 100 accepted", accepted)
+				time.Sleep(5 * time.Second) // longer than a caller without requests keeps its share
+				if got := accepted(flooder, 100); got != c.later {
+					t.Errorf("%d of 100 accepted after a pause", got)
+				}
+				time.Sleep(15 * time.Second)
+				if got := accepted(flooder, 500); got != c.accepted {
+					t.Errorf("%d of 500 accepted when none was held", got)
 				}
 				time.Sleep(10 * time.Second)
-				a.call(flooder, 200)
-				if accepted, _ := a.counts(flooder); accepted != 200 {
-					t.Errorf("%d of 200 accepted when none is held", accepted)
-				}
-				time.Sleep(20 * time.Second)
 			})
 		})
 	}
@@ -264,6 +273,23 @@ func TestAdmissionFollowsBacklog(t *testing.T) {
 			t.Errorf("%d of 100 accepted a second afterwards", accepted)
 		}
 		time.Sleep(2 * time.Second)
+	})
+}
+
+// While the work waits for something else than fewer requests, it limits no requests.
+func TestAdmissionDuringStalledBacklog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &worker{stalled: true}
+		w.left.Store(10_000)
+		a := newAdmissionTest(w)
+		for range 10 {
+			a.call(flooder, 100)
+			a.answered.Wait()
+		}
+		if accepted, refused := a.counts(flooder); accepted != 1000 {
+			t.Errorf("%d accepted, %d refused", accepted, refused)
+		}
 	})
 }
 

@@ -58,6 +58,19 @@ func TestBacklog(t *testing.T) {
 	}
 }
 
+// TestBacklogIsStalledWhilePaused checks that deliveries are stalled while the circuit breaker is
+// open.
+func TestBacklogIsStalledWhilePaused(t *testing.T) {
+	t.Parallel()
+	b := delivery.NewBacklog(func(time.Duration) bool { return false }, func() time.Duration { return 0 })
+	for _, paused := range []bool{true, false} {
+		b.SetPaused(paused)
+		if b.Stalled() != paused {
+			t.Errorf("paused %t: stalled is %t", paused, b.Stalled())
+		}
+	}
+}
+
 // TestBacklogLagsForAWhile checks that deliveries still lag for a while after they have caught up.
 func TestBacklogLagsForAWhile(t *testing.T) {
 	t.Parallel()

@@ -173,7 +173,8 @@ func (s *Service) Run(ctx context.Context) error {
 // Accept stores a new notification, as [postgres.Store.Create] does. If this process has free
 // capacity, Accept also starts the first execution of the job in the same transaction. The
 // execution then needs no fetch from the queue. recipient is the answer that Census gave at the
-// time asked. Accept calls release when this execution ends, or before it returns if there is none.
+// time asked. Accept calls release when this execution ends or waits for the circuit breaker, or
+// before it returns if there is none. It may call release more than once.
 func (s *Service) Accept(
 	ctx context.Context, claim herald.Claim, recipient herald.Recipient, asked time.Time, release func(),
 ) (*herald.Notification, error) {
@@ -190,7 +191,7 @@ func (s *Service) Accept(
 	go func() {
 		defer release()
 		defer s.direct.release()
-		s.worker.execute(s.direct.ctx, e, lookup{notification: n, recipient: recipient, at: asked})
+		s.worker.execute(s.direct.ctx, e, lookup{notification: n, recipient: recipient, at: asked, waits: release})
 	}()
 	return n, nil
 }

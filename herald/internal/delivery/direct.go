@@ -7,8 +7,8 @@ import (
 )
 
 // minDirect is how many direct executions may run at once, unless there are more workers. At the
-// limit, new notifications go through the queue. It is above the number of deliveries that the
-// admission control of new notifications allows, and is reached when the mail server is slow.
+// limit, new notifications go through the queue. This is more than the admission control of new
+// notifications usually allows, unless the mail server is slow.
 const minDirect = 512
 
 // A direct limits and stops the direct executions, which [Service.Accept] starts without the queue.

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,12 @@ func (w *world) startReady(t *testing.T, config delivery.Config) (service *deliv
 	return service, stop
 }
 
+// The notification that the tests accept, and its recipient.
+var (
+	claim     = herald.Claim{Request: herald.Request{Creator: creator, UserID: 42, Type: herald.WelcomeMessage}}
+	recipient = herald.Recipient{Name: "Census", Email: address, Locale: "en"}
+)
+
 // accept calls Accept with a fresh answer of Census.
 func accept(t *testing.T, s *delivery.Service) uuid.UUID {
 	t.Helper()
@@ -30,8 +37,6 @@ func accept(t *testing.T, s *delivery.Service) uuid.UUID {
 // acceptHeld calls Accept with an answer of Census of the given age.
 func acceptHeld(t *testing.T, s *delivery.Service, ago time.Duration, release func()) uuid.UUID {
 	t.Helper()
-	claim := herald.Claim{Request: herald.Request{Creator: creator, UserID: 42, Type: herald.WelcomeMessage}}
-	recipient := herald.Recipient{Name: "Census", Email: address, Locale: "en"}
 	n, err := s.Accept(t.Context(), claim, recipient, time.Now().Add(-ago), release)
 	if err != nil {
 		t.Fatal(err)
@@ -72,6 +77,35 @@ func TestAcceptDeliversAtOnce(t *testing.T) {
 			}
 			w.wantMails(t, id, 1)
 		})
+	}
+}
+
+// TestAcceptReleasesWhilePaused accepts a notification while the mail server refuses all mail. The
+// request is released although the delivery has not ended.
+func TestAcceptReleasesWhilePaused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, smtptest.Config{})
+	w.mail.Fail(smtptest.Fault{At: smtptest.AtConnect})
+	service, _ := w.startReady(t, quick)
+	var released atomic.Bool
+	id := acceptHeld(t, service, 0, func() { released.Store(true) })
+	awaitTrue(t, "released", released.Load)
+	if n := w.await(t, id, always); n.Status.Final() {
+		t.Errorf("got %+v", n)
+	}
+}
+
+// TestAcceptReleasesAfterAnError accepts a notification that cannot be stored.
+func TestAcceptReleasesAfterAnError(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, smtptest.Config{})
+	service, _ := w.startReady(t, quick)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	released := false
+	_, err := service.Accept(ctx, claim, recipient, time.Now(), func() { released = true })
+	if err == nil || !released {
+		t.Errorf("error %v, released %t", err, released)
 	}
 }
 

@@ -9,11 +9,12 @@ import (
 // lookupAge is how long an answer of Census may be used.
 const lookupAge = 3 * time.Second
 
-// A lookup is a notification with its recipient.
+// A lookup is a notification with its recipient, for one execution.
 type lookup struct {
 	notification *herald.Notification
 	recipient    herald.Recipient
 	at           time.Time // when Census was asked; zero before the first request
+	waits        func()    // called when the delivery has to wait for the circuit breaker
 }
 
 // fresh reports whether Census's answer may still be used.

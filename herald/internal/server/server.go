@@ -34,7 +34,7 @@ type Store interface {
 type Deliveries interface {
 	// Accept does what [Store.Create] does, and delivers the notification at once where it can, to
 	// the recipient that Census answered when it was asked. It calls release when this delivery
-	// ends, or before it returns if there is none.
+	// ends or is paused, or before it returns if there is none.
 	Accept(
 		ctx context.Context, claim herald.Claim, recipient herald.Recipient, asked time.Time, release func(),
 	) (*herald.Notification, error)
@@ -51,8 +51,8 @@ type Config struct {
 	Census *censusclient.Client
 	// Deliveries accepts the notifications whose recipient is known. Nil: Store does.
 	Deliveries Deliveries
-	// Backlog is the notifications that are not delivered yet. While it lags, fewer are accepted.
-	// Nil: none.
+	// Backlog is the notifications that are not delivered yet. While it lags and is not stalled,
+	// fewer are accepted. Nil: none.
 	Backlog httpserve.Backlog
 }
 
