@@ -49,7 +49,7 @@ crash-sample: build ## run the crash tests, a few times for each fault (about 2 
 
 .PHONY: crash
 crash: build ## run the crash tests, 25 times for each fault, and print the tables (7 minutes on a quiet machine)
-	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test -count=1 -timeout=90m ./e2e/crash -crash.full
+	E2E_BIN_DIR=$(CURDIR)/$(BIN) $(BIN)/withpostgres go test -count=1 -timeout=90m -v ./e2e/crash -crash.full
 
 .PHONY: fuzz
 fuzz: ## run every fuzz test for FUZZTIME (10s)
