@@ -175,6 +175,7 @@ func statusOfCopy(t *testing.T, caller *stack.Caller, req *http.Request) int {
 	return res.Status
 }
 
+// copyOf returns a copy of a request that can be sent beside it.
 func copyOf(ctx context.Context, req *http.Request) *http.Request {
 	again := req.Clone(ctx)
 	again.Body, _ = req.GetBody() // cannot fail, as the body is in memory

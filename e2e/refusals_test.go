@@ -143,11 +143,7 @@ func TestReplay(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i, want := range []int{http.StatusCreated, http.StatusUnauthorized, http.StatusUnauthorized} {
-				again := req.Clone(t.Context())
-				if again.Body, err = req.GetBody(); err != nil {
-					t.Fatal(err)
-				}
-				res, err := caller.Send(again)
+				res, err := caller.Send(copyOf(t.Context(), req))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -64,8 +64,8 @@ type Backlog interface {
 	Lagging() bool
 	// Done returns how many units of work have been done.
 	Done() uint64
-	// Stalled reports whether the work waits for something that fewer requests would not make
-	// faster. The work that is left limits no requests then.
+	// Stalled reports whether the work waits for another service, so that admitting fewer requests
+	// would not make it faster. A stalled backlog limits no requests.
 	Stalled() bool
 }
 
@@ -105,7 +105,7 @@ type Admission struct {
 	loggedAt time.Time
 }
 
-// A usage is what a caller uses of the limit.
+// A usage is what a caller uses of the limits.
 type usage struct {
 	inFlight, held int
 	last           time.Time // admission
@@ -173,10 +173,9 @@ func Admit(ctx context.Context, caller string) bool {
 	return !ok || t.admission.admit(t, caller)
 }
 
-// Hold makes an admitted request count as held until release is called. It is for a service that
-// works on what a request leaves behind after the answer, and should not admit more than it can
-// work on. ctx is the context of the request. Further calls of release have no effect. A request
-// that was not admitted by an Admission is not counted.
+// Hold counts an admitted request as held until release is called. A service calls it when it
+// continues to work for the request after the answer. ctx is the context of the request. Further
+// calls of release have no effect. A request that was not admitted by an Admission is not counted.
 func Hold(ctx context.Context) (release func()) {
 	t, ok := ctx.Value(ticketKey{}).(*ticket)
 	if !ok || t.at.IsZero() {
@@ -269,6 +268,7 @@ func (a *Admission) fits(caller string) bool {
 	return !a.lagging || a.credit >= 1 || u.admitted < a.earned/float64(sharing)
 }
 
+// stalled reports whether there is a backlog that is stalled.
 func (a *Admission) stalled() bool { return a.config.Backlog != nil && a.config.Backlog.Stalled() }
 
 // refuse counts a refused request and returns false. a.mu is held.
@@ -319,7 +319,7 @@ func (a *Admission) earn() {
 	a.paid = done
 	a.earned += more
 	lagged := a.lagging
-	a.lagging = a.config.Backlog.Lagging() && !a.config.Backlog.Stalled()
+	a.lagging = a.config.Backlog.Lagging() && !a.stalled()
 	if !lagged {
 		a.credit = startCredit
 		return

@@ -276,7 +276,7 @@ func TestAdmissionFollowsBacklog(t *testing.T) {
 	})
 }
 
-// While the work waits for something else than fewer requests, it limits no requests.
+// A stalled backlog limits no requests, however much work is left.
 func TestAdmissionDuringStalledBacklog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,8 +15,8 @@ const (
 	// measurementTTL is how long the measurements remain valid without new ones.
 	measurementTTL = time.Second
 	// longConnWait is the wait for a connection to the mail server above which the mail server may
-	// be the bottleneck. Mails wait that long on average, or half of the connections in use have
-	// been in use for that long.
+	// be the bottleneck: either mails wait longer on average, or half of the connections in use have
+	// been in use for longer.
 	longConnWait = 100 * time.Millisecond
 	// longCPUWait is the mean wait for a CPU above which the mail server is not the bottleneck: on
 	// such a busy machine, each mail server looks slow.

@@ -62,7 +62,7 @@ func TestBacklog(t *testing.T) {
 // open.
 func TestBacklogIsStalledWhilePaused(t *testing.T) {
 	t.Parallel()
-	b := delivery.NewBacklog(func(time.Duration) bool { return false }, func() time.Duration { return 0 })
+	b := newIdleBacklog()
 	for _, paused := range []bool{true, false} {
 		b.SetPaused(paused)
 		if b.Stalled() != paused {
@@ -75,7 +75,7 @@ func TestBacklogIsStalledWhilePaused(t *testing.T) {
 func TestBacklogLagsForAWhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := delivery.NewBacklog(func(time.Duration) bool { return false }, func() time.Duration { return 0 })
+		b := newIdleBacklog()
 		b.JobStarted(time.Second)
 		time.Sleep(100 * time.Millisecond)
 		if b.Lagging() {
@@ -95,6 +95,11 @@ func TestBacklogLagsForAWhile(t *testing.T) {
 			t.Error("lagging after 600 ms")
 		}
 	})
+}
+
+// newIdleBacklog returns a backlog whose mail server and CPU are idle.
+func newIdleBacklog() *delivery.Backlog {
+	return delivery.NewBacklog(func(time.Duration) bool { return false }, func() time.Duration { return 0 })
 }
 
 func repeat(d time.Duration, n int) []time.Duration { return slices.Repeat([]time.Duration{d}, n) }

@@ -191,7 +191,7 @@ func (s *Service) Accept(
 	go func() {
 		defer release()
 		defer s.direct.release()
-		s.worker.execute(s.direct.ctx, e, lookup{notification: n, recipient: recipient, at: asked, waits: release})
+		s.worker.execute(s.direct.ctx, e, lookup{notification: n, recipient: recipient, at: asked, onWait: release})
 	}()
 	return n, nil
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // minDirect is how many direct executions may run at once, unless there are more workers. At the
-// limit, new notifications go through the queue. This is more than the admission control of new
-// notifications usually allows, unless the mail server is slow.
+// limit, new notifications go through the queue. The admission control of new notifications has a
+// lower limit, which does not apply while the mail server is slow.
 const minDirect = 512
 
 // A direct limits and stops the direct executions, which [Service.Accept] starts without the queue.
@@ -17,7 +17,8 @@ type direct struct {
 	ctx    context.Context //nolint:containedctx // of the executions; ends after the grace period
 	cancel context.CancelFunc
 
-	limit   int // of running
+	limit int // of running
+
 	mu      sync.Mutex
 	running int           // running or reserved executions
 	stopped chan struct{} // nil until stop is called; closed when nothing is running

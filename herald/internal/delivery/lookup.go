@@ -14,7 +14,7 @@ type lookup struct {
 	notification *herald.Notification
 	recipient    herald.Recipient
 	at           time.Time // when Census was asked; zero before the first request
-	waits        func()    // called when the delivery has to wait for the circuit breaker
+	onWait       func()    // called before a wait for the circuit breaker
 }
 
 // fresh reports whether Census's answer may still be used.

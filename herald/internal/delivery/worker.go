@@ -58,7 +58,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[herald.Delivery]) erro
 	}
 	e := postgres.Execution{Job: job.ID, Number: job.Attempt, Process: w.Process, StartedAt: *job.AttemptedAt}
 	n := &herald.Notification{ID: job.Args.NotificationID} // execute loads the rest
-	w.execute(ctx, e, lookup{notification: n, waits: func() {}})
+	w.execute(ctx, e, lookup{notification: n, onWait: func() {}})
 	return nil
 }
 
@@ -145,7 +145,7 @@ func (w *worker) deliver(ctx context.Context, l *lookup) error {
 		if err != nil {
 			return err
 		}
-		probe, err := w.breaker.acquire(w.stopping, l.waits)
+		probe, err := w.breaker.acquire(w.stopping, l.onWait)
 		if err != nil {
 			return errPostponed
 		}
