@@ -39,9 +39,9 @@ func newBreaker(log *slog.Logger, first time.Duration, backlog *Backlog) *breake
 	return &breaker{log: log, first: first, backlog: backlog, changed: make(chan struct{})}
 }
 
-// acquire waits until the caller may send, and calls onWait before it does. It returns 0 when the
-// breaker is closed, and the number of the probe when the caller's mail is one. Each successful call
-// is followed by a call of succeeded, failed or canceled. The error is ctx's.
+// acquire waits until the caller may send, and calls onWait before each wait. It returns 0 when the
+// breaker is closed, and the number of the probe when the caller's mail is one. Each successful
+// call is followed by a call of succeeded, failed or canceled. The error is ctx's.
 func (b *breaker) acquire(ctx context.Context, onWait func()) (probe int, err error) {
 	for {
 		wait, probe, changed := b.admit()
